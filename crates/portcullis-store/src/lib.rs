@@ -1,0 +1,39 @@
+//! The contract between Portcullis and the place where it keeps things.
+//!
+//! A backend author implements [`SessionBackend`] and knows nothing of HTTP, cookies or users:
+//!
+//! * a backend is given a [`Key`] and never a secret (the secret's hash stands in the [`Record`], opaque to it);
+//! * of a [`Record`] it understands the [`Header`] only, the payload is bytes;
+//! * every write is idempotent, because a write that timed out may be sent again;
+//! * an outage is a [`StoreError`], never an absent record;
+//! * time comes from a [`Clock`] that the application can replace.
+//!
+//! The crate depends on the standard library alone, so that it moves least of all.
+//!
+//! ```
+//! use portcullis_store::{Clock, Locator, ManualClock, Realm};
+//! use std::time::Duration;
+//!
+//! let realm: Realm = "default".parse()?;
+//! let locator = Locator::from_bytes([7; 16]);
+//! assert_eq!(Locator::parse(locator.as_str()), Some(locator));
+//!
+//! let clock = ManualClock::default();
+//! let start = clock.now();
+//! clock.advance(Duration::from_secs(90));
+//! assert_eq!(clock.now().since(start), Duration::from_secs(90));
+//! assert_eq!(realm.as_str(), "default");
+//! # Ok::<(), portcullis_store::InvalidRealm>(())
+//! ```
+
+mod clock;
+mod error;
+mod key;
+mod record;
+mod session;
+
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use error::{StoreError, StoreErrorKind};
+pub use key::{InvalidRealm, Key, Locator, Realm, UserKey};
+pub use record::{Header, HeaderError, Record, SecretHash, Tag, offset};
+pub use session::{Created, Saved, SessionBackend, Touched};
