@@ -1,1 +1,13 @@
-//! Under construction.
+//! What users and backend authors of Portcullis test with.
+//!
+//! | to test | use |
+//! | --- | --- |
+//! | against a real Redis | [`redis::RedisServer`], private to the test run; [`redis::Proxy`] to break the network |
+//!
+//! It is a dev-dependency. Whatever goes wrong while a test is being set up panics with the reason, so that helpers
+//! need no `unwrap`.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "test support: a set-up that fails is a failed test")]
+
+#[cfg(unix)]
+pub mod redis;

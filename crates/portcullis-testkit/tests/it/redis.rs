@@ -1,0 +1,232 @@
+//! The private server: it does what it is told, and it never outlives the test process.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use portcullis_testkit::redis::{Proxy, RedisServer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+const CHILD: &str = "PORTCULLIS_TESTKIT_CHILD";
+
+fn runs(pid: u32) -> bool {
+    let probe = Command::new("kill").args(["-0", &pid.to_string()]).stderr(Stdio::null()).status();
+    probe.unwrap().success()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the end of somebody else's child sends no notification")]
+fn eventually(mut holds: impl FnMut() -> bool) -> bool {
+    (0..2000).any(|_| {
+        std::thread::sleep(Duration::from_millis(5));
+        holds()
+    })
+}
+
+#[test]
+fn a_server_ends_with_its_handle_and_leaves_nothing_behind() {
+    let server = RedisServer::start();
+    let (pid, url) = (server.pid().unwrap(), server.url());
+    let directory = url.strip_prefix("redis+unix://").unwrap().strip_suffix("/socket").unwrap();
+    assert!(runs(pid) && std::fs::exists(directory).unwrap());
+    drop(server);
+    assert!(!runs(pid) && !std::fs::exists(directory).unwrap());
+}
+
+/// The half that runs in the process to be killed.
+#[test]
+#[ignore = "run by the_servers_of_a_killed_test_process_end"]
+#[expect(clippy::disallowed_methods, reason = "how the parent test tells its child from an ordinary run")]
+fn a_test_process_that_is_killed() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let servers = [RedisServer::start(), RedisServer::builder().tcp().start(), RedisServer::start()];
+    servers[2].pause();
+    let pids: Vec<String> = servers.iter().map(|server| server.pid().unwrap().to_string()).collect();
+    let directory = servers[0].url().strip_prefix("redis+unix://").unwrap().replace("/socket", "");
+    println!("\nstarted {} {directory}", pids.join(" "));
+    let _ = std::io::stdin().read_line(&mut String::new());
+}
+
+#[test]
+fn the_servers_of_a_killed_test_process_end() {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "redis::a_test_process_that_is_killed", "--ignored", "--nocapture"])
+        .env(CHILD, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = lines.map(Result::unwrap).find(|line| line.starts_with("started ")).unwrap();
+    let words: Vec<&str> = line.split(' ').skip(1).collect();
+    let pids: Vec<u32> = words[..3].iter().map(|pid| pid.parse().unwrap()).collect();
+    assert!(pids.iter().all(|&pid| runs(pid)), "they run before");
+
+    child.kill().unwrap(); // SIGKILL: no destructor, no handler
+    child.wait().unwrap();
+
+    for pid in pids {
+        assert!(eventually(|| !runs(pid)), "server {pid} outlived its test process");
+    }
+    assert!(eventually(|| !std::fs::exists(words[3]).unwrap()), "its directory is gone");
+}
+
+#[test]
+fn a_killed_server_is_gone_and_a_restarted_one_is_empty_at_the_same_address() {
+    for (name, server) in
+        [("unix", RedisServer::start()), ("tcp", RedisServer::builder().tcp().password("s3:cret@").start())]
+    {
+        let url = server.url();
+        server.command(&["SET", "key", "value"]);
+        let pid = server.pid().unwrap();
+        server.kill();
+        assert!(!runs(pid) && server.pid().is_none(), "{name}");
+        server.kill();
+        server.restart();
+        assert_eq!(server.command(&["GET", "key"]), "", "{name}");
+        assert_eq!(server.url(), url, "{name}");
+    }
+}
+
+#[test]
+fn options_reach_the_server() {
+    let server = RedisServer::builder().arg("--maxmemory", "3mb").config("maxclients 123\n").start();
+    assert_eq!(server.command(&["CONFIG", "GET", "maxmemory"]), "maxmemory\n3145728");
+    assert_eq!(server.command(&["CONFIG", "GET", "maxclients"]), "maxclients\n123");
+    assert_eq!(server.command(&["CONFIG", "GET", "save"]), "save\n");
+    assert_eq!(server.calls("config|get"), 3);
+    assert_eq!(server.calls("get"), 0);
+}
+
+#[test]
+#[should_panic(expected = "FATAL CONFIG")]
+fn an_option_that_redis_refuses_fails_the_test_with_its_words() {
+    let _ = RedisServer::builder().arg("--no-such-option", "1").start();
+}
+
+#[test]
+#[should_panic(expected = "WRONGTYPE")]
+fn a_refused_command_fails_the_test() {
+    let server = RedisServer::start();
+    server.command(&["LPUSH", "list", "1"]);
+    server.command(&["GET", "list"]);
+}
+
+#[test]
+fn many_servers_start_at_once() {
+    let started: Vec<_> =
+        (0..6).map(|_| std::thread::spawn(|| RedisServer::builder().tcp().start())).collect();
+    let servers: Vec<RedisServer> = started.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let mut ports: Vec<u16> = servers.iter().map(|server| server.port().unwrap()).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    assert_eq!(ports.len(), 6);
+}
+
+const SOON: Duration = Duration::from_secs(10);
+/// Long enough for an answer that is on its way, on a loopback.
+const A_MOMENT: Duration = Duration::from_millis(100);
+
+async fn ask(stream: &mut TcpStream, command: &str) {
+    stream.write_all(format!("{command}\r\n").as_bytes()).await.unwrap();
+}
+
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut buffer = [0; 256];
+    let len = timeout(SOON, stream.read(&mut buffer)).await.expect("an answer in time").unwrap_or(0);
+    String::from_utf8_lossy(&buffer[..len]).into_owned()
+}
+
+async fn is_silent(stream: &mut TcpStream) -> bool {
+    timeout(A_MOMENT, stream.read(&mut [0; 256])).await.is_err()
+}
+
+#[tokio::test]
+async fn a_paused_server_answers_once_it_is_resumed() {
+    let server = RedisServer::builder().tcp().start();
+    server.pause();
+    let mut client = TcpStream::connect(("127.0.0.1", server.port().unwrap())).await.unwrap();
+    ask(&mut client, "PING").await;
+    assert!(is_silent(&mut client).await);
+    server.resume();
+    assert_eq!(answer(&mut client).await, "+PONG\r\n");
+}
+
+#[tokio::test]
+async fn a_black_hole_takes_what_it_is_given_and_never_gives_it_back() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let mut old = TcpStream::connect(proxy.address()).await.unwrap();
+    ask(&mut old, "PING").await;
+    assert_eq!(answer(&mut old).await, "+PONG\r\n");
+
+    proxy.black_hole();
+    let mut during = TcpStream::connect(proxy.address()).await.unwrap();
+    for client in [&mut old, &mut during] {
+        ask(client, "INCR hits").await;
+        assert!(is_silent(client).await);
+    }
+    proxy.forward();
+    let mut new = TcpStream::connect(proxy.address()).await.unwrap();
+    ask(&mut new, "INCR hits").await;
+    assert_eq!(answer(&mut new).await, ":1\r\n", "nothing came through before");
+    ask(&mut old, "PING").await;
+    assert!(is_silent(&mut old).await, "a dead connection stays dead");
+
+    proxy.black_hole_open();
+    let mut newest = TcpStream::connect(proxy.address()).await.unwrap();
+    ask(&mut newest, "INCR hits").await;
+    assert_eq!(answer(&mut newest).await, ":2\r\n");
+    ask(&mut new, "PING").await;
+    assert!(is_silent(&mut new).await);
+    assert_eq!(proxy.connections(), 4);
+}
+
+#[tokio::test]
+async fn a_lost_reply_is_lost_and_the_request_is_done() {
+    let server = RedisServer::builder().tcp().password("secret").start();
+    let proxy = Proxy::start(&server).await;
+    assert!(proxy.url().starts_with("redis://:secret@127.0.0.1:"));
+
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    ask(&mut client, "AUTH secret").await;
+    assert_eq!(answer(&mut client).await, "+OK\r\n");
+    proxy.swallow_next_reply();
+    ask(&mut client, "INCR hits").await;
+    assert!(is_silent(&mut client).await);
+    ask(&mut client, "INCR hits").await;
+    assert!(is_silent(&mut client).await, "the second reply would be taken for the first");
+    assert_eq!(server.command(&["GET", "hits"]), "2");
+
+    let mut next = TcpStream::connect(proxy.address()).await.unwrap();
+    ask(&mut next, "AUTH secret").await;
+    assert_eq!(answer(&mut next).await, "+OK\r\n", "the order was for one reply");
+    proxy.swallow_replies();
+    ask(&mut next, "INCR hits").await;
+    assert!(is_silent(&mut next).await);
+    assert_eq!(server.command(&["GET", "hits"]), "3");
+}
+
+#[tokio::test]
+async fn connections_close_and_replies_wait_on_command() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    proxy.delay(Duration::from_millis(300));
+    ask(&mut client, "PING").await;
+    assert!(is_silent(&mut client).await);
+    assert_eq!(answer(&mut client).await, "+PONG\r\n");
+
+    proxy.close_all();
+    assert_eq!(answer(&mut client).await, "", "closed");
+    proxy.forward();
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    ask(&mut client, "PING").await;
+    assert_eq!(answer(&mut client).await, "+PONG\r\n");
+
+    server.kill();
+    assert_eq!(answer(&mut client).await, "", "a server that dies closes");
+}
