@@ -1,0 +1,483 @@
+//! [`Authenticate`]: the one service for what may wait and may act on the way out. [`Authenticator`]: what it asks.
+//!
+//! * *Absent, accepted, refused*: a credential that was offered and is bad is refused here, and never falls back to
+//!   another one.
+//! * Every request that passes carries an [`Authentication`], and an [`Identity`] if somebody is signed in.
+//! * Two good credentials of one user: the explicit one wins. Of two users: [`Rejection::Conflict`], unless the inner
+//!   layer's authenticator says which is to be preferred. Scopes and roles are never merged.
+//! * `poll_ready` and errors are the inner service's. What need not wait is answered without a box; what waits calls
+//!   the very service that was ready.
+//!
+//! `SessionLayer` and `BearerLayer` are made of it; so are an application's own credentials:
+//!
+//! ```
+//! use http::{Request, Response, request::Parts};
+//! use portcullis::Identity;
+//! use portcullis::authenticate::{AuthenticateLayer, Authenticator, Opening};
+//! use portcullis::identity::{AuthMethod, Carrier, IdentityExt};
+//! use portcullis::rejection::{Challenge, Rejection};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! struct ApiKeys;
+//!
+//! impl Authenticator for ApiKeys {
+//!     type Visit = ();
+//!
+//!     fn challenge(&self) -> Option<Challenge> {
+//!         Some(Challenge::new("ApiKey"))
+//!     }
+//!
+//!     fn open(&self, head: &mut Parts) -> Opening<()> {
+//!         match head.headers.get("x-api-key").map(|key| key.as_bytes()) {
+//!             None => Opening::anonymous(()),
+//!             Some(b"k-42") => Opening::authenticated(
+//!                 Identity::new("reporting").method(AuthMethod::Custom("api-key")).carrier(Carrier::Explicit),
+//!                 (),
+//!             ),
+//!             Some(_) => Opening::refused(Rejection::invalid_credential(Challenge::new("ApiKey"), "unknown key")),
+//!         }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let inner = service_fn(|request: Request<String>| async move {
+//!     let name = request.identity().map_or("nobody", |me| me.subject()).to_owned();
+//!     Ok::<_, std::io::Error>(Response::new(name))
+//! });
+//! let service = AuthenticateLayer::new(ApiKeys).layer(inner);
+//! let with = |key: &str| Request::get("/").header("x-api-key", key).body(String::new());
+//! assert_eq!(service.clone().oneshot(with("k-42")?).await?.body(), "reporting");
+//! assert_eq!(service.oneshot(with("guess")?).await?.status(), 401);
+//! # Ok(()) }
+//! ```
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, response};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::identity::{AuthMethod, Authentication, Carrier, Identity, Outcome};
+use crate::rejection::{Challenge, Rejection};
+use crate::respond::{DefaultResponder, RequestHead, Responder, refuse, render};
+
+/// Finds out who is calling, and may act once more when the response is there.
+pub trait Authenticator: Send + Sync + 'static {
+    /// What the way out needs from the way in; `()` for most.
+    type Visit: Send + 'static;
+
+    /// What to answer a request with that lacks a credential of this kind.
+    fn challenge(&self) -> Option<Challenge> {
+        None
+    }
+
+    /// What to do when an outer layer has recognised another user.
+    fn on_conflict(&self) -> OnConflict {
+        OnConflict::Refuse
+    }
+
+    /// The way in: looks at the head, and answers at once or with a future that owns what it needs.
+    fn open(&self, head: &mut Parts) -> Opening<Self::Visit>;
+
+    /// After [`open`](Self::open) has passed: puts into the extensions what handlers will ask for.
+    fn enter(&self, visit: &Self::Visit, head: &mut Parts) {
+        let _ = (visit, head);
+    }
+
+    /// The way out. Not called when the inner service failed with an error.
+    fn close(&self, visit: Self::Visit, response: &response::Parts) -> Closing {
+        let _ = (visit, response);
+        Closing::nothing()
+    }
+}
+
+/// What to do when two good credentials belong to two users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnConflict {
+    /// 400, [`Rejection::Conflict`].
+    #[default]
+    Refuse,
+    /// The identity that was recognised by this method stays.
+    Prefer(AuthMethod),
+}
+
+/// What [`Authenticator::open`] found: who it is, and what the way out will need; or why the request is refused.
+pub type Opened<V> = Result<(Authentication, V), Rejection>;
+
+/// The way in: an answer, or the future of one.
+#[must_use]
+pub enum Opening<V> {
+    /// Nothing had to be waited for.
+    Ready(Opened<V>),
+    /// A store has to be asked.
+    Pending(Pin<Box<dyn Future<Output = Opened<V>> + Send>>),
+}
+
+/// What the way out came to: headers for the response; or a refusal in its place, with the head to answer.
+pub type Closed = Result<Edits, (Rejection, RequestHead)>;
+
+/// The way out: an answer, or the future of one.
+#[must_use]
+pub enum Closing {
+    /// Nothing had to be waited for.
+    Ready(Closed),
+    /// A store has to be told.
+    Pending(Pin<Box<dyn Future<Output = Closed> + Send>>),
+}
+
+/// Headers to add to a response.
+#[derive(Debug, Default)]
+pub struct Edits {
+    append: Vec<(HeaderName, HeaderValue)>,
+    insert: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Puts an [`Authenticator`] in front of a service.
+pub struct AuthenticateLayer<A, R = DefaultResponder>(Arc<Core<A, R>>);
+
+/// The service that an [`AuthenticateLayer`] makes.
+pub struct Authenticate<S, A, R = DefaultResponder> {
+    inner: S,
+    core: Arc<Core<A, R>>,
+}
+
+struct Core<A, R> {
+    authenticator: A,
+    responder: R,
+}
+
+pin_project! {
+    /// The future of an [`Authenticate`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct AuthenticateFuture<S, A, R, B>
+    where
+        S: Service<Request<B>>,
+        A: Authenticator,
+    {
+        core: Arc<Core<A, R>>,
+        #[pin]
+        state: State<S, A::Visit, B, S::Future, S::Response>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, V, B, F, Res> {
+        // A store is being asked; `inner` is the service that was ready when the request came.
+        Opening { opening: Pin<Box<dyn Future<Output = Opened<V>> + Send>>, request: Option<(Parts, B)>, inner: S },
+        // The inner service has the request.
+        Inside { #[pin] response: F, visit: Option<V> },
+        // The inner service has answered; a store is being told.
+        Closing { closing: Pin<Box<dyn Future<Output = Closed> + Send>>, response: Option<Res> },
+        // There is a response.
+        Done { response: Option<Res> },
+    }
+}
+
+impl<V> Opening<V> {
+    /// No credential of this kind.
+    pub fn anonymous(visit: V) -> Self {
+        Self::Ready(Ok((Authentication::anonymous(), visit)))
+    }
+
+    /// A good credential.
+    pub fn authenticated(identity: impl Into<Identity>, visit: V) -> Self {
+        Self::Ready(Ok((Authentication::authenticated(identity), visit)))
+    }
+
+    /// A bad credential.
+    pub fn refused(rejection: Rejection) -> Self {
+        Self::Ready(Err(rejection))
+    }
+
+    /// Ask `future`, which owns what it needs.
+    pub fn pending(future: impl Future<Output = Opened<V>> + Send + 'static) -> Self {
+        Self::Pending(Box::pin(future))
+    }
+}
+
+impl Closing {
+    /// The response goes out as it is.
+    pub fn nothing() -> Self {
+        Self::edits(Edits::default())
+    }
+
+    /// The response goes out with these edits.
+    pub fn edits(edits: Edits) -> Self {
+        Self::Ready(Ok(edits))
+    }
+
+    /// Tell `future`, which owns what it needs.
+    pub fn pending(future: impl Future<Output = Closed> + Send + 'static) -> Self {
+        Self::Pending(Box::pin(future))
+    }
+}
+
+impl Edits {
+    /// Adds a header beside others of its name.
+    pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
+        self.append.push((name, value));
+    }
+
+    /// Sets a header in place of others of its name.
+    pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
+        self.insert.push((name, value));
+    }
+
+    fn apply(self, headers: &mut HeaderMap) {
+        for (name, value) in self.insert {
+            headers.insert(name, value);
+        }
+        for (name, value) in self.append {
+            headers.append(name, value);
+        }
+    }
+}
+
+impl<A: Authenticator> AuthenticateLayer<A> {
+    /// Asks `authenticator`, and refuses by [`DefaultResponder`].
+    pub fn new(authenticator: A) -> Self {
+        Self::with_responder(authenticator, DefaultResponder)
+    }
+}
+
+impl<A: Authenticator, R> AuthenticateLayer<A, R> {
+    /// Asks `authenticator`, and refuses by `responder`.
+    pub fn with_responder(authenticator: A, responder: R) -> Self {
+        Self(Arc::new(Core { authenticator, responder }))
+    }
+}
+
+impl<S, A, R> Layer<S> for AuthenticateLayer<A, R> {
+    type Service = Authenticate<S, A, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Authenticate { inner, core: Arc::clone(&self.0) }
+    }
+}
+
+impl<S, A, R, B, ResB> Service<Request<B>> for Authenticate<S, A, R>
+where
+    S: Service<Request<B>, Response = Response<ResB>> + Clone,
+    A: Authenticator,
+    R: Responder<ResB>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = AuthenticateFuture<S, A, R, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut head, body) = request.into_parts();
+        let core = Arc::clone(&self.core);
+        let state = match core.authenticator.open(&mut head) {
+            Opening::Ready(opened) => core.go_in(&mut self.inner, opened, head, body),
+            Opening::Pending(opening) => {
+                // The service that said it was ready goes with the request; a clone stays for the next one.
+                let clone = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, clone);
+                State::Opening { opening, request: Some((head, body)), inner }
+            }
+        };
+        AuthenticateFuture { core, state }
+    }
+}
+
+/// The states of a call whose inner service is `S`.
+type StateOf<S, V, B> =
+    State<S, V, B, <S as Service<Request<B>>>::Future, <S as Service<Request<B>>>::Response>;
+
+impl<A: Authenticator, R> Core<A, R> {
+    /// Lets the request in to `inner`, or refuses it.
+    fn go_in<S, B, ResB>(
+        &self,
+        inner: &mut S,
+        opened: Opened<A::Visit>,
+        mut head: Parts,
+        body: B,
+    ) -> StateOf<S, A::Visit, B>
+    where
+        S: Service<Request<B>, Response = Response<ResB>>,
+        R: Responder<ResB>,
+    {
+        match opened.and_then(|(found, visit)| self.admit(found, &mut head).map(|()| visit)) {
+            Ok(visit) => {
+                self.authenticator.enter(&visit, &mut head);
+                State::Inside { response: inner.call(Request::from_parts(head, body)), visit: Some(visit) }
+            }
+            Err(rejection) => {
+                let response = refuse(&self.responder, rejection, &RequestHead::of(&head));
+                State::Done { response: Some(response) }
+            }
+        }
+    }
+
+    fn admit(&self, mut found: Authentication, head: &mut Parts) -> Result<(), Rejection> {
+        found.add_challenge(self.authenticator.challenge());
+        if let Some(outer) = head.extensions.get::<Authentication>() {
+            let outcome = combine(outer, &found, self.authenticator.on_conflict())?;
+            found = found.on_top_of(outer, outcome);
+        }
+        if let Some(identity) = found.peek() {
+            head.extensions.insert(identity.clone());
+        }
+        head.extensions.insert(found);
+        Ok(())
+    }
+
+    fn go_out(&self, visit: A::Visit, response: &response::Parts) -> Closing {
+        self.authenticator.close(visit, response)
+    }
+
+    fn finish<ResB>(&self, closed: Closed, mut response: Response<ResB>) -> Response<ResB>
+    where
+        R: Responder<ResB>,
+    {
+        match closed {
+            Ok(edits) => edits.apply(response.headers_mut()),
+            Err((rejection, head)) => response = refuse(&self.responder, rejection, &head),
+        }
+        render(&self.responder, response)
+    }
+}
+
+/// What two layers found out together.
+fn combine(
+    outer: &Authentication,
+    inner: &Authentication,
+    on_conflict: OnConflict,
+) -> Result<Outcome, Rejection> {
+    match (outer.state(), inner.state()) {
+        (Outcome::Authenticated(one), Outcome::Authenticated(other)) => {
+            choose(one, other, on_conflict).map(|identity| Outcome::Authenticated(identity.clone()))
+        }
+        (found @ Outcome::Authenticated(_), _) | (_, found @ Outcome::Authenticated(_)) => Ok(found.clone()),
+        (found @ Outcome::Unavailable { .. }, _) | (_, found @ Outcome::Unavailable { .. }) => {
+            Ok(found.clone())
+        }
+        (Outcome::Anonymous, Outcome::Anonymous) => Ok(Outcome::Anonymous),
+    }
+}
+
+fn choose<'a>(
+    outer: &'a Identity,
+    inner: &'a Identity,
+    on_conflict: OnConflict,
+) -> Result<&'a Identity, Rejection> {
+    if outer.is_same_user(inner) {
+        let outer_is_explicit = outer.carrier() == Carrier::Explicit && inner.carrier() == Carrier::Ambient;
+        return Ok(if outer_is_explicit { outer } else { inner });
+    }
+    match on_conflict {
+        OnConflict::Prefer(method) if inner.method() == method => Ok(inner),
+        OnConflict::Prefer(method) if outer.method() == method => Ok(outer),
+        OnConflict::Prefer(_) | OnConflict::Refuse => Err(Rejection::Conflict),
+    }
+}
+
+impl<S, A, R, B, ResB> Future for AuthenticateFuture<S, A, R, B>
+where
+    S: Service<Request<B>, Response = Response<ResB>>,
+    A: Authenticator,
+    R: Responder<ResB>,
+{
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProj::Opening { opening, request, inner } => {
+                    let opened = ready!(opening.as_mut().poll(cx));
+                    let Some((head, body)) = request.take() else { return Poll::Pending };
+                    this.core.go_in(inner, opened, head, body)
+                }
+                StateProj::Inside { response, visit } => {
+                    let response = ready!(response.poll(cx))?;
+                    let Some(visit) = visit.take() else { return Poll::Pending };
+                    let (parts, body) = response.into_parts();
+                    let closing = this.core.go_out(visit, &parts);
+                    let response = Response::from_parts(parts, body);
+                    match closing {
+                        Closing::Ready(closed) => {
+                            State::Done { response: Some(this.core.finish(closed, response)) }
+                        }
+                        Closing::Pending(closing) => State::Closing { closing, response: Some(response) },
+                    }
+                }
+                StateProj::Closing { closing, response } => {
+                    let closed = ready!(closing.as_mut().poll(cx));
+                    let response = response.take().map(|response| this.core.finish(closed, response));
+                    State::Done { response }
+                }
+                // Polled again after it was done, a future may do as it likes but panic.
+                StateProj::Done { response } => {
+                    return response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it)));
+                }
+            };
+            this.state.set(next);
+        }
+    }
+}
+
+impl<A, R> Clone for AuthenticateLayer<A, R> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: Clone, A, R> Clone for Authenticate<S, A, R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), core: Arc::clone(&self.core) }
+    }
+}
+
+impl<A: fmt::Debug, R> fmt::Debug for AuthenticateLayer<A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AuthenticateLayer").field(&self.0.authenticator).finish()
+    }
+}
+
+impl<S: fmt::Debug, A: fmt::Debug, R> fmt::Debug for Authenticate<S, A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticate")
+            .field("inner", &self.inner)
+            .field("authenticator", &self.core.authenticator)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Service<Request<B>>, A: Authenticator, R, B> fmt::Debug for AuthenticateFuture<S, A, R, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthenticateFuture").finish_non_exhaustive()
+    }
+}
+
+impl<V> fmt::Debug for Opening<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready(Ok((authentication, _))) => f.debug_tuple("Ready").field(authentication).finish(),
+            Self::Ready(Err(rejection)) => f.debug_tuple("Ready").field(rejection).finish(),
+            Self::Pending(_) => f.write_str("Pending"),
+        }
+    }
+}
+
+impl fmt::Debug for Closing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready(closed) => f.debug_tuple("Ready").field(&closed.is_ok()).finish(),
+            Self::Pending(_) => f.write_str("Pending"),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! [`Guard`]: the one service for checks that never wait. [`Check`]: what such a check decides.
+//!
+//! * A check sees the request's head, never its body, and does not await.
+//! * A refused request does not reach the inner service.
+//! * `poll_ready` and errors are the inner service's, untouched; nothing is boxed, nothing is cloned.
+//!
+//! `CsrfLayer` and [`RequireLayer`](crate::RequireLayer) are made of it; so can a check of the application's own be:
+//!
+//! ```
+//! use http::{Request, Response, request::Parts};
+//! use portcullis::guard::{Check, GuardLayer};
+//! use portcullis::rejection::{Lack, Rejection};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! struct OfficeHours;
+//!
+//! impl Check for OfficeHours {
+//!     fn check(&self, head: &mut Parts) -> Result<(), Rejection> {
+//!         let open = head.headers.get("x-hour").is_some_and(|hour| hour == "10");
+//!         if open { Ok(()) } else { Err(Rejection::forbidden(Lack::Policy)) }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let inner = service_fn(|_: Request<String>| async { Ok::<_, std::io::Error>(Response::new(String::new())) });
+//! let service = GuardLayer::new(OfficeHours).layer(inner);
+//! let response = service.oneshot(Request::get("/").body(String::new())?).await?;
+//! assert_eq!(response.status(), 403);
+//! # Ok(()) }
+//! ```
+
+use std::fmt;
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::request::Parts;
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::rejection::Rejection;
+use crate::respond::{DefaultResponder, RequestHead, Responder, refuse};
+
+/// Decides about a request by its head alone, at once.
+pub trait Check {
+    /// `Ok` lets the request pass; it may leave something in the extensions.
+    ///
+    /// # Errors
+    /// The reason why the request is refused.
+    fn check(&self, head: &mut Parts) -> Result<(), Rejection>;
+}
+
+/// Puts a [`Check`] in front of a service.
+pub struct GuardLayer<C, R = DefaultResponder>(Arc<Core<C, R>>);
+
+/// The service that a [`GuardLayer`] makes.
+pub struct Guard<S, C, R = DefaultResponder> {
+    inner: S,
+    core: Arc<Core<C, R>>,
+}
+
+struct Core<C, R> {
+    check: C,
+    responder: R,
+}
+
+pin_project! {
+    /// The future of a [`Guard`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct GuardFuture<F, B, E> {
+        #[pin]
+        state: State<F, B, E>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F, B, E> {
+        Forwarded { #[pin] response: F },
+        Refused { #[pin] response: Ready<Result<Response<B>, E>> },
+    }
+}
+
+impl<C> GuardLayer<C> {
+    /// Refuses what `check` refuses, by [`DefaultResponder`].
+    pub fn new(check: C) -> Self {
+        Self::with_responder(check, DefaultResponder)
+    }
+}
+
+impl<C, R> GuardLayer<C, R> {
+    /// Refuses what `check` refuses, by `responder`.
+    pub fn with_responder(check: C, responder: R) -> Self {
+        Self(Arc::new(Core { check, responder }))
+    }
+}
+
+impl<S, C, R> Layer<S> for GuardLayer<C, R> {
+    type Service = Guard<S, C, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Guard { inner, core: Arc::clone(&self.0) }
+    }
+}
+
+impl<S, C, R, B, ResB> Service<Request<B>> for Guard<S, C, R>
+where
+    S: Service<Request<B>, Response = Response<ResB>>,
+    C: Check,
+    R: Responder<ResB>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = GuardFuture<S::Future, ResB, S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut head, body) = request.into_parts();
+        let state = match self.core.check.check(&mut head) {
+            Ok(()) => State::Forwarded { response: self.inner.call(Request::from_parts(head, body)) },
+            Err(rejection) => {
+                let response = refuse(&self.core.responder, rejection, &RequestHead::of(&head));
+                State::Refused { response: ready(Ok(response)) }
+            }
+        };
+        GuardFuture { state }
+    }
+}
+
+impl<F, B, E> Future for GuardFuture<F, B, E>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project().state.project() {
+            StateProj::Forwarded { response } => response.poll(cx),
+            StateProj::Refused { response } => response.poll(cx),
+        }
+    }
+}
+
+impl<C, R> Clone for GuardLayer<C, R> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: Clone, C, R> Clone for Guard<S, C, R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), core: Arc::clone(&self.core) }
+    }
+}
+
+impl<C: fmt::Debug, R> fmt::Debug for GuardLayer<C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("GuardLayer").field(&self.0.check).finish()
+    }
+}
+
+impl<S: fmt::Debug, C: fmt::Debug, R> fmt::Debug for Guard<S, C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("inner", &self.inner)
+            .field("check", &self.core.check)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F, B, E> fmt::Debug for GuardFuture<F, B, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardFuture").finish_non_exhaustive()
+    }
+}

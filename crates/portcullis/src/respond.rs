@@ -1,0 +1,327 @@
+//! [`Responder`]: turns a [`Rejection`] into a response that whoever asked can read.
+//!
+//! * [`DefaultResponder`] answers HTTP with status and headers and an empty body, gRPC with `grpc-status` over HTTP 200,
+//!   gRPC-web likewise with its own content type.
+//! * A closure is a responder too.
+//! * Whatever a responder makes, the layers add `Cache-Control: no-store` and keep the `Rejection` in the response's
+//!   extensions.
+//!
+//! ```
+//! use http::{Method, Response};
+//! use portcullis::rejection::{CsrfReason, Rejection};
+//! use portcullis::respond::{RequestHead, Responder};
+//!
+//! let plain = |rejection: &Rejection, _: &RequestHead| {
+//!     let mut response = Response::new(rejection.message().to_owned());
+//!     *response.status_mut() = rejection.status();
+//!     response
+//! };
+//! let (head, ()) = http::Request::post("/transfer").body(())?.into_parts();
+//! let response = plain.respond(&Rejection::Csrf(CsrfReason::CrossSite), &RequestHead::of(&head));
+//! assert_eq!(response.status(), 403);
+//! assert!(response.body().contains("another site"));
+//! # Ok::<(), http::Error>(())
+//! ```
+
+use std::fmt::Write as _;
+
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri};
+
+use crate::rejection::Rejection;
+
+/// Turns a rejection into a response with body `B`.
+///
+/// Everything in the rejection may be told to the client. `Cache-Control: no-store` need not be set.
+pub trait Responder<B> {
+    /// The response for this rejection of this request.
+    fn respond(&self, rejection: &Rejection, head: &RequestHead) -> Response<B>;
+}
+
+/// Status, headers and an empty body, in the protocol that the request speaks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DefaultResponder;
+
+/// What a responder may know about the request that is refused.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    method: Method,
+    uri: Uri,
+    protocol: Protocol,
+    accept: Option<HeaderValue>,
+    fetch_mode: Option<HeaderValue>,
+}
+
+/// Which protocol a request speaks over HTTP, by its content type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// Plain HTTP.
+    Http,
+    /// gRPC, with the request's content type (`application/grpc`, `application/grpc+proto`, ...).
+    Grpc(HeaderValue),
+    /// gRPC-web, with the request's content type (`application/grpc-web`, `application/grpc-web-text`, ...).
+    GrpcWeb(HeaderValue),
+}
+
+/// In the extensions of a response that an extractor made, which knows no responder: the outermost layer renders it.
+#[derive(Clone)]
+pub(crate) struct Unrendered(pub(crate) RequestHead);
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
+impl RequestHead {
+    /// Notes what a responder needs from the request's head.
+    #[must_use]
+    pub fn of(head: &Parts) -> Self {
+        Self {
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            protocol: Protocol::of(&head.headers),
+            accept: head.headers.get(ACCEPT).cloned(),
+            fetch_mode: head.headers.get(SEC_FETCH_MODE).cloned(),
+        }
+    }
+
+    /// The request's method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The request's URI as the refusing layer saw it; under a nested axum router its prefix is stripped.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// The protocol that the answer must speak.
+    #[must_use]
+    pub fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
+    /// The request's `Accept`.
+    #[must_use]
+    pub fn accept(&self) -> Option<&str> {
+        self.accept.as_ref()?.to_str().ok()
+    }
+
+    /// Whether a person is on the way to a page: a GET or HEAD with `Sec-Fetch-Mode: navigate`, or, from a browser
+    /// too old to say so, with `text/html` in `Accept`.
+    #[must_use]
+    pub fn is_navigation(&self) -> bool {
+        let safe = self.method == Method::GET || self.method == Method::HEAD;
+        safe && match &self.fetch_mode {
+            Some(mode) => mode == "navigate",
+            None => self.accept().is_some_and(|accept| accept.contains("text/html")),
+        }
+    }
+}
+
+impl Protocol {
+    fn of(headers: &HeaderMap) -> Self {
+        let Some(content_type) = headers.get(CONTENT_TYPE) else { return Self::Http };
+        let bytes = content_type.as_bytes();
+        // A base name ends where a suffix (+proto) or a parameter (;charset) begins.
+        let is = |name: &[u8]| match bytes.split_at_checked(name.len()) {
+            Some((base, rest)) => {
+                base.eq_ignore_ascii_case(name) && matches!(rest.first(), None | Some(b'+' | b';'))
+            }
+            None => false,
+        };
+        if is(b"application/grpc") {
+            Self::Grpc(content_type.clone())
+        } else if is(b"application/grpc-web") || is(b"application/grpc-web-text") {
+            Self::GrpcWeb(content_type.clone())
+        } else {
+            Self::Http
+        }
+    }
+}
+
+impl<B, F> Responder<B> for F
+where
+    F: Fn(&Rejection, &RequestHead) -> Response<B>,
+{
+    fn respond(&self, rejection: &Rejection, head: &RequestHead) -> Response<B> {
+        self(rejection, head)
+    }
+}
+
+impl<B: Default> Responder<B> for DefaultResponder {
+    fn respond(&self, rejection: &Rejection, head: &RequestHead) -> Response<B> {
+        let mut response = Response::new(B::default());
+        match head.protocol() {
+            Protocol::Http => http(rejection, &mut response),
+            Protocol::Grpc(content_type) | Protocol::GrpcWeb(content_type) => {
+                grpc(rejection, content_type, response.headers_mut());
+            }
+        }
+        for challenge in rejection.www_authenticate() {
+            response.headers_mut().append(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+fn http<B>(rejection: &Rejection, response: &mut Response<B>) {
+    *response.status_mut() = rejection.status();
+    if let Some(retry_after) = rejection.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, retry_after);
+    }
+    if let Rejection::InsecureTransport { redirect: Some(location) } = rejection {
+        response.headers_mut().insert(LOCATION, location.clone());
+    }
+}
+
+/// A "trailers-only" response: HTTP 200, the status among the headers, no body
+/// (gRPC over HTTP/2, section "Responses").
+fn grpc(rejection: &Rejection, content_type: &HeaderValue, headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, content_type.clone());
+    headers.insert(GRPC_STATUS, HeaderValue::from(rejection.grpc_code() as u16));
+    if let Ok(message) = HeaderValue::from_str(&percent_encoded(rejection.message())) {
+        headers.insert(GRPC_MESSAGE, message);
+    }
+}
+
+/// `grpc-message` is percent-encoded: everything but printable ASCII, and `%` itself.
+fn percent_encoded(message: &str) -> String {
+    let mut encoded = String::with_capacity(message.len());
+    for byte in message.bytes() {
+        match byte {
+            b'%' | ..=b'\x1f' | b'\x7f'.. => _ = write!(encoded, "%{byte:02X}"),
+            b' '..=b'~' => encoded.push(char::from(byte)),
+        }
+    }
+    encoded
+}
+
+/// The response to a refused request, made and marked as every refusal is.
+pub(crate) fn refuse<B>(
+    responder: &impl Responder<B>,
+    rejection: Rejection,
+    head: &RequestHead,
+) -> Response<B> {
+    log(&rejection);
+    let mut response = responder.respond(&rejection, head);
+    finish(&mut response, rejection);
+    response
+}
+
+/// Renders a refusal that an extractor made, with this layer's responder; the next layer out may do it again.
+pub(crate) fn render<B>(responder: &impl Responder<B>, response: Response<B>) -> Response<B> {
+    let Some((rejection, unrendered)) = unrendered(&response) else { return response };
+    let mut rendered = responder.respond(&rejection, &unrendered.0);
+    // What inner layers have put on the response stays; what the responder says takes its place.
+    let mut headers = response.headers().clone();
+    headers.remove(CONTENT_TYPE);
+    headers.remove(http::header::CONTENT_LENGTH);
+    for name in rendered.headers().keys() {
+        headers.remove(name);
+    }
+    for (name, value) in &headers {
+        rendered.headers_mut().append(name, value.clone());
+    }
+    finish(&mut rendered, rejection);
+    rendered.extensions_mut().insert(unrendered);
+    rendered
+}
+
+fn unrendered<B>(response: &Response<B>) -> Option<(Rejection, Unrendered)> {
+    let unrendered = response.extensions().get::<Unrendered>()?;
+    Some((response.extensions().get::<Rejection>()?.clone(), unrendered.clone()))
+}
+
+fn finish<B>(response: &mut Response<B>, rejection: Rejection) {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.extensions_mut().insert(rejection);
+}
+
+fn log(rejection: &Rejection) {
+    let (reason, message) = (rejection.label(), rejection.message());
+    match rejection {
+        Rejection::Misconfigured { missing } => {
+            tracing::error!(reason, missing, "refused: a layer is missing")
+        }
+        Rejection::Csrf(csrf) => tracing::warn!(reason, csrf = csrf.label(), "refused: {message}"),
+        Rejection::Unavailable { .. } => tracing::warn!(reason, "refused: {message}"),
+        Rejection::Unauthenticated(_)
+        | Rejection::InvalidCredential { .. }
+        | Rejection::BadRequest { .. }
+        | Rejection::Forbidden(_)
+        | Rejection::StepUp { .. }
+        | Rejection::Conflict
+        | Rejection::InsecureTransport { .. } => tracing::debug!(reason, "refused: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(content_type: Option<&str>) -> RequestHead {
+        let mut request = http::Request::post("/svc/Method");
+        if let Some(content_type) = content_type {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+        RequestHead::of(&request.body(()).unwrap().into_parts().0)
+    }
+
+    #[test]
+    fn the_protocol_is_read_off_the_content_type() {
+        let rows = [
+            ("none", None, "http"),
+            ("json", Some("application/json"), "http"),
+            ("text that pretends", Some("text/plain; application/grpc"), "http"),
+            ("grpc", Some("application/grpc"), "grpc"),
+            ("grpc with a codec", Some("application/grpc+proto"), "grpc"),
+            ("grpc in capitals", Some("Application/GRPC"), "grpc"),
+            ("grpc-web", Some("application/grpc-web+proto"), "web"),
+            ("grpc-web-text", Some("application/grpc-web-text"), "web"),
+            ("a longer name", Some("application/grpcfoo"), "http"),
+        ];
+        for (name, content_type, expected) in rows {
+            let found = match head(content_type).protocol() {
+                Protocol::Http => "http",
+                Protocol::Grpc(_) => "grpc",
+                Protocol::GrpcWeb(_) => "web",
+            };
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_grpc_refusal_is_trailers_only() {
+        let rejection = Rejection::Unavailable { retry_after: std::time::Duration::from_secs(1) };
+        let response: Response<String> =
+            refuse(&DefaultResponder, rejection.clone(), &head(Some("application/grpc+proto")));
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["grpc-status"], "14");
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/grpc+proto");
+        assert_eq!(response.headers()["grpc-message"], rejection.message());
+        assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+        assert_eq!(response.extensions().get::<Rejection>(), Some(&rejection));
+    }
+
+    #[test]
+    fn a_message_is_percent_encoded() {
+        assert_eq!(percent_encoded("100% é\n"), "100%25 %C3%A9%0A");
+    }
+
+    #[test]
+    fn navigations_are_told_from_scripts() {
+        let navigation = |method: &str, name: &'static str, value: &str| {
+            let request = http::Request::builder().method(method).header(name, value).body(()).unwrap();
+            RequestHead::of(&request.into_parts().0).is_navigation()
+        };
+        assert!(navigation("GET", "sec-fetch-mode", "navigate"));
+        assert!(navigation("GET", "accept", "text/html,*/*"));
+        assert!(!navigation("POST", "sec-fetch-mode", "navigate"));
+        assert!(!navigation("GET", "sec-fetch-mode", "cors"));
+        assert!(!navigation("GET", "accept", "application/json"));
+    }
+}
