@@ -120,8 +120,16 @@ pub enum Opening<V> {
     Pending(Pin<Box<dyn Future<Output = Opened<V>> + Send>>),
 }
 
-/// What the way out came to: headers for the response; or a refusal in its place, with the head to answer.
-pub type Closed = Result<Edits, (Rejection, RequestHead)>;
+/// What the way out came to: headers for the response, and perhaps a refusal in the response's place.
+///
+/// The headers go out with a refusal too: a login that stands must hand out its cookie, whatever fails after it.
+#[derive(Debug, Default)]
+pub struct Closed {
+    /// Headers for whatever response goes out.
+    pub edits: Edits,
+    /// Why the handler's response is not the one that goes out, and the head of the request to answer.
+    pub refusal: Option<Box<(Rejection, RequestHead)>>,
+}
 
 /// The way out: an answer, or the future of one.
 #[must_use]
@@ -211,7 +219,7 @@ impl Closing {
 
     /// The response goes out with these edits.
     pub fn edits(edits: Edits) -> Self {
-        Self::Ready(Ok(edits))
+        Self::Ready(Closed { edits, refusal: None })
     }
 
     /// Tell `future`, which owns what it needs.
@@ -343,10 +351,11 @@ impl<A: Authenticator, R> Core<A, R> {
     where
         R: Responder<ResB>,
     {
-        match closed {
-            Ok(edits) => edits.apply(response.headers_mut()),
-            Err((rejection, head)) => response = refuse(&self.responder, rejection, &head),
+        if let Some(refusal) = closed.refusal {
+            let (rejection, head) = *refusal;
+            response = refuse(&self.responder, rejection, &head);
         }
+        closed.edits.apply(response.headers_mut());
         render(&self.responder, response)
     }
 }
@@ -476,7 +485,7 @@ impl<V> fmt::Debug for Opening<V> {
 impl fmt::Debug for Closing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ready(closed) => f.debug_tuple("Ready").field(&closed.is_ok()).finish(),
+            Self::Ready(closed) => f.debug_tuple("Ready").field(closed).finish(),
             Self::Pending(_) => f.write_str("Pending"),
         }
     }
