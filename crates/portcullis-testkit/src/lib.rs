@@ -9,5 +9,6 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "test support: a set-up that fails is a failed test")]
 
+pub mod conformance;
 #[cfg(unix)]
 pub mod redis;

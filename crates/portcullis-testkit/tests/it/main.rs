@@ -7,4 +7,6 @@
     reason = "in tests a panic is the report"
 )]
 
+mod conformance;
 mod redis;
+mod toy;

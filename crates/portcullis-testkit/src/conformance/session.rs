@@ -1,0 +1,269 @@
+//! The conformance suite of [`SessionBackend`]: each promise of its documentation, checked.
+//!
+//! * A [`Harness`] tells the suite how to reach the store; handles on one store are all it must give.
+//! * Every check works on random keys of its own, so a store may hold anything else, and be used again.
+//! * A store with a clock that can be moved is checked in no time; any other in about two seconds.
+//! * The suite starts tasks, so it needs a tokio runtime; one with several threads checks more.
+//!
+//! ```
+//! # use portcullis_store::*;
+//! # use portcullis_testkit::conformance::session::{self, Harness};
+//! # #[derive(Clone)] struct MyBackend;
+//! # impl SessionBackend for MyBackend {
+//! #     async fn load(&self, _: Key<'_>) -> Result<Option<Record>, StoreError> { Ok(None) }
+//! #     async fn load_many(&self, _: &[Key<'_>]) -> Result<Vec<Option<Record>>, StoreError> { Ok(vec![]) }
+//! #     async fn create(&self, _: Key<'_>, _: &Record) -> Result<Created, StoreError> { Ok(Created::Done) }
+//! #     async fn save(&self, _: Key<'_>, _: Tag, _: &Record) -> Result<Saved, StoreError> { Ok(Saved::Gone) }
+//! #     async fn touch(&self, _: Key<'_>) -> Result<Touched, StoreError> { Ok(Touched::Gone) }
+//! #     async fn destroy(&self, _: &[Key<'_>]) -> Result<(), StoreError> { Ok(()) }
+//! #     async fn enrol(&self, _: UserKey<'_>, _: Locator, _: Timestamp) -> Result<(), StoreError> { Ok(()) }
+//! #     async fn withdraw(&self, _: UserKey<'_>, _: &[Locator]) -> Result<(), StoreError> { Ok(()) }
+//! #     async fn members(&self, _: UserKey<'_>) -> Result<Vec<Locator>, StoreError> { Ok(vec![]) }
+//! # }
+//! # impl MyBackend { async fn connect() -> Self { Self } }
+//! struct MyStore;
+//!
+//! impl Harness for MyStore {
+//!     type Backend = MyBackend;
+//!
+//!     async fn handle(&self) -> MyBackend {
+//!         MyBackend::connect().await // each time to the same store
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! // In a `#[tokio::test]`: `session::run(&MyStore).await` panics and names every promise that is broken.
+//! let report = session::report(&MyStore).await;
+//! # let report = report.into_iter().filter(|(promise, _)| *promise == session::Promise::DestroyIsIdempotent);
+//! for (promise, verdict) in report {
+//!     println!("{promise:?}: {promise}: {verdict:?}");
+//! }
+//! # });
+//! ```
+
+mod concurrency;
+mod expiry;
+mod failure;
+mod index;
+mod records;
+mod stage;
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use portcullis_store::{Clock, Key, SessionBackend, SystemClock, Timestamp};
+
+use self::stage::{Stage, Stop};
+
+/// How the suite reaches the store under test.
+pub trait Harness: Send + Sync {
+    /// The backend under test.
+    type Backend: SessionBackend;
+
+    /// A new handle on the store. All handles of one harness share one store, as the processes of one service do; a
+    /// store within the process gives clones.
+    fn handle(&self) -> impl Future<Output = Self::Backend> + Send;
+
+    /// The time by the store's clock. The default is the operating system's, right for a store on this machine.
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    /// Lets `time` pass: moves the store's clock, or, by default, waits.
+    fn advance(&self, time: Duration) -> impl Future<Output = ()> + Send {
+        tokio::time::sleep(time)
+    }
+
+    /// The unit of all waiting, 100 ms by default: an idle time in the suite is one or two of it.
+    ///
+    /// A check during which the machine stalled is repeated with twice the unit, so raise it only for a store that
+    /// takes longer than this to answer.
+    fn unit(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    /// Puts bytes that are no record of this version under `key`, past the backend, to live for a minute. `false`
+    /// where that cannot be done, the default; then [`Promise::ForeignRecordsAreLeftAlone`] is not checked.
+    fn plant(&self, key: Key<'_>, bytes: &[u8]) -> impl Future<Output = bool> + Send {
+        let _ = (key, bytes);
+        async { false }
+    }
+
+    /// The bytes under `key`, past the backend. Only asked about what was planted.
+    fn peek(&self, key: Key<'_>) -> impl Future<Output = Option<Vec<u8>>> + Send {
+        let _ = key;
+        async { None }
+    }
+
+    /// A handle on a store that is out of reach: nobody listens, or nobody answers. `None` where a store cannot be
+    /// away, the default; then [`Promise::AnOutageIsAnError`] is not checked.
+    fn unreachable(&self) -> impl Future<Output = Option<Self::Backend>> + Send {
+        async { None }
+    }
+}
+
+/// What became of a promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Verdict {
+    /// The backend kept it.
+    Kept,
+    /// The harness does not offer what the check needs.
+    NotChecked,
+    /// The backend broke it; how.
+    Broken(String),
+}
+
+/// Checks every promise.
+///
+/// # Panics
+/// When one is broken, naming each that is.
+pub async fn run<H: Harness>(harness: &H) {
+    let mut broken = String::new();
+    for (promise, verdict) in report(harness).await {
+        if let Verdict::Broken(how) = verdict {
+            broken.push_str(&format!("\n  {promise:?} ({promise}): {how}"));
+        }
+    }
+    assert!(broken.is_empty(), "the backend breaks its contract:{broken}");
+}
+
+/// Checks every promise, in the order of [`Promise::ALL`].
+pub async fn report<H: Harness>(harness: &H) -> Vec<(Promise, Verdict)> {
+    let mut verdicts = Vec::with_capacity(Promise::ALL.len());
+    for &promise in Promise::ALL {
+        verdicts.push((promise, check(harness, promise).await));
+    }
+    verdicts
+}
+
+/// Checks one promise.
+pub async fn check<H: Harness>(harness: &H, promise: Promise) -> Verdict {
+    let mut unit = harness.unit();
+    for _ in 0..5 {
+        let stage = Stage::new(harness, unit).await;
+        match promise.check(&stage).await {
+            Ok(()) => return Verdict::Kept,
+            Err(Stop::NotChecked) => return Verdict::NotChecked,
+            Err(Stop::Broken(how)) => return Verdict::Broken(how),
+            // The machine stalled past a deadline: neither kept nor broken.
+            Err(Stop::Late) => unit *= 2,
+        }
+    }
+    Verdict::Broken(format!("each call took longer than the {unit:?} that a session was to live"))
+}
+
+/// One table for the names, the sentences and the checks of all promises, so that none can lack one of them.
+macro_rules! promises {
+    ($( #[doc = $sentence:literal] $name:ident => $check:path, )+) => {
+        /// What a backend promises. The sentence is also its `Display`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Promise {
+            $( #[doc = $sentence] $name, )+
+        }
+
+        impl Promise {
+            /// Every promise, in the order in which the suite checks them.
+            pub const ALL: &[Self] = &[$( Self::$name ),+];
+
+            async fn check<H: Harness>(self, stage: &Stage<'_, H>) -> Result<(), Stop> {
+                match self {
+                    $( Self::$name => $check(stage).await, )+
+                }
+            }
+        }
+
+        impl fmt::Display for Promise {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $( Self::$name => $sentence.trim_ascii(), )+
+                })
+            }
+        }
+    };
+}
+
+promises! {
+    /// A record is loaded as it was created, whatever its fields.
+    RecordsSurvive => records::records_survive,
+    /// A payload of any bytes, empty or of 32 KiB, is loaded as it was stored.
+    PayloadsSurvive => records::payloads_survive,
+    /// What was never stored is absent, and a save or touch of it is Gone and stores nothing.
+    AbsentIsAbsent => records::absent_is_absent,
+    /// `load_many` answers in the order of the keys, absent and repeated ones included.
+    ManyInOrder => records::many_in_order,
+    /// A create leaves another record under its key alone and is Taken.
+    CreateTakesNothing => records::create_takes_nothing,
+    /// A create that is sent again is Done and changes nothing, also after saves.
+    CreateMayBeResent => records::create_may_be_resent,
+    /// A save with the current tag replaces payload and header.
+    SaveReplaces => records::save_replaces,
+    /// A save with any other tag is a Conflict that shows the record as it stands, and writes nothing.
+    SaveComparesTags => records::save_compares_tags,
+    /// A save that is sent again, at once or after up to three other writes, is Done and changes nothing.
+    SaveMayBeResent => records::save_may_be_resent,
+    /// A save that is sent again after four or more other writes changes nothing and is a Conflict.
+    AncientResendConflicts => records::ancient_resend_conflicts,
+    /// A destroyed session never comes back through a save, a save sent again, or a touch.
+    DestroyIsForEver => records::destroy_is_for_ever,
+    /// A destroy ends the sessions it names and no other, in one call.
+    DestroyNamesItsVictims => records::destroy_names_its_victims,
+    /// A destroy of what is not there, or of nothing, is no error.
+    DestroyIsIdempotent => records::destroy_is_idempotent,
+    /// One locator in two realms is two sessions.
+    RealmsAreApart => records::realms_are_apart,
+    /// Every handle sees at once what another has written or destroyed.
+    HandlesAgree => records::handles_agree,
+    /// A session that is not touched ends at its idle deadline, not before, for every operation.
+    IdleEnds => expiry::idle_ends,
+    /// A session ends at its absolute deadline, for every operation.
+    AbsoluteEnds => expiry::absolute_ends,
+    /// A create under the key of an expired session is Done.
+    ExpiredKeysAreFree => expiry::expired_keys_are_free,
+    /// A touch moves the idle deadline to now plus the idle time and reports it, and the session lives until then.
+    TouchProlongs => expiry::touch_prolongs,
+    /// A touch never moves the idle deadline backwards.
+    TouchNeverShortens => expiry::touch_never_shortens,
+    /// A touch never moves the idle deadline past the absolute deadline.
+    TouchIsCapped => expiry::touch_is_capped,
+    /// A touch changes the idle deadline alone: a save in flight does not conflict with it.
+    TouchConflictsWithNothing => expiry::touch_conflicts_with_nothing,
+    /// A save keeps the stored idle deadline, later or sooner, whatever its record says.
+    SaveKeepsIdleDeadline => expiry::save_keeps_idle_deadline,
+    /// A save, sent once or again, does not change when the session ends, whatever its record says.
+    SaveKeepsExpiry => expiry::save_keeps_expiry,
+    /// A user's index holds what was enrolled and not withdrawn, each session once, however often it was sent.
+    IndexIsASet => index::index_is_a_set,
+    /// The index of a user without sessions is empty, and a withdrawal from it is no error.
+    NobodyHasNoMembers => index::nobody_has_no_members,
+    /// An entry leaves the index at its own deadline, whatever the order in which entries came.
+    EntriesEnd => index::entries_end,
+    /// An entry that is enrolled again with a later deadline stays until then.
+    EntriesAreProlonged => index::entries_are_prolonged,
+    /// Users and realms have indexes apart, and an index is not a session of the same name.
+    IndexesAreApart => index::indexes_are_apart,
+    /// `create_enrolled` stores the record and enters it until its absolute deadline, once however often it is sent.
+    CreateEnrolledEnters => index::create_enrolled_enters,
+    /// `create_enrolled` of a taken key enters nothing.
+    CreateEnrolledTakesNothing => index::create_enrolled_takes_nothing,
+    /// Of concurrent creates under one key exactly one is Done.
+    OneCreateWins => concurrency::one_create_wins,
+    /// Of concurrent saves that expect one tag exactly one is Done, and the others are shown it.
+    OneSaveWins => concurrency::one_save_wins,
+    /// 64 concurrent counters, with touches in between, lose and repeat no increment.
+    CountersAreExact => concurrency::counters_are_exact,
+    /// One save sent several times at once is applied once.
+    ConcurrentResendsApplyOnce => concurrency::concurrent_resends_apply_once,
+    /// A destroy wins against the saves and touches that it races.
+    DestroyWinsRaces => concurrency::destroy_wins_races,
+    /// Concurrent enrolments are all kept.
+    EnrolmentsAreAllKept => concurrency::enrolments_are_all_kept,
+    /// A write whose future is dropped is applied whole or not at all, and its handle stays usable.
+    DroppedWritesAreWhole => concurrency::dropped_writes_are_whole,
+    /// What is not a record of this version is Corrupt and is never written to.
+    ForeignRecordsAreLeftAlone => failure::foreign_records_are_left_alone,
+    /// Out of reach is Unavailable or Timeout within a second, never an absent record or an empty list.
+    AnOutageIsAnError => failure::an_outage_is_an_error,
+}

@@ -1,0 +1,254 @@
+//! What holds when several requests, through several handles, do something at once.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use portcullis_store::{
+    Created, Key, Locator, Realm, Record, Saved, SessionBackend, StoreError, Touched, UserKey,
+};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use super::Harness;
+use super::stage::{Outcome, Stage, Stop, ensure, locator, next};
+
+const HANDLES: usize = 4;
+const RACERS: usize = 12;
+
+/// Runs `count` copies of `job` at once, spread over several handles; they start together.
+async fn at_once<H, T, F>(
+    stage: &Stage<'_, H>,
+    count: usize,
+    job: impl Fn(usize, Arc<H::Backend>) -> F,
+) -> Result<Vec<T>, Stop>
+where
+    H: Harness,
+    T: Send + 'static,
+    F: Future<Output = Result<T, StoreError>> + Send + 'static,
+{
+    let mut handles = Vec::with_capacity(HANDLES);
+    for _ in 0..HANDLES {
+        handles.push(Arc::new(stage.harness.handle().await));
+    }
+    let start = Arc::new(Barrier::new(count));
+    let mut tasks = JoinSet::new();
+    for (number, handle) in handles.iter().cycle().take(count).enumerate() {
+        let (start, job) = (start.clone(), job(number, handle.clone()));
+        tasks.spawn(async move {
+            start.wait().await;
+            job.await
+        });
+    }
+    let mut results = Vec::with_capacity(count);
+    while let Some(ended) = tasks.join_next().await {
+        let result = ended.map_err(|error| Stop::Broken(format!("the backend panicked: {error}")))?;
+        results.push(result?);
+    }
+    Ok(results)
+}
+
+pub(super) async fn one_create_wins<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    let locator = locator();
+    let results = at_once(stage, 16, |number, store| {
+        let (realm, record) = (stage.realm.clone(), numbered(stage.record(), number));
+        async move { Ok((store.create(Key { realm: &realm, locator }, &record).await?, record)) }
+    })
+    .await?;
+    let winners: Vec<&Record> =
+        results.iter().filter(|(created, _)| *created == Created::Done).map(|(_, record)| record).collect();
+    ensure!(winners.len() == 1, "{} of 16 creates were Done", winners.len());
+    let key = Key { realm: &stage.realm, locator };
+    stage.expect(key, winners.first().copied(), "after 16 creates").await
+}
+
+pub(super) async fn one_save_wins<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    let key = stage.key();
+    let before = stage.record();
+    stage.create(key, &before).await?;
+    let results = at_once(stage, 16, |number, store| {
+        let (realm, locator) = (stage.realm.clone(), key.locator);
+        let (expected, record) = (before.header.tag(), numbered(next(&before, b""), number));
+        async move { Ok((store.save(Key { realm: &realm, locator }, expected, &record).await?, record)) }
+    })
+    .await?;
+    let winners: Vec<&Record> =
+        results.iter().filter(|(saved, _)| *saved == Saved::Done).map(|(_, record)| record).collect();
+    ensure!(winners.len() == 1, "{} of 16 saves that expected one tag were Done", winners.len());
+    for (saved, _) in &results {
+        let shows_winner =
+            matches!(saved, Saved::Conflict { current, .. } if winners.first() == Some(&current));
+        ensure!(*saved == Saved::Done || shows_winner, "a loser was told {saved:?}");
+    }
+    stage.expect(key, winners.first().copied(), "after 16 saves").await
+}
+
+pub(super) async fn counters_are_exact<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    const WRITERS: usize = 64;
+    let key = stage.key();
+    // Its deadline is near and its idle time long, so that every touch has something to move.
+    let mut record = stage.record();
+    record.header.idle_deadline = stage.now().saturating_add(record.header.idle / 2);
+    record.payload = 0u64.to_be_bytes().into();
+    stage.create(key, &record).await?;
+    let results = at_once(stage, WRITERS, |_, store| {
+        let (realm, locator) = (stage.realm.clone(), key.locator);
+        async move {
+            let key = Key { realm: &realm, locator };
+            let _alive = store.touch(key).await?;
+            increment(&*store, key).await
+        }
+    })
+    .await?;
+    ensure!(results.iter().all(|&counted| counted), "a counted session was Gone");
+    let sum = stage.read(key).await?.map_or(0, |record| count(&record));
+    ensure!(sum == WRITERS as u64, "{WRITERS} increments make {sum}");
+    Ok(())
+}
+
+/// Adds one by compare and set, again and again until it is done. `false` when the session is gone.
+async fn increment(store: &impl SessionBackend, key: Key<'_>) -> Result<bool, StoreError> {
+    let Some(mut before) = store.load(key).await? else { return Ok(false) };
+    loop {
+        // So that others run in between, also on one thread and with a store that never waits.
+        tokio::task::yield_now().await;
+        let after = next(&before, &(count(&before) + 1).to_be_bytes());
+        match store.save(key, before.header.tag(), &after).await? {
+            Saved::Done => return Ok(true),
+            Saved::Gone => return Ok(false),
+            Saved::Conflict { current, .. } => before = current,
+        }
+    }
+}
+
+fn count(record: &Record) -> u64 {
+    record.payload.as_ref().try_into().map_or(u64::MAX / 2, u64::from_be_bytes)
+}
+
+pub(super) async fn concurrent_resends_apply_once<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    let key = stage.key();
+    let before = stage.record();
+    stage.create(key, &before).await?;
+    let write = next(&before, b"once");
+    let results = at_once(stage, 8, |_, store| {
+        let (realm, locator) = (stage.realm.clone(), key.locator);
+        let (expected, record) = (before.header.tag(), write.clone());
+        async move { store.save(Key { realm: &realm, locator }, expected, &record).await }
+    })
+    .await?;
+    for saved in results {
+        ensure!(saved == Saved::Done, "one of several sends of a save was {saved:?}");
+    }
+    stage.expect(key, Some(&write), "after a save sent eight times at once").await
+}
+
+pub(super) async fn destroy_wins_races<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    for round in 0..RACERS {
+        let key = stage.key();
+        let before = stage.record();
+        stage.create(key, &before).await?;
+        at_once(stage, RACERS, |number, store| {
+            let (realm, locator, before) = (stage.realm.clone(), key.locator, before.clone());
+            async move {
+                let key = Key { realm: &realm, locator };
+                if number == round {
+                    destroy_late(number, &*store, key).await
+                } else {
+                    race(number, &*store, key, before).await
+                }
+            }
+        })
+        .await?;
+        stage.expect(key, None, "destroyed amid saves and touches").await?;
+        ensure!(stage.store.touch(key).await? == Touched::Gone, "round {round}: alive after a destroy");
+    }
+    Ok(())
+}
+
+/// Destroys once the others are under way.
+async fn destroy_late(number: usize, store: &impl SessionBackend, key: Key<'_>) -> Result<(), StoreError> {
+    for _ in 0..number % 4 {
+        tokio::task::yield_now().await;
+    }
+    store.destroy(&[key]).await
+}
+
+/// Saves and perhaps touches until it is told that the session is gone.
+async fn race(
+    number: usize,
+    store: &impl SessionBackend,
+    key: Key<'_>,
+    mut before: Record,
+) -> Result<(), StoreError> {
+    for _ in 0..20 {
+        if number.is_multiple_of(2) && store.touch(key).await? == Touched::Gone {
+            break;
+        }
+        let after = next(&before, b"raced");
+        match store.save(key, before.header.tag(), &after).await? {
+            Saved::Done => before = after,
+            Saved::Gone => break,
+            Saved::Conflict { current, .. } => before = current,
+        }
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+pub(super) async fn enrolments_are_all_kept<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    let (user, gone) = (stage.user(), locator());
+    let deadline = stage.soon(100_000);
+    stage.store.enrol(user, gone, deadline).await?;
+    let enrolled: Vec<Locator> = at_once(stage, 32, |number, store| {
+        let (realm, user, entry): (Realm, _, _) = (stage.realm.clone(), user.user, locator());
+        async move {
+            let user = UserKey { realm: &realm, user };
+            if number == 0 {
+                store.withdraw(user, &[gone]).await?;
+            }
+            store.enrol(user, entry, deadline).await?;
+            Ok(entry)
+        }
+    })
+    .await?;
+    stage.expect_members(user, &enrolled, "enrolled at once").await
+}
+
+pub(super) async fn dropped_writes_are_whole<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    let key = stage.key();
+    let mut before = stage.record();
+    stage.create(key, &before).await?;
+    for round in 0u8..16 {
+        let after = next(&before, &vec![round; 32 * 1024]);
+        poll_at_most(usize::from(round % 4) + 1, stage.store.save(key, before.header.tag(), &after)).await;
+        let read = stage.read(key).await?;
+        // It may still be on its way, so the stored record is either, but one of them.
+        let whole = read.as_ref() == Some(&before) || read.as_ref() == Some(&after);
+        ensure!(whole, "after a dropped save: {read:?}");
+        // Sent again it is Done, whether it had arrived or not.
+        stage.save(key, &before, &after).await?;
+        before = after;
+    }
+    stage.expect(key, Some(&before), "after dropped saves, sent again").await
+}
+
+/// Polls a future a few times, then drops it wherever it stands.
+async fn poll_at_most<F: Future>(times: usize, future: F) {
+    let mut future = pin!(future);
+    let mut left = times;
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(_) => Poll::Ready(()),
+        Poll::Pending if left <= 1 => Poll::Ready(()),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+fn numbered(mut record: Record, number: usize) -> Record {
+    record.payload = number.to_be_bytes().into();
+    record
+}

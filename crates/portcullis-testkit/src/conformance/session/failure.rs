@@ -1,0 +1,72 @@
+//! What holds when the store is away, or holds what this version cannot read.
+
+use std::future::Future;
+use std::time::Duration;
+
+use portcullis_store::{Created, SessionBackend, StoreError, StoreErrorKind, offset};
+
+use super::Harness;
+use super::stage::{Outcome, Stage, Stop, ensure, locator, next};
+
+pub(super) async fn foreign_records_are_left_alone<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    let record = stage.record();
+    let mut newer = record.encode();
+    newer.splice(..=offset::VERSION, [offset::FORMAT + 1]);
+    let truncated: Vec<u8> = record.encode().into_iter().take(offset::PAYLOAD - 1).collect();
+    let foreign =
+        [("a newer format version", newer), ("a truncated record", truncated), ("text", b"hello".to_vec())];
+    for (name, bytes) in foreign {
+        let key = stage.key();
+        if !stage.harness.plant(key, &bytes).await {
+            return Err(Stop::NotChecked);
+        }
+        let write = next(&record, b"over it");
+        let outcomes = [
+            ("load", stage.store.load(key).await.map(|_| ())),
+            ("load_many", stage.store.load_many(&[key]).await.map(|_| ())),
+            ("touch", stage.store.touch(key).await.map(|_| ())),
+            ("save", stage.store.save(key, record.header.tag(), &write).await.map(|_| ())),
+        ];
+        for (operation, outcome) in outcomes {
+            let kind = outcome.as_ref().err().map(StoreError::kind);
+            ensure!(kind == Some(StoreErrorKind::Corrupt), "{operation} of {name} was {outcome:?}");
+        }
+        let created = stage.store.create(key, &record).await;
+        ensure!(!matches!(created, Ok(Created::Done)), "create over {name} was {created:?}");
+        let left = stage.harness.peek(key).await;
+        ensure!(left.as_deref() == Some(&bytes), "{name} was written to");
+    }
+    Ok(())
+}
+
+pub(super) async fn an_outage_is_an_error<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    let Some(store) = stage.harness.unreachable().await else { return Err(Stop::NotChecked) };
+    let (key, user, record) = (stage.key(), stage.user(), stage.record());
+    let write = next(&record, b"");
+    fails("load", store.load(key)).await?;
+    if let Some(answer) = store.load_now(key) {
+        fails("load_now", async { answer }).await?;
+    }
+    fails("load_many", store.load_many(&[key, stage.key()])).await?;
+    fails("create", store.create(key, &record)).await?;
+    fails("create_enrolled", store.create_enrolled(key, &record, user)).await?;
+    fails("save", store.save(key, record.header.tag(), &write)).await?;
+    fails("touch", store.touch(key)).await?;
+    fails("destroy", store.destroy(&[key])).await?;
+    fails("enrol", store.enrol(user, locator(), record.header.absolute_deadline)).await?;
+    fails("withdraw", store.withdraw(user, &[locator()])).await?;
+    fails("members", store.members(user)).await
+}
+
+/// The operation must fail within a second, as one that found nobody.
+async fn fails<T>(operation: &str, call: impl Future<Output = Result<T, StoreError>>) -> Outcome {
+    const BUDGET: Duration = Duration::from_secs(1);
+    let Ok(answer) = tokio::time::timeout(BUDGET, call).await else {
+        return Err(Stop::Broken(format!("{operation} took over a second")));
+    };
+    match answer.map_err(|error| error.kind()) {
+        Err(StoreErrorKind::Timeout | StoreErrorKind::Unavailable) => Ok(()),
+        Err(kind) => Err(Stop::Broken(format!("{operation} failed as {kind:?}"))),
+        Ok(_) => Err(Stop::Broken(format!("{operation} gave an answer"))),
+    }
+}
