@@ -1,0 +1,48 @@
+//! Replies of the server, read. Values are matched by hand: an error of the redis crate's own conversions prints the
+//! value, and that may be a session.
+
+use portcullis_store::{HeaderError, Locator, Record, StoreError, StoreErrorKind};
+use redis::Value;
+
+/// The reply, unless it is the server's error.
+pub(crate) fn accepted(reply: Value) -> Result<Value, StoreError> {
+    match reply {
+        Value::ServerError(error) => Err(crate::verdict::Failure::refused(&error).into()),
+        reply => Ok(reply),
+    }
+}
+
+/// The record in the reply to a GET.
+pub(crate) fn record(reply: Value) -> Result<Option<Record>, StoreError> {
+    match accepted(reply)? {
+        Value::Nil => Ok(None),
+        Value::BulkString(bytes) => decode(&bytes).map(Some),
+        _ => Err(unexpected()),
+    }
+}
+
+/// The locators in a list.
+pub(crate) fn locators(reply: Value) -> Result<Vec<Locator>, StoreError> {
+    let Value::Array(members) = accepted(reply)? else { return Err(unexpected()) };
+    members.iter().map(|member| locator(member).ok_or_else(unreadable)).collect()
+}
+
+fn locator(member: &Value) -> Option<Locator> {
+    let Value::BulkString(text) = member else { return None };
+    Locator::parse(std::str::from_utf8(text).ok()?)
+}
+
+pub(crate) fn decode(bytes: &[u8]) -> Result<Record, StoreError> {
+    Record::decode(bytes)
+        .map_err(|error: HeaderError| StoreError::with_source(StoreErrorKind::Corrupt, error))
+}
+
+/// There is something else than a record.
+pub(crate) fn unreadable() -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt)
+}
+
+/// No server of the right kind answers like this.
+pub(crate) fn unexpected() -> StoreError {
+    StoreError::with_source(StoreErrorKind::Config, "a reply of another type than the command has")
+}

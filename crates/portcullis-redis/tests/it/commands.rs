@@ -1,0 +1,192 @@
+//! What is sent: how many commands, and what the server holds afterwards.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use portcullis_redis::{RedisBackend, RedisConfig};
+use portcullis_store::{Created, Record, Saved, SessionBackend, StoreErrorKind, Touched};
+use portcullis_testkit::redis::{Proxy, RedisServer};
+
+use crate::support::{HOUR, Session, backend, commands, left, next, record};
+
+fn counts<const N: usize>(expected: [(&str, u64); N]) -> BTreeMap<String, u64> {
+    expected.into_iter().map(|(command, calls)| (command.to_owned(), calls)).collect()
+}
+
+/// Runs every script once, so that the server knows them.
+async fn acquaint(backend: &RedisBackend) {
+    let (session, record) = (Session::new(), record(b""));
+    let (key, user) = (session.key(), session.user());
+    let _ = backend.create_enrolled(key, &record, user).await.unwrap();
+    let _ = backend.save(key, record.header.tag(), &next(&record, b"")).await.unwrap();
+    let _ = backend.touch(key).await.unwrap();
+    backend.enrol(user, key.locator, record.header.absolute_deadline).await.unwrap();
+    backend.members(user).await.unwrap();
+}
+
+#[tokio::test]
+async fn each_operation_is_one_round_trip() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    acquaint(&backend).await;
+    let (session, record) = (Session::new(), record(b""));
+    let (key, user) = (session.key(), session.user());
+
+    let (_, sent) = commands(&server, backend.load(key)).await;
+    assert_eq!(sent, counts([("get", 1)]), "load: no script, no write");
+    let (_, sent) = commands(&server, backend.load_many(&[key, key, key])).await;
+    assert_eq!(sent, counts([("get", 3)]), "load_many");
+    let (_, sent) = commands(&server, backend.create(key, &record)).await;
+    assert_eq!(sent, counts([("set", 1)]), "create");
+    let (_, sent) = commands(&server, backend.save(key, record.header.tag(), &next(&record, b"x"))).await;
+    assert_eq!(sent, counts([("evalsha", 1), ("get", 1), ("set", 1)]), "save");
+    let (_, sent) = commands(&server, backend.touch(key)).await;
+    assert_eq!(sent["evalsha"], 1, "touch");
+    let (_, sent) = commands(&server, backend.destroy(&[key, key])).await;
+    assert_eq!(sent, counts([("unlink", 1)]), "destroy");
+    let (_, sent) = commands(&server, backend.create_enrolled(key, &record, user)).await;
+    assert_eq!((sent["evalsha"], sent.get("eval")), (1, None), "login");
+    let (_, sent) = commands(&server, backend.members(user)).await;
+    assert_eq!(sent, counts([("evalsha", 1), ("time", 1), ("zrangebyscore", 1)]), "members");
+    let (_, sent) = commands(&server, backend.withdraw(user, &[key.locator])).await;
+    assert_eq!(sent, counts([("zrem", 1)]), "withdraw");
+}
+
+#[tokio::test]
+async fn what_needs_no_answer_sends_nothing() {
+    let server = RedisServer::start();
+    let small = RedisConfig::standalone(server.url()).unwrap().max_record_len(200);
+    let small = RedisBackend::connect(small).unwrap();
+    let (session, large) = (Session::new(), record(&[0; 200]));
+    let ((), sent) = commands(&server, async {
+        assert_eq!(small.load_many(&[]).await.unwrap(), []);
+        small.destroy(&[]).await.unwrap();
+        small.withdraw(session.user(), &[]).await.unwrap();
+        let too_large = [
+            small.create(session.key(), &large).await.map(drop),
+            small.create_enrolled(session.key(), &large, session.user()).await.map(drop),
+            small.save(session.key(), large.header.tag(), &large).await.map(drop),
+        ];
+        for outcome in too_large {
+            assert_eq!(outcome.unwrap_err().kind(), StoreErrorKind::TooLarge);
+        }
+    })
+    .await;
+    assert_eq!(sent, counts([]));
+}
+
+#[tokio::test]
+async fn a_server_that_has_forgotten_the_scripts_is_told_them_again() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let (session, mut stands) = Session::stored(&backend).await;
+    for round in 0..3 {
+        server.command(&["SCRIPT", "FLUSH"]);
+        let new = next(&stands, &[round]);
+        let (saved, sent) = commands(&server, backend.save(session.key(), stands.header.tag(), &new)).await;
+        assert_eq!(saved.unwrap(), Saved::Done);
+        assert_eq!(sent, counts([("evalsha", 1), ("eval", 1), ("get", 1), ("set", 1)]), "round {round}");
+        stands = new;
+    }
+    server.command(&["SCRIPT", "FLUSH"]);
+    acquaint(&backend).await;
+}
+
+#[tokio::test]
+async fn clocks_that_differ_neither_end_nor_prolong_a_new_session() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let shifts: [(&str, fn(&mut Record)); 3] = [
+        ("clocks agree", |_| {}),
+        ("the application is an hour ahead", |record| shift(record, |time| time.saturating_add(HOUR))),
+        ("the application is a day behind", |record| shift(record, |time| time.saturating_sub(HOUR * 24))),
+    ];
+    for (name, change) in shifts {
+        let (session, mut record) = (Session::new(), record(b""));
+        change(&mut record);
+        assert_eq!(backend.create(session.key(), &record).await.unwrap(), Created::Done);
+        let lives = left(&server, &session.name());
+        assert!((1_790_000..=1_800_000).contains(&lives), "{name}: {lives} ms");
+    }
+}
+
+fn shift(record: &mut Record, by: impl Fn(portcullis_store::Timestamp) -> portcullis_store::Timestamp) {
+    let header = &mut record.header;
+    for time in [
+        &mut header.created,
+        &mut header.secret_since,
+        &mut header.idle_deadline,
+        &mut header.absolute_deadline,
+    ] {
+        *time = by(*time);
+    }
+}
+
+#[tokio::test]
+async fn a_touch_gives_a_session_its_time_whatever_the_clocks_say() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let (session, mut record) = (Session::new(), record(b""));
+    shift(&mut record, |time| time.saturating_add(HOUR));
+    assert_eq!(backend.create(session.key(), &record).await.unwrap(), Created::Done);
+    server.command(&["PEXPIRE", &session.name(), "60000"]);
+    let touched = backend.touch(session.key()).await.unwrap();
+    assert_eq!(touched, Touched::Alive(record.header.idle_deadline), "the header never goes back");
+    let lives = left(&server, &session.name());
+    assert!((1_790_000..=1_800_000).contains(&lives), "{lives} ms");
+}
+
+#[tokio::test]
+async fn a_session_never_outlives_its_entry_in_the_index() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    // By the server's clock, a minute is left; by the application's, which is behind, 61.
+    let (session, mut record) = (Session::new(), record(b""));
+    shift(&mut record, |time| time.saturating_sub(HOUR - Duration::from_secs(60)));
+    record.header.idle = HOUR;
+    record.header.idle_deadline = record.header.absolute_deadline;
+    assert_eq!(backend.create_enrolled(session.key(), &record, session.user()).await.unwrap(), Created::Done);
+    let _ = backend.touch(session.key()).await.unwrap();
+    let (lives, entry) = (left(&server, &session.name()), left(&server, &session.index_name()));
+    assert!((50_000..=60_000).contains(&lives), "{lives} ms");
+    assert!(entry >= lives, "the entry lives for {entry} ms, the session for {lives} ms");
+}
+
+#[tokio::test]
+async fn a_late_repetition_does_not_shorten_an_entry() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let session = Session::new();
+    let (user, locator) = (session.user(), session.key().locator);
+    let later = record(b"").header.absolute_deadline;
+    backend.enrol(user, locator, later).await.unwrap();
+    backend.enrol(user, locator, later.saturating_sub(HOUR / 2)).await.unwrap();
+    let score = server.command(&["ZSCORE", &session.index_name(), locator.as_str()]);
+    assert_eq!(score, later.as_millis().to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_share_one_connection() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let backend = backend(&proxy.url());
+    let callers: Vec<_> = (0..32)
+        .map(|_| {
+            let backend = backend.clone();
+            tokio::spawn(async move { backend.load(Session::new().key()).await.unwrap() })
+        })
+        .collect();
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), None);
+    }
+    assert_eq!(proxy.connections(), 1);
+}
+
+#[tokio::test]
+async fn nothing_shows_the_password() {
+    let server = RedisServer::builder().tcp().password("hunter2").start();
+    let backend = backend(&server.url());
+    backend.load(Session::new().key()).await.unwrap();
+    let text = format!("{backend:?}");
+    assert!(!text.contains("hunter2") && text.contains("127.0.0.1"), "{text}");
+}

@@ -1,0 +1,16 @@
+//! The backend against a real redis-server, private to this run.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets the unexpected is to fail at that place"
+)]
+
+mod commands;
+mod conformance;
+mod outages;
+mod refusals;
+mod resends;
+mod support;

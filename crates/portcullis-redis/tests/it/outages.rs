@@ -1,0 +1,219 @@
+//! A server that does not answer, in every way in which one does not.
+
+use std::time::Duration;
+
+use portcullis_redis::RedisBackend;
+use portcullis_store::{SessionBackend, StoreErrorKind};
+use portcullis_testkit::redis::{Proxy, RedisServer};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use crate::support::{BUDGET, MARGIN, Session, backend, recovery, timed};
+
+const A_SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn with_nothing_listening_calls_fail_at_once() {
+    let server = RedisServer::builder().tcp().start();
+    server.kill();
+    let backend = backend(&server.url());
+    let session = Session::new();
+    let start = Instant::now();
+    for _ in 0..50 {
+        let error = backend.load(session.key()).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    }
+    assert!(start.elapsed() < BUDGET, "50 calls took {:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_service_boots_before_its_server() {
+    let server = RedisServer::builder().tcp().start();
+    server.kill();
+    let backend = backend(&server.url());
+    let session = Session::new();
+    for _ in 0..20 {
+        backend.load(session.key()).await.unwrap_err();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    server.restart();
+    let took = recovery(&backend, &session).await;
+    assert!(took < A_SECOND + MARGIN, "{took:?}");
+}
+
+/// Runs callers until the set is dropped; each asserts that no call of its takes longer than the budget.
+fn callers(backend: &RedisBackend) -> JoinSet<()> {
+    let mut callers = JoinSet::new();
+    for _ in 0..8 {
+        let backend = backend.clone();
+        callers.spawn(async move {
+            let session = Session::new();
+            loop {
+                let (_, took) = timed(backend.load(session.key())).await;
+                assert!(took < BUDGET + MARGIN, "a call took {took:?}");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+    }
+    callers
+}
+
+/// None of the callers has met a call that took too long.
+fn nobody_waited(mut callers: JoinSet<()>) {
+    if let Some(ended) = callers.try_join_next() {
+        ended.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_that_comes_back_is_found_within_a_second() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let session = Session::new();
+    recovery(&backend, &session).await;
+    let callers = callers(&backend);
+    for _ in 0..3 {
+        server.kill();
+        let error = backend.load(session.key()).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+        server.restart();
+        let took = recovery(&backend, &session).await;
+        assert!(took < A_SECOND + MARGIN, "{took:?}");
+    }
+    nobody_waited(callers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hung_server_costs_no_more_than_the_budget() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let session = Session::new();
+    recovery(&backend, &session).await;
+    let callers = callers(&backend);
+    server.pause();
+    for _ in 0..3 {
+        let (outcome, took) = timed(backend.load(session.key())).await;
+        let kind = outcome.unwrap_err().kind();
+        assert!(matches!(kind, StoreErrorKind::Timeout | StoreErrorKind::Unavailable), "{kind:?}");
+        assert!(took < BUDGET + MARGIN, "{took:?}");
+    }
+    server.resume();
+    let took = recovery(&backend, &session).await;
+    assert!(took < A_SECOND + MARGIN, "{took:?}");
+    nobody_waited(callers);
+}
+
+#[tokio::test]
+async fn the_only_caller_leaves_a_black_hole_within_half_a_second() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let backend = backend(&proxy.url());
+    let session = Session::new();
+    recovery(&backend, &session).await;
+    proxy.black_hole_open();
+    let took = recovery(&backend, &session).await;
+    assert!(took < Duration::from_millis(500) + MARGIN, "{took:?}");
+    assert_eq!(proxy.connections(), 2);
+}
+
+#[tokio::test]
+async fn callers_in_a_hurry_leave_a_black_hole_too() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let backend = backend(&proxy.url());
+    let session = Session::new();
+    recovery(&backend, &session).await;
+    proxy.black_hole_open();
+    let start = Instant::now();
+    // None of them waits long enough to see a timeout of the backend's own.
+    while timeout(Duration::from_millis(40), backend.load(session.key())).await.is_err() {
+        assert!(start.elapsed() < Duration::from_secs(10), "still in the black hole");
+    }
+    assert_eq!(proxy.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_network_that_comes_back_is_used_within_a_second() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let backend = backend(&proxy.url());
+    let session = Session::new();
+    recovery(&backend, &session).await;
+    proxy.black_hole();
+    for _ in 0..3 {
+        let (outcome, took) = timed(backend.load(session.key())).await;
+        assert_eq!(outcome.unwrap_err().kind(), StoreErrorKind::Timeout);
+        assert!(took < BUDGET + MARGIN, "{took:?}");
+    }
+    proxy.forward();
+    let took = recovery(&backend, &session).await;
+    assert!(took < A_SECOND + MARGIN, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_while_connecting_holds_nobody_up() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    proxy.black_hole();
+    let backend = backend(&proxy.url());
+    let session = Session::new();
+    for _ in 0..10 {
+        let _ = timeout(Duration::from_millis(10), backend.load(session.key())).await;
+    }
+    proxy.forward();
+    let took = recovery(&backend, &session).await;
+    assert!(took < A_SECOND + MARGIN, "{took:?}");
+}
+
+#[tokio::test]
+async fn callers_that_leave_do_not_cost_the_connection() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let backend = backend(&proxy.url());
+    let session = Session::new();
+    recovery(&backend, &session).await;
+    for _ in 0..50 {
+        // Polled once, then dropped.
+        let _ = timeout(Duration::ZERO, backend.load(session.key())).await;
+        backend.load(session.key()).await.unwrap();
+    }
+    assert_eq!(proxy.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_closed_while_idle_costs_no_call() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let backend = backend(&proxy.url());
+    let session = Session::new();
+    recovery(&backend, &session).await;
+    for round in 0..5 {
+        proxy.close_all();
+        backend.load(session.key()).await.unwrap_or_else(|error| panic!("round {round}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn one_slow_answer_does_not_cost_the_connection() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let backend = backend(&proxy.url());
+    let session = Session::new();
+    recovery(&backend, &session).await;
+    proxy.delay(Duration::from_millis(300));
+    assert_eq!(backend.load(session.key()).await.unwrap(), None, "answered within the budget");
+    proxy.delay(Duration::ZERO);
+    assert_eq!(backend.load(session.key()).await.unwrap(), None);
+    assert_eq!(proxy.connections(), 1);
+}
+
+#[test]
+fn a_backend_outlives_the_runtime_that_connected_it() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let session = Session::new();
+    for _ in 0..3 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { backend.load(session.key()).await.unwrap() });
+    }
+}

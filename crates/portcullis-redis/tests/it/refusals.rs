@@ -1,0 +1,178 @@
+//! A server that answers, and says no.
+
+use std::time::Duration;
+
+use portcullis_store::{Created, Saved, SessionBackend, StoreErrorKind, Touched};
+use portcullis_testkit::redis::{Proxy, RedisServer};
+
+use crate::support::{BUDGET, MARGIN, Session, backend, next, patient, record, recovery, timed};
+
+#[tokio::test]
+async fn a_full_server_is_full_and_still_reads_touches_and_destroys() {
+    let memory = [("--maxmemory", "3mb"), ("--maxmemory-policy", "noeviction")];
+    let server =
+        memory.iter().fold(RedisServer::builder(), |builder, (option, value)| builder.arg(option, value));
+    let server = server.start();
+    let backend = backend(&server.url());
+    let (session, first) = Session::stored(&backend).await;
+    let (key, user) = (session.key(), session.user());
+    backend.enrol(user, key.locator, first.header.absolute_deadline).await.unwrap();
+    // The scripts are to be known: a full server may not learn one.
+    let _ = backend.touch(key).await.unwrap();
+    backend.members(user).await.unwrap();
+    let second = next(&first, b"second");
+    assert_eq!(backend.save(key, first.header.tag(), &second).await.unwrap(), Saved::Done);
+
+    let filler = record(&[7; 16 * 1024]);
+    let full = loop {
+        if let Err(error) = backend.create(Session::new().key(), &filler).await {
+            break error.kind();
+        }
+    };
+    assert_eq!(full, StoreErrorKind::Full);
+    let refused = [
+        ("save", backend.save(key, second.header.tag(), &next(&second, &[7; 4096])).await.map(drop)),
+        ("create_enrolled", backend.create_enrolled(Session::new().key(), &filler, user).await.map(drop)),
+        ("enrol", backend.enrol(user, Session::new().key().locator, first.header.absolute_deadline).await),
+    ];
+    for (operation, outcome) in refused {
+        assert_eq!(outcome.map_err(|error| error.kind()), Err(StoreErrorKind::Full), "{operation}");
+    }
+    assert_eq!(backend.members(user).await.unwrap(), [key.locator], "nothing was entered");
+
+    assert_eq!(backend.load(key).await.unwrap().unwrap().payload, second.payload);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let touched = backend.touch(key).await.unwrap();
+    let Touched::Alive(deadline) = touched else { panic!("{touched:?}") };
+    assert!(deadline > first.header.idle_deadline, "it moved");
+    assert_eq!(backend.load(key).await.unwrap().unwrap().header.idle_deadline, deadline);
+    backend.withdraw(user, &[key.locator]).await.unwrap();
+    backend.destroy(&[key]).await.unwrap();
+    assert_eq!(backend.load(key).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_a_matter_of_configuration_until_it_is_right() {
+    let server = RedisServer::builder().tcp().password("old").start();
+    let url = format!("redis://:new@127.0.0.1:{}", server.port().unwrap());
+    let backend = backend(&url);
+    let session = Session::new();
+    for _ in 0..5 {
+        let (outcome, took) = timed(backend.load(session.key())).await;
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Config);
+        assert!(!format!("{error:?}").contains("new"), "{error:?}");
+        assert!(took < BUDGET + MARGIN, "{took:?}");
+    }
+    server.command(&["CONFIG", "SET", "requirepass", "new"]);
+    let took = recovery(&backend, &session).await;
+    assert!(took < Duration::from_secs(1) + MARGIN, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_missing_password_is_a_matter_of_configuration() {
+    let server = RedisServer::builder().tcp().password("secret").start();
+    let backend = backend(&format!("redis://127.0.0.1:{}", server.port().unwrap()));
+    let session = Session::new();
+    let error = backend.load(session.key()).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Config);
+    server.command(&["CONFIG", "SET", "requirepass", ""]);
+    let took = recovery(&backend, &session).await;
+    assert!(took < Duration::from_secs(1) + MARGIN, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_missing_permission_is_a_matter_of_configuration() {
+    let server = RedisServer::builder().tcp().start();
+    server.command(&["ACL", "SETUSER", "app", "on", ">secret", "~p:*", "+get"]);
+    let backend = backend(&format!("redis://app:secret@127.0.0.1:{}", server.port().unwrap()));
+    let (session, record) = (Session::new(), record(b""));
+    assert_eq!(backend.load(session.key()).await.unwrap(), None);
+    let refused = [
+        backend.create(session.key(), &record).await.map(drop),
+        backend.save(session.key(), record.header.tag(), &record).await.map(drop),
+        backend.destroy(&[session.key()]).await,
+    ];
+    for outcome in refused {
+        assert_eq!(outcome.unwrap_err().kind(), StoreErrorKind::Config);
+    }
+}
+
+#[tokio::test]
+async fn the_documented_permissions_suffice() {
+    let server = RedisServer::builder().tcp().start();
+    let documented = include_str!("../../src/lib.rs");
+    let rule =
+        documented.lines().find_map(|line| line.trim_start_matches("//! ").strip_prefix("ACL SETUSER "));
+    let mut rule: Vec<&str> = rule.unwrap().split_whitespace().collect();
+    rule.splice(0..0, ["ACL", "SETUSER"]);
+    server.command(&rule);
+    let backend = backend(&format!("redis://app:secret@127.0.0.1:{}", server.port().unwrap()));
+    let (session, record) = (Session::new(), record(b""));
+    let (key, user) = (session.key(), session.user());
+    assert_eq!(backend.create_enrolled(key, &record, user).await.unwrap(), Created::Done);
+    assert_eq!(backend.create(key, &record).await.unwrap(), Created::Done, "a resend");
+    assert_eq!(backend.save(key, record.header.tag(), &next(&record, b"")).await.unwrap(), Saved::Done);
+    assert!(matches!(backend.touch(key).await.unwrap(), Touched::Alive(_)));
+    assert_eq!(backend.load_many(&[key]).await.unwrap().len(), 1);
+    assert_eq!(backend.members(user).await.unwrap(), [key.locator]);
+    backend.enrol(user, key.locator, record.header.absolute_deadline).await.unwrap();
+    backend.destroy(&[key]).await.unwrap();
+    backend.withdraw(user, &[key.locator]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_write_waits_for_a_replica_to_become_a_master() {
+    let server = RedisServer::builder().tcp().start();
+    let proxy = Proxy::start(&server).await;
+    let backend = patient(&proxy.url());
+    let (session, record) = Session::stored(&backend).await;
+    tokio::time::sleep(Duration::from_millis(250)).await; // older than one attempt
+    server.command(&["REPLICAOF", "127.0.0.1", "1"]);
+    let new = next(&record, b"new");
+    let save = backend.save(session.key(), record.header.tag(), &new);
+    let promotion = async {
+        // Asked for anew: the address may lead to another server after a failover.
+        while proxy.connections() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        server.command(&["REPLICAOF", "NO", "ONE"]);
+    };
+    let (saved, ()) = tokio::join!(save, promotion);
+    assert_eq!(saved.unwrap(), Saved::Done);
+    assert!(proxy.connections() <= 8, "{} connections", proxy.connections());
+}
+
+#[tokio::test]
+async fn a_server_that_stays_a_replica_is_an_outage_within_the_budget() {
+    let server = RedisServer::builder().tcp().start();
+    let backend = backend(&server.url());
+    let (session, record) = Session::stored(&backend).await;
+    server.command(&["REPLICAOF", "127.0.0.1", "1"]);
+    let (outcome, took) =
+        timed(backend.save(session.key(), record.header.tag(), &next(&record, b"new"))).await;
+    assert_eq!(outcome.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    assert!(took < BUDGET + MARGIN, "{took:?}");
+    assert_eq!(backend.load(session.key()).await.unwrap(), Some(record), "reads go on");
+}
+
+#[tokio::test]
+async fn what_is_no_session_is_corrupt_and_stays() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let (session, record) = (Session::new(), record(b""));
+    server.command(&["LPUSH", &session.name(), "a list"]);
+    server.command(&["SET", &session.index_name(), "no index"]);
+    let key = session.key();
+    let refused = [
+        ("load", backend.load(key).await.map(drop)),
+        ("save", backend.save(key, record.header.tag(), &record).await.map(drop)),
+        ("touch", backend.touch(key).await.map(drop)),
+        ("members", backend.members(session.user()).await.map(drop)),
+        ("enrol", backend.enrol(session.user(), key.locator, record.header.absolute_deadline).await),
+    ];
+    for (operation, outcome) in refused {
+        assert_eq!(outcome.map_err(|error| error.kind()), Err(StoreErrorKind::Corrupt), "{operation}");
+    }
+    assert_eq!(server.command(&["LLEN", &session.name()]), "1");
+}

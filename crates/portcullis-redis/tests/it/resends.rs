@@ -1,0 +1,114 @@
+//! Writes whose answer was lost: sent again, and done once.
+
+use portcullis_store::{Created, Saved, SessionBackend};
+use portcullis_testkit::redis::{Proxy, RedisServer};
+
+use crate::support::{Session, backend, commands, next, patient, record, recovery};
+
+#[tokio::test]
+async fn a_save_whose_answer_was_lost_is_applied_once() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let backend = patient(&proxy.url());
+    let (session, first) = Session::stored(&backend).await;
+    let mut stands = first;
+    let losses: [fn(&Proxy); 2] = [Proxy::cut_next_reply, Proxy::swallow_next_reply];
+    for (round, lose) in losses.into_iter().enumerate() {
+        let new = next(&stands, format!("round {round}").as_bytes());
+        lose(&proxy);
+        assert_eq!(backend.save(session.key(), stands.header.tag(), &new).await.unwrap(), Saved::Done);
+        assert_eq!(backend.load(session.key()).await.unwrap().as_ref(), Some(&new));
+        stands = new;
+    }
+}
+
+/// Sends a save whose answer is lost, and has others save on top of it before it is sent again.
+async fn overtaken(by: usize) -> (Saved, Vec<portcullis_store::Record>, portcullis_store::Record) {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let (slow, quick) = (patient(&proxy.url()), backend(&server.url()));
+    let (session, first) = Session::stored(&quick).await;
+    recovery(&slow, &session).await;
+
+    let mine = next(&first, b"mine");
+    let mut written = vec![first.clone(), mine.clone()];
+    proxy.swallow_next_reply();
+    let save = slow.save(session.key(), first.header.tag(), &mine);
+    let others = async {
+        while quick.load(session.key()).await.unwrap().as_ref() != Some(&mine) {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..by {
+            let before = written.last().unwrap().clone();
+            let theirs = next(&before, b"theirs");
+            let saved = quick.save(session.key(), before.header.tag(), &theirs).await.unwrap();
+            assert_eq!(saved, Saved::Done);
+            written.push(theirs);
+        }
+    };
+    let (saved, ()) = tokio::join!(save, others);
+    let stands = quick.load(session.key()).await.unwrap().unwrap();
+    (saved.unwrap(), written, stands)
+}
+
+#[tokio::test]
+async fn a_save_that_others_overtook_is_not_applied_again() {
+    for others in 1..=3 {
+        let (saved, written, stands) = overtaken(others).await;
+        assert_eq!(saved, Saved::Done, "{others} others");
+        assert_eq!(&stands, written.last().unwrap(), "{others} others");
+    }
+}
+
+#[tokio::test]
+async fn a_save_that_too_many_overtook_is_in_doubt() {
+    let (saved, written, stands) = overtaken(4).await;
+    assert_eq!(&stands, written.last().unwrap());
+    assert_eq!(saved, Saved::Conflict { current: stands, in_doubt: true });
+}
+
+#[tokio::test]
+async fn a_conflict_that_was_answered_at_once_is_not_in_doubt() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let (session, first) = Session::stored(&backend).await;
+    let (mine, theirs) = (next(&first, b"mine"), next(&first, b"theirs"));
+    assert_eq!(backend.save(session.key(), first.header.tag(), &theirs).await.unwrap(), Saved::Done);
+    let saved = backend.save(session.key(), first.header.tag(), &mine).await.unwrap();
+    assert_eq!(saved, Saved::Conflict { current: theirs, in_doubt: false });
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_remembered_when_the_script_has_to_be_sent() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let backend = patient(&proxy.url());
+    let (session, first) = Session::stored(&backend).await;
+    let (mine, theirs) = (next(&first, b"mine"), next(&first, b"theirs"));
+    assert_eq!(backend.save(session.key(), first.header.tag(), &theirs).await.unwrap(), Saved::Done);
+    // EVALSHA: the answer, NOSCRIPT, is lost; sent again; then EVAL.
+    server.command(&["SCRIPT", "FLUSH"]);
+    proxy.cut_next_reply();
+    let (saved, sent) = commands(&server, backend.save(session.key(), first.header.tag(), &mine)).await;
+    assert_eq!(saved.unwrap(), Saved::Conflict { current: theirs, in_doubt: true });
+    assert_eq!((sent["evalsha"], sent["eval"]), (2, 1));
+}
+
+#[tokio::test]
+async fn a_create_whose_answer_was_lost_is_done() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let backend = patient(&proxy.url());
+    recovery(&backend, &Session::new()).await;
+
+    let (alone, record) = (Session::new(), record(b"mine"));
+    proxy.cut_next_reply();
+    assert_eq!(backend.create(alone.key(), &record).await.unwrap(), Created::Done);
+    assert_eq!(backend.load(alone.key()).await.unwrap().as_ref(), Some(&record));
+
+    let enrolled = Session::new();
+    proxy.cut_next_reply();
+    let created = backend.create_enrolled(enrolled.key(), &record, enrolled.user()).await.unwrap();
+    assert_eq!(created, Created::Done);
+    assert_eq!(backend.members(enrolled.user()).await.unwrap(), [enrolled.key().locator]);
+}
