@@ -1,11 +1,6 @@
-//! [`Keys`]: what everything is called in the server.
+//! [`Keys`]: what everything is called in the server; the crate's page has the table.
 //!
-//! | key | type | holds |
-//! | --- | --- | --- |
-//! | `p:<realm>:s:<locator>` | string | one session: the encoded record |
-//! | `p:<realm>:u:{<user>}` | sorted set | one user's sessions: locators, by absolute deadline |
-//!
-//! The user's hash stands in braces, so that in a cluster everything of one user is in one slot.
+//! A user's hash stands in braces, so that in a cluster everything of one user is in one slot.
 
 use std::sync::Arc;
 

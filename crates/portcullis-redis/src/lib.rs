@@ -1,4 +1,63 @@
-//! The Redis backend of Portcullis.
+//! Portcullis sessions in Redis (6.2 and later) or Valkey.
+//!
+//! ```no_run
+//! use portcullis_redis::{RedisBackend, RedisConfig};
+//! use portcullis_store::{Key, Locator, Realm, SessionBackend};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = RedisConfig::standalone("redis://:password@10.0.0.5:6379")?.key_prefix("shop");
+//! let backend = RedisBackend::connect(config)?; // contacts nobody
+//!
+//! let realm = Realm::default();
+//! let locator = Locator::from_bytes([7; 16]);
+//! assert_eq!(backend.load(Key { realm: &realm, locator }).await?, None);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The rules
+//!
+//! * One connection, shared by all clones, made by the first call. A service boots while its Redis is down.
+//! * Every call ends within its [budget](RedisConfig::budget), 450 ms. Reading a session is one GET; every other
+//!   operation is one round trip, too, save for a server that has to be told a script.
+//! * A command without an answer after 200 ms is sent again, within the budget. Every command of this crate may be
+//!   done twice with the effect of once, and [`Saved::Conflict`](portcullis_store::Saved::Conflict) says when that
+//!   can no longer be proved.
+//! * A connection that breaks, that leads to a replica, or on which two commands in a row went unanswered is replaced.
+//! * While no connection can be made, calls fail at once; one attempt is made every 50 to 400 ms, with jitter.
+//!
+//! # Errors
+//!
+//! | [`StoreErrorKind`](portcullis_store::StoreErrorKind) | when |
+//! | --- | --- |
+//! | `Timeout` | no answer, or no connection, in time |
+//! | `Unavailable` | nobody listens; the connection broke; `LOADING`, `READONLY`, `MASTERDOWN`, `CLUSTERDOWN`, `TRYAGAIN`, `BUSY` for the whole of the budget |
+//! | `Full` | `OOM`: reading, touching and destroying still work |
+//! | `Config` | `WRONGPASS`, `NOAUTH`, `NOPERM`; a node of a cluster; a server that lacks a command |
+//! | `Corrupt` | the key holds something else, or a record of a newer format |
+//! | `TooLarge` | over [`max_record_len`](RedisConfig::max_record_len); nothing was sent |
+//!
+//! # The server
+//!
+//! * `maxmemory-policy` must not be `allkeys-*`, which logs users out as memory runs short, and should be
+//!   `noeviction`: a full server then refuses new sessions and keeps the old ones.
+//! * Sessions expire by the server's clock; a new session's lifetime is sent as a duration, so the application's clock
+//!   need not agree with it. From the first touch on, clocks that differ by a minute move deadlines by a minute.
+//! * Permissions that suffice, for the default prefix:
+//!
+//! ```text
+//! ACL SETUSER app on >secret ~p:* +get +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +zadd +zrem +zrange +zrangebyscore +zremrangebyscore
+//! ```
+//!
+//! | key | type | holds |
+//! | --- | --- | --- |
+//! | `p:<realm>:s:<locator>` | string | one session: the encoded [`Record`](portcullis_store::Record) |
+//! | `p:<realm>:u:{<user>}` | sorted set | one user's sessions: locators, by absolute deadline |
+//!
+//! # Events
+//!
+//! `tracing` events of the target `portcullis_redis`, none of which holds a secret: `cannot connect` (warn, with
+//! `failures`, `kind` and `cause`), `connection dropped` (warn, with `reason`), `connected` (debug).
 
 mod backoff;
 mod client;
