@@ -9,4 +9,5 @@
 
 mod conformance;
 mod redis;
+mod spy;
 mod toy;

@@ -1,0 +1,360 @@
+//! [`Spy`]: a session backend that notes what it is asked, and fails, hangs or waits on command.
+//!
+//! * It wraps any backend; clones share the notes and the orders.
+//! * It notes operations and keys, never records, so that a test proves what was *not* done.
+//! * Orders are given per operation; the first one that fits a call is carried out, and only that one.
+//!
+//! ```
+//! # use portcullis_store::*;
+//! # struct MyBackend;
+//! # impl SessionBackend for MyBackend {
+//! #     async fn load(&self, _: Key<'_>) -> Result<Option<Record>, StoreError> { Ok(None) }
+//! #     async fn load_many(&self, _: &[Key<'_>]) -> Result<Vec<Option<Record>>, StoreError> { Ok(vec![]) }
+//! #     async fn create(&self, _: Key<'_>, _: &Record) -> Result<Created, StoreError> { Ok(Created::Done) }
+//! #     async fn save(&self, _: Key<'_>, _: Tag, _: &Record) -> Result<Saved, StoreError> { Ok(Saved::Gone) }
+//! #     async fn touch(&self, _: Key<'_>) -> Result<Touched, StoreError> { Ok(Touched::Gone) }
+//! #     async fn destroy(&self, _: &[Key<'_>]) -> Result<(), StoreError> { Ok(()) }
+//! #     async fn enrol(&self, _: UserKey<'_>, _: Locator, _: Timestamp) -> Result<(), StoreError> { Ok(()) }
+//! #     async fn withdraw(&self, _: UserKey<'_>, _: &[Locator]) -> Result<(), StoreError> { Ok(()) }
+//! #     async fn members(&self, _: UserKey<'_>) -> Result<Vec<Locator>, StoreError> { Ok(vec![]) }
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! use portcullis_testkit::spy::{Operation, Spy};
+//!
+//! let spy = Spy::new(MyBackend); // a clone goes into the layer
+//! let realm = Realm::default();
+//! let key = Key { realm: &realm, locator: Locator::from_bytes([7; 16]) };
+//!
+//! spy.on(Operation::Load).times(1).fail(StoreErrorKind::Timeout);
+//! assert!(spy.load(key).await.is_err());
+//! assert!(spy.load(key).await.is_ok());
+//!
+//! assert_eq!(spy.count(Operation::Load), 2);
+//! assert_eq!(spy.writes(), 0);
+//! # });
+//! ```
+
+use std::fmt;
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use portcullis_store::{
+    Created, Key, Locator, Realm, Record, Saved, SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp,
+    Touched, UserKey,
+};
+use tokio::sync::watch;
+
+/// A session backend that notes every call and obeys a test's orders. A clone is another handle on the same.
+pub struct Spy<B> {
+    backend: Arc<B>,
+    calls: Arc<watch::Sender<Vec<Call>>>,
+    orders: Arc<Mutex<Vec<Order>>>,
+}
+
+/// One call, as far as a spy notes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Call {
+    /// What was asked.
+    pub operation: Operation,
+    /// In which realm; `None` when the call named no key at all.
+    pub realm: Option<Realm>,
+    /// Which sessions it named, in the order of the call.
+    pub locators: Vec<Locator>,
+    /// Whose index it named.
+    pub user: Option<Locator>,
+}
+
+/// The operations of [`SessionBackend`]. A `load_now` that answers is a [`Load`](Self::Load).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is the method of its name")]
+pub enum Operation {
+    Load,
+    LoadMany,
+    Create,
+    CreateEnrolled,
+    Save,
+    Touch,
+    Destroy,
+    Enrol,
+    Withdraw,
+    Members,
+}
+
+/// An order in the making: which calls, and how many of them. See [`Spy::on`].
+#[derive(Debug)]
+#[must_use = "an order says what to do: fail, hang, ..."]
+pub struct When<'a, B> {
+    spy: &'a Spy<B>,
+    operation: Option<Operation>,
+    times: usize,
+}
+
+struct Order {
+    operation: Option<Operation>,
+    left: usize,
+    effect: Effect,
+}
+
+type Hook = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+#[derive(Clone)]
+enum Effect {
+    Fail(StoreErrorKind),
+    LoseAnswer(StoreErrorKind),
+    Hang,
+    Before(Hook),
+    After(Hook),
+}
+
+impl<B: SessionBackend> Spy<B> {
+    /// A spy on `backend`, without orders.
+    #[must_use]
+    pub fn new(backend: B) -> Self {
+        Self { backend: Arc::new(backend), calls: Arc::new(watch::Sender::default()), orders: Arc::default() }
+    }
+
+    /// The backend itself, for arranging what the spy shall not see.
+    #[must_use]
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// All calls since the start or [`forget`](Self::forget).
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls.borrow().clone()
+    }
+
+    /// How many calls of `operation` there were.
+    #[must_use]
+    pub fn count(&self, operation: Operation) -> usize {
+        self.count_of(|call| call.operation == operation)
+    }
+
+    /// How many calls were to change something.
+    #[must_use]
+    pub fn writes(&self) -> usize {
+        self.count_of(|call| call.operation.is_write())
+    }
+
+    fn count_of(&self, counts: impl Fn(&Call) -> bool) -> usize {
+        self.calls.borrow().iter().filter(|call| counts(call)).count()
+    }
+
+    /// Forgets the calls so far. Orders stay.
+    pub fn forget(&self) {
+        self.calls.send_modify(Vec::clear);
+    }
+
+    /// Waits until there were `count` calls of `operation`; they may still be under way.
+    pub async fn called(&self, operation: Operation, count: usize) {
+        let enough =
+            |calls: &Vec<Call>| calls.iter().filter(|call| call.operation == operation).count() >= count;
+        let mut watch = self.calls.subscribe();
+        // The sender lives as long as this spy does, so waiting cannot fail.
+        let _ = watch.wait_for(enough).await;
+    }
+
+    /// An order for every call of `operation` until [`obey_no_more`](Self::obey_no_more).
+    pub const fn on(&self, operation: Operation) -> When<'_, B> {
+        When { spy: self, operation: Some(operation), times: usize::MAX }
+    }
+
+    /// An order for every call.
+    pub const fn on_any(&self) -> When<'_, B> {
+        When { spy: self, operation: None, times: usize::MAX }
+    }
+
+    /// Every call fails as `kind` without reaching the backend, until [`obey_no_more`](Self::obey_no_more).
+    pub fn fail_with(&self, kind: StoreErrorKind) {
+        self.on_any().fail(kind);
+    }
+
+    /// Drops all orders. Calls that hang go on hanging.
+    pub fn obey_no_more(&self) {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Notes the call and takes the first order that fits it.
+    fn note(&self, call: Call) -> Option<Effect> {
+        let operation = call.operation;
+        self.calls.send_modify(|calls| calls.push(call));
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let order = orders.iter_mut().find(|order| order.fits(operation))?;
+        order.left = order.left.saturating_sub(1);
+        Some(order.effect.clone())
+    }
+
+    async fn obey<T>(
+        &self,
+        call: Call,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match self.note(call) {
+            None => answer.await,
+            Some(Effect::Fail(kind)) => Err(kind.into()),
+            Some(Effect::LoseAnswer(kind)) => answer.await.and(Err(kind.into())),
+            Some(Effect::Hang) => pending().await,
+            Some(Effect::Before(hook)) => {
+                hook().await;
+                answer.await
+            }
+            Some(Effect::After(hook)) => {
+                let answer = answer.await;
+                hook().await;
+                answer
+            }
+        }
+    }
+}
+
+impl<B> When<'_, B> {
+    /// Only the next `times` such calls. Without it, all of them.
+    pub const fn times(mut self, times: usize) -> Self {
+        self.times = times;
+        self
+    }
+
+    /// They fail as `kind`, and nothing is done.
+    pub fn fail(self, kind: StoreErrorKind) {
+        self.give(Effect::Fail(kind));
+    }
+
+    /// They are carried out, and fail as `kind` all the same: the answer was lost.
+    pub fn lose_answer(self, kind: StoreErrorKind) {
+        self.give(Effect::LoseAnswer(kind));
+    }
+
+    /// They never end, and nothing is done.
+    pub fn hang(self) {
+        self.give(Effect::Hang);
+    }
+
+    /// `hook` runs before they are carried out.
+    pub fn before<F: Future<Output = ()> + Send + 'static>(
+        self,
+        hook: impl Fn() -> F + Send + Sync + 'static,
+    ) {
+        self.give(Effect::Before(Arc::new(move || Box::pin(hook()))));
+    }
+
+    /// `hook` runs after they were carried out, before their answer arrives.
+    pub fn after<F: Future<Output = ()> + Send + 'static>(
+        self,
+        hook: impl Fn() -> F + Send + Sync + 'static,
+    ) {
+        self.give(Effect::After(Arc::new(move || Box::pin(hook()))));
+    }
+
+    fn give(self, effect: Effect) {
+        let order = Order { operation: self.operation, left: self.times, effect };
+        self.spy.orders.lock().unwrap_or_else(PoisonError::into_inner).push(order);
+    }
+}
+
+impl Order {
+    fn fits(&self, operation: Operation) -> bool {
+        self.left > 0 && self.operation.is_none_or(|ordered| ordered == operation)
+    }
+}
+
+impl Operation {
+    /// Whether it is meant to change something in the store.
+    #[must_use]
+    pub const fn is_write(self) -> bool {
+        !matches!(self, Self::Load | Self::LoadMany | Self::Members)
+    }
+}
+
+impl Call {
+    fn on_sessions(operation: Operation, keys: &[Key<'_>]) -> Self {
+        let realm = keys.first().map(|key| key.realm.clone());
+        Self { operation, realm, locators: keys.iter().map(|key| key.locator).collect(), user: None }
+    }
+
+    fn on_index(operation: Operation, user: UserKey<'_>, locators: &[Locator]) -> Self {
+        let realm = Some(user.realm.clone());
+        Self { operation, realm, locators: locators.to_vec(), user: Some(user.user) }
+    }
+}
+
+impl<B: SessionBackend> SessionBackend for Spy<B> {
+    async fn load(&self, key: Key<'_>) -> Result<Option<Record>, StoreError> {
+        self.obey(Call::on_sessions(Operation::Load, &[key]), self.backend.load(key)).await
+    }
+
+    /// Leaves calls for which there is an order to [`load`](SessionBackend::load), which can wait.
+    fn load_now(&self, key: Key<'_>) -> Option<Result<Option<Record>, StoreError>> {
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if orders.iter().any(|order| order.fits(Operation::Load)) {
+            return None;
+        }
+        drop(orders);
+        let answer = self.backend.load_now(key)?;
+        self.calls.send_modify(|calls| calls.push(Call::on_sessions(Operation::Load, &[key])));
+        Some(answer)
+    }
+
+    async fn load_many(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Record>>, StoreError> {
+        self.obey(Call::on_sessions(Operation::LoadMany, keys), self.backend.load_many(keys)).await
+    }
+
+    async fn create(&self, key: Key<'_>, record: &Record) -> Result<Created, StoreError> {
+        self.obey(Call::on_sessions(Operation::Create, &[key]), self.backend.create(key, record)).await
+    }
+
+    async fn create_enrolled(
+        &self,
+        key: Key<'_>,
+        record: &Record,
+        user: UserKey<'_>,
+    ) -> Result<Created, StoreError> {
+        let call = Call::on_index(Operation::CreateEnrolled, user, &[key.locator]);
+        self.obey(call, self.backend.create_enrolled(key, record, user)).await
+    }
+
+    async fn save(&self, key: Key<'_>, expected: Tag, record: &Record) -> Result<Saved, StoreError> {
+        self.obey(Call::on_sessions(Operation::Save, &[key]), self.backend.save(key, expected, record)).await
+    }
+
+    async fn touch(&self, key: Key<'_>) -> Result<Touched, StoreError> {
+        self.obey(Call::on_sessions(Operation::Touch, &[key]), self.backend.touch(key)).await
+    }
+
+    async fn destroy(&self, keys: &[Key<'_>]) -> Result<(), StoreError> {
+        self.obey(Call::on_sessions(Operation::Destroy, keys), self.backend.destroy(keys)).await
+    }
+
+    async fn enrol(
+        &self,
+        user: UserKey<'_>,
+        locator: Locator,
+        deadline: Timestamp,
+    ) -> Result<(), StoreError> {
+        let call = Call::on_index(Operation::Enrol, user, &[locator]);
+        self.obey(call, self.backend.enrol(user, locator, deadline)).await
+    }
+
+    async fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) -> Result<(), StoreError> {
+        let call = Call::on_index(Operation::Withdraw, user, locators);
+        self.obey(call, self.backend.withdraw(user, locators)).await
+    }
+
+    async fn members(&self, user: UserKey<'_>) -> Result<Vec<Locator>, StoreError> {
+        self.obey(Call::on_index(Operation::Members, user, &[]), self.backend.members(user)).await
+    }
+}
+
+impl<B> Clone for Spy<B> {
+    fn clone(&self) -> Self {
+        Self { backend: self.backend.clone(), calls: self.calls.clone(), orders: self.orders.clone() }
+    }
+}
+
+impl<B> fmt::Debug for Spy<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spy").field("calls", &*self.calls.borrow()).finish_non_exhaustive()
+    }
+}
