@@ -25,7 +25,7 @@
 
 use std::fmt::Write as _;
 
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri};
 
@@ -206,7 +206,7 @@ pub(crate) fn refuse<B>(
     rejection: Rejection,
     head: &RequestHead,
 ) -> Response<B> {
-    log(&rejection);
+    log(&rejection, head);
     let mut response = responder.respond(&rejection, head);
     finish(&mut response, rejection);
     response
@@ -238,14 +238,19 @@ fn unrendered<B>(response: &Response<B>) -> Option<(Rejection, Unrendered)> {
 
 fn finish<B>(response: &mut Response<B>, rejection: Rejection) {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if matches!(rejection, Rejection::Csrf(_)) {
+        // Passing responses need no `Vary`: caches answer no unsafe request from what they hold (RFC 9111, section 4),
+        // and what a safe request gets does not depend on these headers.
+        response.headers_mut().append(VARY, HeaderValue::from_static("sec-fetch-site, origin"));
+    }
     response.extensions_mut().insert(rejection);
 }
 
-fn log(rejection: &Rejection) {
+fn log(rejection: &Rejection, head: &RequestHead) {
     let (reason, message) = (rejection.label(), rejection.message());
     match rejection {
         Rejection::Misconfigured { missing } => {
-            tracing::error!(reason, missing, "refused: a layer is missing")
+            tracing::error!(reason, missing, path = head.uri().path(), "refused: a layer is missing")
         }
         Rejection::Csrf(csrf) => tracing::warn!(reason, csrf = csrf.label(), "refused: {message}"),
         Rejection::Unavailable { .. } => tracing::warn!(reason, "refused: {message}"),

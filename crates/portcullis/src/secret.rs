@@ -5,6 +5,7 @@ use std::fmt;
 use subtle::ConstantTimeEq;
 
 /// A value that is not printed. There is no `Display`, no `Serialize`, and `Debug` shows `[redacted]`.
+#[cfg_attr(not(feature = "session"), allow(dead_code, reason = "not every feature holds secrets"))]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Redacted<T>(pub(crate) T);
 

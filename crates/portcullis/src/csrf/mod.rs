@@ -1,0 +1,80 @@
+//! [`CsrfLayer`]: what `tower_http::csrf` decides by headers, and more: it knows how the request was authenticated,
+//! it refuses when the headers are missing, it covers WebSocket handshakes, and it can observe before it enforces.
+//!
+//! A request passes if it comes to the end of a step that says so; the first that applies decides:
+//!
+//! 1. Its host is not among the [allowed](CsrfLayer::allowed_hosts), if any are named: refused, whatever its method.
+//! 2. It is GET, HEAD or OPTIONS, and no WebSocket handshake: passes. So safe methods must not change anything. Every
+//!    other method counts as unsafe: QUERY, TRACE and custom ones too.
+//! 3. No *ambient* credential came along, one that browsers send by themselves: passes, unless told to check
+//!    [always](CsrfLayer::always). Bearer clients, webhooks and native gRPC need no exemption. The
+//!    [`Authentication`](crate::identity::Authentication) in the extensions says so. If it is missing, every `Cookie`
+//!    counts as ambient, and so does every `Authorization` other than Bearer and DPoP.
+//! 4. `Origin`, `Sec-Fetch-Site` or `Host` is there twice, or what must be looked at cannot be parsed: refused.
+//! 5. It is a WebSocket handshake (`Upgrade: websocket`, or CONNECT): passes if `Origin` is the service's own or
+//!    [trusted](CsrfLayer::add_trusted_origin), else it is refused.
+//! 6. `Sec-Fetch-Site` is `same-origin` or `none`: passes, whatever `Origin` says (it is `null` under the
+//!    `no-referrer` policy).
+//! 7. `Sec-Fetch-Site` says something else: passes if `Origin` is trusted, else it is refused.
+//! 8. `Origin` is there: passes if it is the service's own ([public_origin](CsrfLayer::public_origin), or the host
+//!    that the request went to) or trusted, else it is refused.
+//! 9. Neither is there: refused if an ambient credential came along, unless that is
+//!    [allowed](CsrfLayer::allow_missing_metadata).
+//!
+//! A proxy in front must hand on `Origin` and `Sec-Fetch-Site`, and either `Host` or the [public
+//! origin](CsrfLayer::public_origin) must be right. A request does not say whether it came by https, so a page of
+//! `http://` on the same host passes step 8; `Strict-Transport-Security` keeps browsers from loading such a page.
+//!
+//! ```
+//! use http::{Request, Response};
+//! use portcullis::CsrfLayer;
+//! use portcullis::rejection::{CsrfReason, Rejection};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let inner = service_fn(|_: Request<String>| async { Ok::<_, std::io::Error>(Response::new(String::new())) });
+//! let service = CsrfLayer::new().add_trusted_origin("https://app.example.com")?.layer(inner);
+//! let from = |origin: &str| {
+//!     let request = Request::post("/transfer").header("host", "www.example.com").header("cookie", "id=1");
+//!     request.header("origin", origin).body(String::new())
+//! };
+//! assert_eq!(service.clone().oneshot(from("https://www.example.com")?).await?.status(), 200);
+//! assert_eq!(service.clone().oneshot(from("https://app.example.com")?).await?.status(), 200);
+//!
+//! let refused = service.oneshot(from("https://evil.example")?).await?;
+//! assert_eq!(refused.status(), 403);
+//! let reason = refused.extensions().get::<Rejection>();
+//! assert_eq!(reason, Some(&Rejection::Csrf(CsrfReason::OriginMismatch)));
+//! # Ok(()) }
+//! ```
+
+mod ambient;
+mod error;
+mod layer;
+mod metadata;
+mod origin;
+
+pub use error::{ConfigError, ConfigErrorKind};
+pub use layer::{Csrf, CsrfLayer};
+
+use crate::rejection::CsrfReason;
+
+/// Whether requests from other hosts of the same site pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SameSite {
+    /// They need to be trusted one by one.
+    #[default]
+    Deny,
+    /// They pass: every host under the registrable domain is trusted, also one that somebody else has taken over.
+    Allow,
+}
+
+/// What [`CsrfLayer`] decided; in the request's extensions when it [reports only](CsrfLayer::report_only).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CsrfVerdict {
+    /// The request passed.
+    Passed,
+    /// The request would have been refused.
+    Refused(CsrfReason),
+}

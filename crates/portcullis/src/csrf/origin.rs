@@ -1,0 +1,320 @@
+//! [`Origin`], [`Authority`] and [`Host`]: where a page came from and where a request goes to, parsed so that two
+//! spellings of one place are equal.
+//!
+//! The same types are borrowed from a request (`T = &[u8]`, no allocation) and kept in a policy (`T = Box<[u8]>`).
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::error::{ConfigError, ConfigErrorKind};
+
+/// What a browser sends as `Origin` when it is not `null` (RFC 6454, section 6.2).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin<T = Box<[u8]>> {
+    scheme: T,
+    authority: Authority<T>,
+}
+
+/// A host and a port, as in `Host` and `:authority`; without userinfo, which has no business there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Authority<T = Box<[u8]>> {
+    host: Host<T>,
+    port: Option<u16>,
+}
+
+/// A host's name or address. Names are compared without regard to case.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Host<T = Box<[u8]>> {
+    /// A name in ASCII, or an IPv4 address.
+    Name(T),
+    /// An IPv6 address, which has more than one spelling.
+    Ip6(Ipv6Addr),
+}
+
+impl<'a> Origin<&'a [u8]> {
+    /// Reads `scheme://host[:port]`; `None` for anything more or less than that.
+    pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
+        let colon = text.iter().position(|&byte| byte == b':')?;
+        let (scheme, rest) = text.split_at_checked(colon)?;
+        let authority = Authority::parse(rest.strip_prefix(b"://")?)?;
+        is_scheme(scheme).then_some(Self { scheme, authority })
+    }
+
+    /// Reads an origin of the configuration, which must be one that browsers send.
+    pub(super) fn configured(text: &'a str) -> Result<Origin, ConfigError> {
+        let fail = |kind| ConfigError::new(kind, text);
+        if !text.is_ascii() {
+            return Err(fail(ConfigErrorKind::NotAscii));
+        }
+        let (_, after_scheme) = text.split_once("://").ok_or_else(|| fail(ConfigErrorKind::NotAnOrigin))?;
+        if after_scheme.contains(['/', '?', '#']) {
+            return Err(fail(ConfigErrorKind::HasPath));
+        }
+        let origin = Self::parse(text.as_bytes()).ok_or_else(|| fail(ConfigErrorKind::NotAnOrigin))?;
+        let is_sent = !NEVER_ORIGINS.iter().any(|scheme| origin.scheme.eq_ignore_ascii_case(scheme));
+        if is_sent && origin.authority.host.is_sent() {
+            Ok(origin.to_owned())
+        } else {
+            Err(fail(ConfigErrorKind::NeverSent))
+        }
+    }
+
+    fn to_owned(self) -> Origin {
+        let authority = Authority { host: self.authority.host.to_owned(), port: self.authority.port };
+        Origin { scheme: self.scheme.into(), authority }
+    }
+}
+
+/// Browsers send `null` for pages of these, or the origin of `http` and `https` in their place.
+const NEVER_ORIGINS: [&[u8]; 4] = [b"ws", b"wss", b"file", b"ftp"];
+
+/// RFC 3986, section 3.1.
+fn is_scheme(text: &[u8]) -> bool {
+    let inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    text.first().is_some_and(u8::is_ascii_alphabetic) && text.iter().all(inner)
+}
+
+impl<T: AsRef<[u8]>> Origin<T> {
+    /// The port that goes without saying; none for schemes other than `http` and `https`.
+    fn default_port(&self) -> Option<u16> {
+        match self.scheme.as_ref() {
+            scheme if scheme.eq_ignore_ascii_case(b"https") => Some(443),
+            scheme if scheme.eq_ignore_ascii_case(b"http") => Some(80),
+            _ => None,
+        }
+    }
+
+    /// Whether this is an origin of `http` or `https`.
+    pub(super) fn is_http(&self) -> bool {
+        self.default_port().is_some()
+    }
+
+    /// Whether both are one origin; a port may be written or go without saying.
+    pub(super) fn is<U: AsRef<[u8]>>(&self, other: &Origin<U>) -> bool {
+        let default = self.default_port();
+        self.scheme.as_ref().eq_ignore_ascii_case(other.scheme.as_ref())
+            && self.authority.host.is(&other.authority.host)
+            && self.authority.port.or(default) == other.authority.port.or(default)
+    }
+
+    /// Whether a page of this origin would reach `authority` by its own scheme.
+    ///
+    /// A request does not say by which scheme it came, so `http` and `https` are told apart only by a written port.
+    pub(super) fn is_at<U: AsRef<[u8]>>(&self, authority: &Authority<U>) -> bool {
+        let default = self.default_port();
+        default.is_some()
+            && self.authority.host.is(&authority.host)
+            && self.authority.port.or(default) == authority.port.or(default)
+    }
+}
+
+impl<'a> Authority<&'a [u8]> {
+    /// Reads `host[:port]`; `None` for userinfo, an empty host, an empty port or a character that hosts do not have.
+    pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
+        let is_bracketed = text.first() == Some(&b'[');
+        let after_host = |byte: &u8| *byte == if is_bracketed { b']' } else { b':' };
+        let end = text.iter().position(after_host).map_or(text.len(), |at| at + usize::from(is_bracketed));
+        let (host, port) = text.split_at_checked(end)?;
+        let port = match port.strip_prefix(b":") {
+            Some(port) => Some(parse_port(port)?),
+            None if port.is_empty() => None,
+            None => return None,
+        };
+        Some(Self { host: Host::parse(host)?, port })
+    }
+
+    /// The host alone.
+    pub(super) fn host(&self) -> &Host<&'a [u8]> {
+        &self.host
+    }
+}
+
+fn parse_port(digits: &[u8]) -> Option<u16> {
+    // u16's own parser would take a sign.
+    let all_digits = digits.iter().all(u8::is_ascii_digit);
+    all_digits.then(|| std::str::from_utf8(digits).ok()?.parse().ok()).flatten()
+}
+
+impl<'a> Host<&'a [u8]> {
+    fn parse(text: &'a [u8]) -> Option<Self> {
+        if let Some(inner) = text.strip_prefix(b"[") {
+            let address = std::str::from_utf8(inner.strip_suffix(b"]")?).ok()?;
+            return Some(Self::Ip6(address.parse().ok()?));
+        }
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        (!text.is_empty() && text.iter().all(allowed)).then_some(Self::Name(text))
+    }
+
+    /// Reads a host of the configuration, which must be one that clients send.
+    pub(super) fn configured(text: &'a str) -> Result<Host, ConfigError> {
+        let fail = |kind| ConfigError::new(kind, text);
+        if !text.is_ascii() {
+            return Err(fail(ConfigErrorKind::NotAscii));
+        }
+        let host = Self::parse(text.as_bytes()).ok_or_else(|| fail(ConfigErrorKind::NotAHost))?;
+        if host.is_sent() { Ok(host.to_owned()) } else { Err(fail(ConfigErrorKind::NeverSent)) }
+    }
+
+    /// Whether clients can send this: a name of legal labels; and if its last label is a number, an IPv4 address in
+    /// the one spelling that browsers reduce all others to (WHATWG URL, section 3.5).
+    fn is_sent(&self) -> bool {
+        let Self::Name(name) = self else { return true };
+        let Ok(name) = std::str::from_utf8(name) else { return false };
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let last = name.rsplit('.').next().unwrap_or(name);
+        if last.starts_with(|first: char| first.is_ascii_digit()) && is_number(last) {
+            return name.parse::<Ipv4Addr>().is_ok();
+        }
+        name.len() <= 253 && name.split('.').all(|label| (1..=63).contains(&label.len()))
+    }
+
+    fn to_owned(self) -> Host {
+        match self {
+            Self::Name(name) => Host::Name(name.into()),
+            Self::Ip6(address) => Host::Ip6(address),
+        }
+    }
+}
+
+/// In decimal, octal or hexadecimal.
+fn is_number(label: &str) -> bool {
+    let hex = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
+    match hex {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => label.bytes().all(|byte| byte.is_ascii_digit()),
+    }
+}
+
+impl<T: AsRef<[u8]>> Host<T> {
+    /// Whether both are one host.
+    pub(super) fn is<U: AsRef<[u8]>>(&self, other: &Host<U>) -> bool {
+        match (self, other) {
+            (Self::Name(one), Host::Name(other)) => one.as_ref().eq_ignore_ascii_case(other.as_ref()),
+            (Self::Ip6(one), Host::Ip6(other)) => one == other,
+            (Self::Name(_), Host::Ip6(_)) | (Self::Ip6(_), Host::Name(_)) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_read_whole_or_not_at_all() {
+        let rows = [
+            ("plain", "https://example.com", true),
+            ("port", "http://example.com:8080", true),
+            ("capitals", "HTTPS://Example.COM", true),
+            ("an app's scheme", "capacitor://localhost", true),
+            ("an extension's", "chrome-extension://abcdefghijklmnop", true),
+            ("IPv6", "http://[::1]:3000", true),
+            ("highest port", "http://a:65535", true),
+            ("empty", "", false),
+            ("null", "null", false),
+            ("no scheme", "example.com", false),
+            ("no scheme, port", "example.com:443", false),
+            ("scheme that starts with a digit", "1https://example.com", false),
+            ("empty scheme", "://example.com", false),
+            ("empty host", "https://", false),
+            ("empty host, port", "https://:443", false),
+            ("userinfo", "https://www.example.com@evil.example", false),
+            ("userinfo with password", "https://a:b@evil.example", false),
+            ("path", "https://example.com/", false),
+            ("query", "https://example.com?a", false),
+            ("two", "https://example.com https://evil.example", false),
+            ("two with comma", "https://example.com,https://evil.example", false),
+            ("backslash", "https:\\\\example.com", false),
+            ("empty port", "https://example.com:", false),
+            ("signed port", "https://example.com:+443", false),
+            ("port too high", "https://example.com:65536", false),
+            ("port of letters", "https://example.com:http", false),
+            ("two ports", "https://example.com:1:2", false),
+            ("open bracket", "http://[::1", false),
+            ("after the bracket", "http://[::1]x", false),
+            ("no address", "http://[example.com]", false),
+            ("not ASCII", "https://exämple.com", false),
+            ("NUL", "https://example.com\0", false),
+            ("wildcard", "https://*.example.com", false),
+        ];
+        for (name, text, legal) in rows {
+            assert_eq!(Origin::parse(text.as_bytes()).is_some(), legal, "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn two_spellings_of_one_origin_are_equal() {
+        let rows = [
+            ("to the letter", "https://a.example", "https://a.example", true),
+            ("case", "HTTPS://A.example", "https://a.EXAMPLE", true),
+            ("default port", "https://a.example:443", "https://a.example", true),
+            ("default port of http", "http://a.example", "http://a.example:80", true),
+            ("IPv6", "http://[0:0::1]", "http://[::1]", true),
+            ("scheme", "http://a.example", "https://a.example", false),
+            ("port", "https://a.example:8443", "https://a.example", false),
+            ("the other scheme's port", "https://a.example:80", "https://a.example", false),
+            ("subdomain", "https://b.a.example", "https://a.example", false),
+            ("longer name", "https://a.example.evil", "https://a.example", false),
+            ("prefix", "https://evil-a.example", "https://a.example", false),
+            ("trailing dot", "https://a.example.", "https://a.example", false),
+            ("no default port", "app://a:443", "app://a", false),
+        ];
+        for (name, one, other, equal) in rows {
+            let (one, other) =
+                (Origin::parse(one.as_bytes()).unwrap(), Origin::parse(other.as_bytes()).unwrap());
+            assert_eq!((one.is(&other), other.is(&one)), (equal, equal), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_at_the_authority_that_its_scheme_leads_to() {
+        let rows = [
+            ("plain", "https://a.example", "a.example", true),
+            ("scheme is not known", "http://a.example", "a.example", true),
+            ("capitals", "https://a.example", "A.EXAMPLE", true),
+            ("port", "http://a.example:3000", "a.example:3000", true),
+            ("host writes :443", "https://a.example", "a.example:443", true),
+            ("host writes :443, page of http", "http://a.example", "a.example:443", false),
+            ("another port", "http://a.example:3001", "a.example:3000", false),
+            ("another host", "https://b.example", "a.example", false),
+            ("an extension with the host's name", "chrome-extension://a.example", "a.example", false),
+            ("IPv6", "http://[::1]:3000", "[::1]:3000", true),
+        ];
+        for (name, origin, authority, expected) in rows {
+            let origin = Origin::parse(origin.as_bytes()).unwrap();
+            let authority = Authority::parse(authority.as_bytes()).unwrap();
+            assert_eq!(origin.is_at(&authority), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_can_never_match_is_an_error_of_the_configuration() {
+        use ConfigErrorKind::{HasPath, NeverSent, NotAnOrigin, NotAscii};
+        let rows = [
+            ("plain", "https://app.example.com", None),
+            ("capitals and default port", "HTTPS://App.Example.com:443", None),
+            ("an app's scheme", "tauri://localhost", None),
+            ("IPv4", "http://127.0.0.1:3000", None),
+            ("IPv6 spelled out", "http://[0:0:0:0:0:0:0:1]", None),
+            ("a digit in front", "https://1password.com", None),
+            ("null", "null", Some(NotAnOrigin)),
+            ("empty", "", Some(NotAnOrigin)),
+            ("host only", "app.example.com", Some(NotAnOrigin)),
+            ("trailing slash", "https://app.example.com/", Some(HasPath)),
+            ("path", "https://app.example.com/a", Some(HasPath)),
+            ("fragment", "https://app.example.com#a", Some(HasPath)),
+            ("wildcard", "https://*.example.com", Some(NotAnOrigin)),
+            ("userinfo", "https://me@example.com", Some(NotAnOrigin)),
+            ("white space", " https://example.com", Some(NotAnOrigin)),
+            ("umlaut", "https://ümlaut.example", Some(NotAscii)),
+            ("websocket scheme", "wss://example.com", Some(NeverSent)),
+            ("file", "file://host", Some(NeverSent)),
+            ("IPv4 in short", "http://127.1", Some(NeverSent)),
+            ("IPv4 in hex", "http://0x7f000001", Some(NeverSent)),
+            ("empty label", "https://a..example", Some(NeverSent)),
+        ];
+        for (name, text, expected) in rows {
+            let kind = Origin::configured(text).err().map(|error| error.kind());
+            assert_eq!(kind, expected, "{name}");
+        }
+    }
+}
