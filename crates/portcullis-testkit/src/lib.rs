@@ -11,8 +11,10 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "test support: a set-up that fails is a failed test")]
 
+pub mod client;
 pub mod clock;
 pub mod conformance;
+mod percent;
 #[cfg(unix)]
 pub mod redis;
 pub mod spy;

@@ -37,6 +37,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use self::watchdog::Watched;
+use crate::percent::percent_encoded;
 
 /// How long a server may take to answer: generous, because test machines are busy.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -356,14 +357,6 @@ impl Address {
             (Self::Tcp(address), Some(password)) => format!("redis://:{password}@{address}"),
         }
     }
-}
-
-fn percent_encoded(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    text.bytes().map(encode).collect()
 }
 
 #[expect(

@@ -7,6 +7,7 @@
     reason = "in tests a panic is the report"
 )]
 
+mod client;
 mod conformance;
 mod redis;
 mod spy;

@@ -1,0 +1,405 @@
+//! [`Request`]: one request, as a browser would send it, and what a test changes about it.
+
+use std::fmt;
+use std::future::{Future, IntoFuture, poll_fn};
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
+use http::{Extensions, HeaderMap, Method, StatusCode, Version};
+use http_body::Body;
+use tower_service::Service;
+
+use super::jar::Visit;
+use super::origin::{Origin, Relation, Url};
+use super::{Client, Response};
+
+/// A request in the making. Await it, or [`send`](Self::send) it.
+#[must_use = "a request does nothing until it is awaited"]
+pub struct Request<S, B> {
+    client: Client<S, B>,
+    method: Method,
+    url: Url,
+    initiator: Initiator,
+    mode: Mode,
+    destination: &'static str,
+    browser: bool,
+    cookies: bool,
+    follow: bool,
+    headers: HeaderMap,
+    without: Vec<HeaderName>,
+    extensions: Extensions,
+    body: Bytes,
+}
+
+/// Who causes a request.
+#[derive(Clone, Debug)]
+enum Initiator {
+    /// By typing the address, or from a bookmark.
+    User,
+    Page(Origin),
+    /// A page with an origin that nothing equals, such as a sandboxed frame: `Origin: null`.
+    Opaque,
+}
+
+/// A request's mode (Fetch, section 2.2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Navigate,
+    Cors,
+    NoCors,
+    WebSocket,
+}
+
+/// What changes from one redirect to the next.
+struct Hop {
+    url: Url,
+    method: Method,
+    body: Bytes,
+    relation: Relation,
+}
+
+const MOST_REDIRECTS: usize = 20;
+
+impl<S, B> Request<S, B> {
+    pub(super) fn new(client: Client<S, B>, method: Method, url: Url) -> Self {
+        let initiator = Initiator::Page(client.base.clone());
+        Self {
+            client,
+            method,
+            url,
+            initiator,
+            mode: Mode::Cors,
+            destination: "empty",
+            browser: true,
+            cookies: true,
+            follow: false,
+            headers: HeaderMap::new(),
+            without: Vec::new(),
+            extensions: Extensions::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    pub(super) fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self.destination = match mode {
+            Mode::Navigate => "document",
+            Mode::Cors | Mode::NoCors => "empty",
+            Mode::WebSocket => "websocket",
+        };
+        self
+    }
+
+    /// It comes from a page of this origin: `from_origin("https://evil.example")`. `null` is an opaque origin, that
+    /// of a sandboxed frame.
+    ///
+    /// # Panics
+    /// When it is no origin.
+    #[track_caller]
+    pub fn from_origin(mut self, origin: &str) -> Self {
+        self.initiator =
+            if origin == "null" { Initiator::Opaque } else { Initiator::Page(Url::parse(origin).origin) };
+        self
+    }
+
+    /// It comes from nobody's page: the user typed the address, or opened a bookmark.
+    pub fn typed(mut self) -> Self {
+        self.initiator = Initiator::User;
+        self.navigate()
+    }
+
+    /// A link or a form: the response becomes the page.
+    pub fn navigate(self) -> Self {
+        self.mode(Mode::Navigate)
+    }
+
+    /// A script's `fetch`, with credentials.
+    pub fn fetch(self) -> Self {
+        self.mode(Mode::Cors)
+    }
+
+    /// A part of a page, such as an `image`, `script` or `iframe`; the name goes into `Sec-Fetch-Dest`.
+    pub fn subresource(self, destination: &'static str) -> Self {
+        let mode = if destination == "iframe" { Mode::Navigate } else { Mode::NoCors };
+        Self { destination, ..self.mode(mode) }
+    }
+
+    /// It comes from a program and not from a browser: no cookies, no `Origin`, no `Sec-Fetch-*`.
+    pub fn without_browser(mut self) -> Self {
+        self.browser = false;
+        self.without_cookies()
+    }
+
+    /// Cookies are neither sent nor taken.
+    pub const fn without_cookies(mut self) -> Self {
+        self.cookies = false;
+        self
+    }
+
+    /// Adds a header field. It stands in place of what the client would have sent under this name.
+    ///
+    /// # Panics
+    /// When name or value are not legal.
+    #[track_caller]
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName, Error: Into<HeaderFault>>,
+        V: TryInto<HeaderValue, Error: Into<HeaderFault>>,
+    {
+        let name = name.try_into().unwrap_or_else(|fault| panic!("{}", fault.into().0));
+        let value = value.try_into().unwrap_or_else(|fault| panic!("{}", fault.into().0));
+        self.headers.append(name, value);
+        self
+    }
+
+    /// Sends no header field of this name, such as `sec-fetch-site`, which old browsers do not send.
+    ///
+    /// # Panics
+    /// When the name is not legal.
+    #[track_caller]
+    pub fn without_header(mut self, name: &str) -> Self {
+        let name = name.parse().unwrap_or_else(|_| panic!("not the name of a header field: {name:?}"));
+        self.without.push(name);
+        self
+    }
+
+    /// `Authorization: Bearer` and this token (RFC 6750, section 2.1).
+    ///
+    /// # Panics
+    /// When it cannot stand in a header.
+    #[track_caller]
+    pub fn bearer(self, token: impl fmt::Display) -> Self {
+        self.header(header::AUTHORIZATION, format!("Bearer {token}"))
+    }
+
+    /// The body.
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// An extension, as a server would add: axum's `ConnectInfo`, a TLS peer's certificate.
+    pub fn extension(mut self, value: impl Clone + Send + Sync + 'static) -> Self {
+        self.extensions.insert(value);
+        self
+    }
+
+    /// Redirects are followed, up to 20; the response is the last one.
+    pub const fn follow(mut self) -> Self {
+        self.follow = true;
+        self
+    }
+
+    /// How the initiator is related to this target.
+    fn relation(&self, url: &Url) -> Relation {
+        match &self.initiator {
+            Initiator::User => Relation::None,
+            Initiator::Page(origin) => origin.relation_to(&url.origin),
+            Initiator::Opaque => Relation::CrossSite,
+        }
+    }
+
+    fn visit<'a>(&self, hop: &'a Hop) -> Visit<'a> {
+        let top_level = self.mode == Mode::Navigate && self.destination == "document";
+        let top_site = match &self.initiator {
+            Initiator::Page(origin) if !top_level => origin.site(),
+            Initiator::Page(_) | Initiator::Opaque | Initiator::User => hop.url.origin.site(),
+        };
+        Visit {
+            url: &hop.url,
+            // RFC 6265bis, section 5.2: a redirect does not make a request cross-site, or the same site.
+            relation: self.relation(&hop.url),
+            top_level,
+            safe_method: hop.method.is_safe(),
+            top_site,
+            now: self.client.clock.now(),
+        }
+    }
+
+    /// The header fields that a browser adds of itself.
+    fn own_headers(&self, hop: &Hop) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let mut add = |name: &'static str, value: &str| {
+            headers.insert(name, value.parse().expect("an origin and the words of Fetch are legal values"));
+        };
+        if !self.client.http2 {
+            add("host", &hop.url.origin.authority());
+        }
+        if self.browser {
+            if let Some(origin) = self.origin_header(hop) {
+                add("origin", &origin);
+            }
+            if hop.url.origin.is_trustworthy() {
+                add("sec-fetch-site", hop.relation.as_str());
+                add("sec-fetch-mode", self.mode.as_str());
+                add("sec-fetch-dest", self.destination);
+                if self.mode == Mode::Navigate && self.destination == "document" {
+                    add("sec-fetch-user", "?1");
+                }
+            }
+        }
+        if let Some(cookies) = self.cookies.then(|| self.client.jar.header(&self.visit(hop))).flatten() {
+            headers.insert(header::COOKIE, cookies);
+        }
+        headers
+    }
+
+    /// Fetch, section 3.1, "append a request Origin header".
+    fn origin_header(&self, hop: &Hop) -> Option<String> {
+        let cross_origin = hop.relation > Relation::SameOrigin;
+        let unsafe_method = hop.method != Method::GET && hop.method != Method::HEAD;
+        let due = unsafe_method || self.mode == Mode::WebSocket || (self.mode == Mode::Cors && cross_origin);
+        match &self.initiator {
+            Initiator::Page(origin) if due => Some(origin.to_string()),
+            Initiator::Opaque if due => Some("null".to_owned()),
+            Initiator::Page(_) | Initiator::Opaque | Initiator::User => None,
+        }
+    }
+}
+
+impl Mode {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Navigate => "navigate",
+            Self::Cors => "cors",
+            Self::NoCors => "no-cors",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+impl<S, B, R> Request<S, B>
+where
+    S: Service<http::Request<B>, Response = http::Response<R>, Error: fmt::Debug>,
+    B: From<Bytes>,
+    R: Body<Error: fmt::Debug>,
+{
+    /// Sends it and reads the whole response. The same as awaiting it, also where the service's future is not `Send`.
+    ///
+    /// # Panics
+    /// When the service or the body fails, or redirects do not end.
+    pub async fn send(mut self) -> Response {
+        let relation = self.relation(&self.url);
+        let mut hop = Hop {
+            url: self.url.clone(),
+            method: self.method.clone(),
+            body: std::mem::take(&mut self.body),
+            relation,
+        };
+        for _ in 0..=MOST_REDIRECTS {
+            let response = self.exchange(&hop).await;
+            let next = if self.follow { self.next_hop(&hop, &response) } else { None };
+            match next {
+                Some(next) => hop = next,
+                None => return response,
+            }
+        }
+        panic!(
+            "more than {MOST_REDIRECTS} redirects, the last to {}{}",
+            hop.url.origin, hop.url.path_and_query
+        )
+    }
+
+    async fn exchange(&mut self, hop: &Hop) -> Response {
+        let request = self.build(hop);
+        let service = &mut self.client.service;
+        poll_fn(|context| service.poll_ready(context)).await.expect("the service is ready");
+        let (head, body) = service.call(request).await.expect("the service answers").into_parts();
+        let response = Response::read(head, body).await;
+        if self.cookies {
+            self.client.jar.take_all(&response.headers, &self.visit(hop));
+        }
+        response
+    }
+
+    fn build(&self, hop: &Hop) -> http::Request<B> {
+        let mut request = http::Request::new(B::from(hop.body.clone()));
+        *request.method_mut() = hop.method.clone();
+        *request.extensions_mut() = self.extensions.clone();
+        let target = &hop.url.path_and_query;
+        let uri = if self.client.http2 { format!("{}{target}", hop.url.origin) } else { target.clone() };
+        *request.uri_mut() = uri.parse().expect("a URL has a legal target");
+        *request.version_mut() = if self.client.http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+        let mut headers = self.own_headers(hop);
+        for name in self.headers.keys() {
+            headers.remove(name);
+        }
+        headers.extend(self.headers.clone());
+        for name in &self.without {
+            headers.remove(name);
+        }
+        *request.headers_mut() = headers;
+        request
+    }
+
+    /// Where a redirect leads (Fetch, section 4.4, "HTTP-redirect fetch").
+    fn next_hop(&mut self, hop: &Hop, response: &Response) -> Option<Hop> {
+        let url = hop.url.join(response.header("location")?)?;
+        let becomes_get = match response.status {
+            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => hop.method == Method::POST,
+            StatusCode::SEE_OTHER => hop.method != Method::HEAD,
+            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => false,
+            _ => return None,
+        };
+        if becomes_get {
+            self.headers.remove(header::CONTENT_TYPE);
+        }
+        if url.origin != hop.url.origin {
+            self.headers.remove(header::AUTHORIZATION);
+        }
+        let (method, body) =
+            if becomes_get { (Method::GET, Bytes::new()) } else { (hop.method.clone(), hop.body.clone()) };
+        // Sec-Fetch-Site tells the worst relation on the way.
+        let relation = hop.relation.max(self.relation(&url));
+        Some(Hop { url, method, body, relation })
+    }
+}
+
+impl<S, B, R> IntoFuture for Request<S, B>
+where
+    S: Service<http::Request<B>, Response = http::Response<R>, Error: fmt::Debug, Future: Send>
+        + Send
+        + 'static,
+    B: From<Bytes> + Send + 'static,
+    R: Body<Data: Send, Error: fmt::Debug> + Send + 'static,
+{
+    type Output = Response;
+    type IntoFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}
+
+impl<S, B> fmt::Debug for Request<S, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("url", &self.url)
+            .field("initiator", &self.initiator)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a header field is not legal.
+#[derive(Debug)]
+pub struct HeaderFault(&'static str);
+
+impl From<InvalidHeaderName> for HeaderFault {
+    fn from(_: InvalidHeaderName) -> Self {
+        Self("not the name of a header field")
+    }
+}
+
+impl From<InvalidHeaderValue> for HeaderFault {
+    fn from(_: InvalidHeaderValue) -> Self {
+        Self("not the value of a header field")
+    }
+}
+
+impl From<std::convert::Infallible> for HeaderFault {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
