@@ -83,6 +83,22 @@ pub struct IdentityBuilder {
     expires_at: Option<Timestamp>,
 }
 
+/// What a verified token says of somebody, borrowed from it.
+#[cfg(feature = "bearer")]
+pub(crate) struct Stated<'a> {
+    pub(crate) subject: &'a str,
+    pub(crate) issuer: &'a str,
+    pub(crate) acr: Option<&'a str>,
+    /// The payload as it was signed, an object of JSON.
+    pub(crate) claims: &'a str,
+    pub(crate) amr: &'a [&'a str],
+    pub(crate) scopes: &'a [&'a str],
+    pub(crate) roles: &'a [&'a str],
+    pub(crate) carrier: Carrier,
+    pub(crate) authenticated_at: Option<Timestamp>,
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
 /// By which kind of credential somebody was recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -271,6 +287,30 @@ impl Identity {
     }
 }
 
+#[cfg(feature = "bearer")]
+impl Identity {
+    /// The identity that a verified token states; `None` if it says too much to be packed.
+    pub(crate) fn of_token(stated: Stated<'_>) -> Option<Self> {
+        let words = Words::new([
+            &[stated.subject],
+            &[stated.issuer],
+            stated.acr.as_slice(),
+            &[stated.claims],
+            stated.amr,
+            stated.scopes,
+            stated.roles,
+        ])?;
+        Some(Self(Arc::new(Inner {
+            words,
+            method: AuthMethod::Bearer,
+            carrier: stated.carrier,
+            authenticated_at: stated.authenticated_at,
+            expires_at: stated.expires_at,
+            session_ref: None,
+        })))
+    }
+}
+
 #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only session records hold identities"))]
 impl Identity {
     /// The identity that a session record holds.
@@ -292,6 +332,18 @@ impl Identity {
 
     pub(crate) fn words(&self) -> &Words {
         &self.0.words
+    }
+
+    /// The same person, vouched for by `issuer`. Only what a record keeps is carried over.
+    pub(crate) fn with_issuer(&self, issuer: &str) -> Self {
+        let mut builder = Self::new(self.subject())
+            .issuer(issuer)
+            .amr(self.amr())
+            .scopes(self.scopes())
+            .roles(self.roles());
+        builder.acr = self.acr().map(str::to_owned);
+        builder.claims = self.claims().unwrap_or_default();
+        builder.build()
     }
 }
 
@@ -349,13 +401,6 @@ impl IdentityBuilder {
     ) -> Result<Self, ClaimsError> {
         self.claims.insert(name.into(), serde_json::to_value(value).map_err(ClaimsError::at)?);
         Ok(self)
-    }
-
-    /// All claims at once.
-    #[cfg_attr(not(feature = "bearer"), expect(dead_code, reason = "only tokens bring all their claims"))]
-    pub(crate) fn claims(mut self, claims: serde_json::Map<String, serde_json::Value>) -> Self {
-        self.claims = claims;
-        self
     }
 
     /// By which kind of credential. A session's login overrides it.

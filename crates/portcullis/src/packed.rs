@@ -62,6 +62,12 @@ impl<const G: usize> Packed<G> {
         out.extend_from_slice(self.text.as_bytes());
     }
 
+    /// How many bytes [`encode`](Self::encode) gives.
+    #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only session records hold identities"))]
+    pub(crate) fn encoded_len(&self) -> usize {
+        2 * G + 4 * self.ends.len() + self.text.len()
+    }
+
     /// Reads the wire form, all of `bytes`; `None` unless every end is in order and on a character's boundary.
     #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only session records hold identities"))]
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {

@@ -1,0 +1,212 @@
+//! [`Backend`]: a [`SessionBackend`] whose type is erased, once, so that none appears in a user's type; and budgeted.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use portcullis_store::{
+    Created, Key, Locator, Record, Saved, SessionBackend, StoreError, StoreErrorKind, Tag, Touched, UserKey,
+};
+use tokio::time::Sleep;
+
+/// A backend of any type. A clone is one atomic increment.
+#[derive(Clone)]
+pub(crate) struct Backend {
+    erased: Arc<dyn Erased>,
+    budget: Duration,
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+trait Erased: Send + Sync {
+    fn load<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Option<Record>>;
+    fn load_now(&self, key: Key<'_>) -> Option<Result<Option<Record>, StoreError>>;
+    fn load_many<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, Vec<Option<Record>>>;
+    fn create<'a>(&'a self, key: Key<'a>, record: &'a Record) -> BoxFuture<'a, Created>;
+    fn create_enrolled<'a>(
+        &'a self,
+        key: Key<'a>,
+        record: &'a Record,
+        user: UserKey<'a>,
+    ) -> BoxFuture<'a, Created>;
+    fn save<'a>(&'a self, key: Key<'a>, expected: Tag, record: &'a Record) -> BoxFuture<'a, Saved>;
+    fn touch<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Touched>;
+    fn destroy<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, ()>;
+    fn enrol<'a>(&'a self, user: UserKey<'a>, record: &'a Record, locator: Locator) -> BoxFuture<'a, ()>;
+    fn withdraw<'a>(&'a self, user: UserKey<'a>, locators: &'a [Locator]) -> BoxFuture<'a, ()>;
+    fn members<'a>(&'a self, user: UserKey<'a>) -> BoxFuture<'a, Vec<Locator>>;
+}
+
+impl<B: SessionBackend> Erased for B {
+    fn load<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Option<Record>> {
+        Box::pin(self.load(key))
+    }
+
+    fn load_now(&self, key: Key<'_>) -> Option<Result<Option<Record>, StoreError>> {
+        self.load_now(key)
+    }
+
+    fn load_many<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, Vec<Option<Record>>> {
+        Box::pin(self.load_many(keys))
+    }
+
+    fn create<'a>(&'a self, key: Key<'a>, record: &'a Record) -> BoxFuture<'a, Created> {
+        Box::pin(self.create(key, record))
+    }
+
+    fn create_enrolled<'a>(
+        &'a self,
+        key: Key<'a>,
+        record: &'a Record,
+        user: UserKey<'a>,
+    ) -> BoxFuture<'a, Created> {
+        Box::pin(self.create_enrolled(key, record, user))
+    }
+
+    fn save<'a>(&'a self, key: Key<'a>, expected: Tag, record: &'a Record) -> BoxFuture<'a, Saved> {
+        Box::pin(self.save(key, expected, record))
+    }
+
+    fn touch<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Touched> {
+        Box::pin(self.touch(key))
+    }
+
+    fn destroy<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, ()> {
+        Box::pin(self.destroy(keys))
+    }
+
+    fn enrol<'a>(&'a self, user: UserKey<'a>, record: &'a Record, locator: Locator) -> BoxFuture<'a, ()> {
+        Box::pin(self.enrol(user, locator, record.header.absolute_deadline))
+    }
+
+    fn withdraw<'a>(&'a self, user: UserKey<'a>, locators: &'a [Locator]) -> BoxFuture<'a, ()> {
+        Box::pin(self.withdraw(user, locators))
+    }
+
+    fn members<'a>(&'a self, user: UserKey<'a>) -> BoxFuture<'a, Vec<Locator>> {
+        Box::pin(self.members(user))
+    }
+}
+
+impl Backend {
+    pub(crate) fn new(backend: impl SessionBackend, budget: Duration) -> Self {
+        Self { erased: Arc::new(backend), budget }
+    }
+
+    pub(crate) fn set_budget(&mut self, budget: Duration) {
+        self.budget = budget;
+    }
+
+    pub(crate) fn load_now(&self, key: Key<'_>) -> Option<Result<Option<Record>, StoreError>> {
+        self.erased.load_now(key)
+    }
+
+    pub(crate) async fn load(&self, key: Key<'_>) -> Result<Option<Record>, StoreError> {
+        self.within_budget(self.erased.load(key)).await
+    }
+
+    pub(crate) async fn load_many(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Record>>, StoreError> {
+        self.within_budget(self.erased.load_many(keys)).await
+    }
+
+    pub(crate) async fn create(&self, key: Key<'_>, record: &Record) -> Result<Created, StoreError> {
+        self.within_budget(self.erased.create(key, record)).await
+    }
+
+    pub(crate) async fn create_enrolled(
+        &self,
+        key: Key<'_>,
+        record: &Record,
+        user: UserKey<'_>,
+    ) -> Result<Created, StoreError> {
+        self.within_budget(self.erased.create_enrolled(key, record, user)).await
+    }
+
+    /// Not budgeted by itself: a commit may save several times within one budget.
+    pub(crate) async fn save(
+        &self,
+        key: Key<'_>,
+        expected: Tag,
+        record: &Record,
+    ) -> Result<Saved, StoreError> {
+        self.erased.save(key, expected, record).await
+    }
+
+    pub(crate) async fn touch(&self, key: Key<'_>) -> Result<Touched, StoreError> {
+        self.within_budget(self.erased.touch(key)).await
+    }
+
+    pub(crate) async fn destroy(&self, keys: &[Key<'_>]) -> Result<(), StoreError> {
+        self.within_budget(self.erased.destroy(keys)).await
+    }
+
+    pub(crate) async fn enrol(
+        &self,
+        user: UserKey<'_>,
+        record: &Record,
+        locator: Locator,
+    ) -> Result<(), StoreError> {
+        self.within_budget(self.erased.enrol(user, record, locator)).await
+    }
+
+    pub(crate) async fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) -> Result<(), StoreError> {
+        self.within_budget(self.erased.withdraw(user, locators)).await
+    }
+
+    pub(crate) async fn members(&self, user: UserKey<'_>) -> Result<Vec<Locator>, StoreError> {
+        self.within_budget(self.erased.members(user)).await
+    }
+
+    /// Ends with [`StoreErrorKind::Timeout`] when `future` takes longer than the budget.
+    pub(crate) fn within_budget<T, E, F>(&self, future: F) -> WithinBudget<F>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: From<StoreError>,
+    {
+        WithinBudget { future, budget: self.budget, timer: None }
+    }
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backend").field("budget", &self.budget).finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// A future under a budget. The timer is set only when there is something to wait for, so that an embedded
+    /// backend pays nothing for it.
+    pub(crate) struct WithinBudget<F> {
+        #[pin]
+        future: F,
+        budget: Duration,
+        #[pin]
+        timer: Option<Sleep>,
+    }
+}
+
+impl<T, E, F> Future for WithinBudget<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: From<StoreError>,
+{
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            return Poll::Ready(output);
+        }
+        if this.timer.is_none() {
+            this.timer.set(Some(tokio::time::sleep(*this.budget)));
+        }
+        match this.timer.as_pin_mut() {
+            Some(timer) => timer.poll(cx).map(|()| Err(StoreError::new(StoreErrorKind::Timeout).into())),
+            None => Poll::Pending,
+        }
+    }
+}

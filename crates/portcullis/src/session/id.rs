@@ -1,0 +1,160 @@
+//! [`Token`]: what a session's cookie holds, `locator.secret`. [`Presented`]: what a request claims to hold.
+//!
+//! The locator finds the record and is no secret. The secret proves possession; only its SHA-256 is stored.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_store::{Header, Locator, SecretHash, Tag, Timestamp};
+use sha2::{Digest, Sha256};
+
+use crate::secret::{NoEntropy, Redacted, constant_time_eq, random};
+
+/// A freshly minted token. It exists until its cookie is written.
+#[derive(Clone, Debug)]
+pub(crate) struct Token {
+    pub(crate) locator: Locator,
+    secret: Redacted<String>,
+}
+
+/// A well-formed token as a request presents it, its secret hashed already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Presented {
+    pub(crate) locator: Locator,
+    hash: SecretHash,
+}
+
+/// 256 bits of base64url without padding.
+const SECRET_LEN: usize = 43;
+
+/// The length of every token's text.
+pub(crate) const TOKEN_LEN: usize = Locator::LEN + 1 + SECRET_LEN;
+
+impl Token {
+    /// A new session's token.
+    pub(crate) fn mint() -> Result<Self, NoEntropy> {
+        Self::renewed(Locator::from_bytes(random()?))
+    }
+
+    /// A new secret for a session that exists.
+    pub(crate) fn renewed(locator: Locator) -> Result<Self, NoEntropy> {
+        let secret = URL_SAFE_NO_PAD.encode(random::<32>()?);
+        Ok(Self { locator, secret: Redacted(secret) })
+    }
+
+    /// The text that goes into the cookie.
+    pub(crate) fn value(&self) -> String {
+        format!("{}.{}", self.locator, self.secret.0)
+    }
+
+    /// What is stored of the secret.
+    pub(crate) fn hash(&self) -> SecretHash {
+        hash(self.secret.0.as_bytes())
+    }
+}
+
+impl Presented {
+    /// Reads a token; `None` unless it is one that [`Token::value`] could have made.
+    pub(crate) fn parse(value: &[u8]) -> Option<Self> {
+        let (locator, rest) = value.split_at_checked(Locator::LEN)?;
+        let (dot, secret) = rest.split_first()?;
+        let legal = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let well_formed = *dot == b'.' && secret.len() == SECRET_LEN && secret.iter().all(legal);
+        let locator = Locator::parse(std::str::from_utf8(locator).ok()?)?;
+        well_formed.then(|| Self { locator, hash: hash(secret) })
+    }
+
+    /// Whether it holds the record's secret, compared in constant time.
+    pub(crate) fn proves(&self, header: &Header, now: Timestamp) -> Proof {
+        if constant_time_eq(&self.hash.0, &header.secret.0) {
+            return Proof::Current;
+        }
+        match &header.previous {
+            Some((previous, until)) if now <= *until && constant_time_eq(&self.hash.0, &previous.0) => {
+                Proof::Previous
+            }
+            Some(_) | None => Proof::None,
+        }
+    }
+}
+
+/// Which secret of a session was presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// The one that is good.
+    Current,
+    /// The one before, within its grace.
+    Previous,
+    /// Neither.
+    None,
+}
+
+/// The name of a new write.
+pub(crate) fn new_tag() -> Result<Tag, NoEntropy> {
+    random().map(Tag)
+}
+
+/// The name of a user in the store: the first 128 bits of SHA-256 over issuer and subject, lengths before them so
+/// that no two pairs run together.
+pub(crate) fn user_locator(issuer: Option<&str>, subject: &str) -> Locator {
+    let issuer = issuer.unwrap_or_default();
+    let mut hasher = Sha256::new();
+    hasher.update((issuer.len() as u64).to_be_bytes());
+    hasher.update(issuer);
+    hasher.update(subject);
+    let digest: [u8; 32] = hasher.finalize().into();
+    let [first, ..] = digest.as_chunks::<16>().0 else { return Locator::from_bytes([0; 16]) };
+    Locator::from_bytes(*first)
+}
+
+fn hash(secret: &[u8]) -> SecretHash {
+    SecretHash(Sha256::digest(secret).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minted_token_is_read_back_and_proves_itself() {
+        let token = Token::mint().unwrap();
+        let value = token.value();
+        assert_eq!(value.len(), TOKEN_LEN);
+        let presented = Presented::parse(value.as_bytes()).unwrap();
+        assert_eq!((presented.locator, presented.hash), (token.locator, token.hash()));
+    }
+
+    #[test]
+    fn only_a_well_formed_token_is_read() {
+        let good = Token::mint().unwrap().value();
+        let rows = [
+            ("empty", String::new()),
+            ("a byte short", good[..TOKEN_LEN - 1].to_owned()),
+            ("a byte long", format!("{good}A")),
+            ("another separator", good.replace('.', ":")),
+            ("no separator", good.replace('.', "")),
+            ("padding", format!("{}=", &good[..TOKEN_LEN - 1])),
+            ("a quote", format!("\"{}", &good[1..])),
+            ("not ascii", format!("é{}", &good[2..])),
+            ("nul", format!("{}\0", &good[..TOKEN_LEN - 1])),
+        ];
+        for (name, value) in rows {
+            assert_eq!(Presented::parse(value.as_bytes()), None, "{name}");
+        }
+        assert_eq!(Presented::parse(&[0xff; TOKEN_LEN]), None, "arbitrary bytes");
+    }
+
+    #[test]
+    fn debug_shows_the_locator_and_no_secret() {
+        let token = Token::mint().unwrap();
+        let text = format!("{token:?} {:?}", Presented::parse(token.value().as_bytes()));
+        let (locator, secret) =
+            token.value().split_once('.').map(|(l, s)| (l.to_owned(), s.to_owned())).unwrap();
+        assert!(text.contains(&locator) && !text.contains(&secret), "{text}");
+    }
+
+    #[test]
+    fn issuer_and_subject_do_not_run_together() {
+        assert_ne!(user_locator(Some("a"), "bc"), user_locator(Some("ab"), "c"));
+        assert_eq!(user_locator(None, "ada"), user_locator(Some(""), "ada"));
+    }
+}

@@ -1,0 +1,350 @@
+//! [`MemoryBackend`]: sessions in this process, with the semantics of every other backend.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{fmt, future};
+
+use hashbrown::Equivalent;
+use portcullis_store::{
+    Clock, Created, Key, Locator, Realm, Record, Saved, SessionBackend, StoreError, StoreErrorKind,
+    SystemClock, Tag, Timestamp, Touched, UserKey,
+};
+
+/// Sessions in this process: the embedded default, for development, tests and services of one process.
+///
+/// Sessions end with the process. It is bounded, expired sessions make room, and locks are spread over shards so that
+/// threads seldom wait for each other. Clones share the sessions.
+///
+/// ```
+/// use portcullis::session::{MemoryBackend, SessionLayer};
+///
+/// let layer = SessionLayer::new(MemoryBackend::new());
+/// ```
+#[derive(Clone)]
+pub struct MemoryBackend(Arc<Store>);
+
+struct Store {
+    sessions: Box<[Padded<Mutex<Sessions>>]>,
+    indexes: Box<[Padded<Mutex<Indexes>>]>,
+    hasher: RandomState,
+    clock: Arc<dyn Clock>,
+    count: AtomicUsize,
+    max_sessions: usize,
+    /// When all shards were last looked through for expired sessions, because there was no room.
+    swept: AtomicU64,
+}
+
+/// On a cache line of its own, so that neighbouring locks do not slow each other down.
+#[repr(align(128))]
+#[derive(Default)]
+struct Padded<T>(T);
+
+#[derive(Default)]
+struct Sessions {
+    records: hashbrown::HashMap<OwnedKey, Record>,
+    /// How many records there may be before expired ones are looked for.
+    sweep_at: usize,
+}
+
+#[derive(Default)]
+struct Indexes {
+    members: hashbrown::HashMap<OwnedKey, HashMap<Locator, Timestamp>>,
+    sweep_at: usize,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct OwnedKey {
+    realm: Realm,
+    locator: Locator,
+}
+
+const SHARDS: usize = 64;
+const FIRST_SWEEP: usize = 64;
+
+impl MemoryBackend {
+    /// At most [`DEFAULT_MAX_SESSIONS`](Self::DEFAULT_MAX_SESSIONS), by the system's clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_clock(SystemClock)
+    }
+
+    /// Expires sessions by this clock. It should be the one that the layer is given.
+    #[must_use]
+    pub fn with_clock(clock: impl Clock) -> Self {
+        Self(Arc::new(Store::new(Arc::new(clock), Self::DEFAULT_MAX_SESSIONS)))
+    }
+
+    /// How many sessions there may be unless said otherwise: at some 500 bytes each, about 500 MB.
+    pub const DEFAULT_MAX_SESSIONS: usize = 1_000_000;
+
+    /// How many sessions there may be. One more is [`StoreErrorKind::Full`]; those that exist go on.
+    ///
+    /// To be called before the backend is cloned or used: it starts empty.
+    #[must_use]
+    pub fn max_sessions(self, max: usize) -> Self {
+        Self(Arc::new(Store::new(Arc::clone(&self.0.clock), max)))
+    }
+}
+
+impl Default for MemoryBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Store {
+    fn new(clock: Arc<dyn Clock>, max_sessions: usize) -> Self {
+        Self {
+            sessions: (0..SHARDS).map(|_| Padded::default()).collect(),
+            indexes: (0..SHARDS).map(|_| Padded::default()).collect(),
+            hasher: RandomState::new(),
+            clock,
+            count: AtomicUsize::new(0),
+            max_sessions,
+            swept: AtomicU64::new(0),
+        }
+    }
+
+    fn sessions(&self, locator: Locator) -> Option<MutexGuard<'_, Sessions>> {
+        self.lock(&self.sessions, locator)
+    }
+
+    fn indexes(&self, user: Locator) -> Option<MutexGuard<'_, Indexes>> {
+        self.lock(&self.indexes, user)
+    }
+
+    /// `None` cannot happen: there is a shard for every hash.
+    fn lock<'a, T>(&self, shards: &'a [Padded<Mutex<T>>], locator: Locator) -> Option<MutexGuard<'a, T>> {
+        let hash = usize::try_from(self.hasher.hash_one(locator) % SHARDS as u64).unwrap_or(0);
+        shards.get(hash).map(|shard| shard.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn load(&self, key: Key<'_>) -> Option<Record> {
+        let now = self.clock.now();
+        let sessions = self.sessions(key.locator)?;
+        sessions.records.get(&key).filter(|record| record.header.expires() > now).cloned()
+    }
+
+    fn create(&self, key: Key<'_>, record: &Record) -> Result<Created, StoreError> {
+        let now = self.clock.now();
+        if self.count.load(Ordering::Relaxed) >= self.max_sessions {
+            self.make_room(now);
+        }
+        let Some(mut sessions) = self.sessions(key.locator) else {
+            return Err(StoreErrorKind::Unavailable.into());
+        };
+        if let Some(held) = sessions.live(key, now, &self.count) {
+            let resent = held.header.tag() == record.header.tag();
+            return Ok(if resent { Created::Done } else { Created::Taken });
+        }
+        sessions.sweep(now, &self.count);
+        if self.count.fetch_add(1, Ordering::Relaxed) >= self.max_sessions {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            return Err(StoreErrorKind::Full.into());
+        }
+        sessions.records.insert(key.into(), record.clone());
+        Ok(Created::Done)
+    }
+
+    fn save(&self, key: Key<'_>, expected: Tag, record: &Record) -> Saved {
+        let now = self.clock.now();
+        let Some(mut sessions) = self.sessions(key.locator) else { return Saved::Gone };
+        let Some(held) = sessions.live(key, now, &self.count) else { return Saved::Gone };
+        if held.header.tags.contains(&record.header.tag()) {
+            return Saved::Done;
+        }
+        if held.header.tag() != expected {
+            return Saved::Conflict { current: held.clone(), in_doubt: false };
+        }
+        let idle_deadline = held.header.idle_deadline;
+        *held = record.clone();
+        held.header.idle_deadline = idle_deadline;
+        Saved::Done
+    }
+
+    fn touch(&self, key: Key<'_>) -> Touched {
+        let now = self.clock.now();
+        let Some(mut sessions) = self.sessions(key.locator) else { return Touched::Gone };
+        let Some(held) = sessions.live(key, now, &self.count) else { return Touched::Gone };
+        let header = &mut held.header;
+        let moved = now.saturating_add(header.idle).min(header.absolute_deadline);
+        header.idle_deadline = header.idle_deadline.max(moved);
+        Touched::Alive(header.idle_deadline)
+    }
+
+    fn destroy(&self, key: Key<'_>) {
+        let removed = self.sessions(key.locator).and_then(|mut sessions| sessions.records.remove(&key));
+        if removed.is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes all expired sessions away, at most once a second: a full store must not get slow as well.
+    fn make_room(&self, now: Timestamp) {
+        let last = self.swept.load(Ordering::Relaxed);
+        let due = now.as_millis().abs_diff(last) >= 1000;
+        if !due
+            || self
+                .swept
+                .compare_exchange(last, now.as_millis(), Ordering::Relaxed, Ordering::Relaxed)
+                .is_err()
+        {
+            return;
+        }
+        for shard in &self.sessions {
+            let mut sessions = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
+            sessions.sweep_at = 0;
+            sessions.sweep(now, &self.count);
+        }
+    }
+
+    fn enrol(&self, user: UserKey<'_>, locator: Locator, deadline: Timestamp) {
+        let now = self.clock.now();
+        let Some(mut indexes) = self.indexes(user.user) else { return };
+        indexes.sweep(now);
+        let members = indexes.members.entry(index_key(user).into()).or_default();
+        members.retain(|_, deadline| *deadline > now);
+        members.insert(locator, deadline);
+    }
+
+    fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) {
+        let Some(mut indexes) = self.indexes(user.user) else { return };
+        let Some(members) = indexes.members.get_mut(&index_key(user)) else { return };
+        for locator in locators {
+            members.remove(locator);
+        }
+        if members.is_empty() {
+            indexes.members.remove(&index_key(user));
+        }
+    }
+
+    fn members(&self, user: UserKey<'_>) -> Vec<Locator> {
+        let now = self.clock.now();
+        let Some(indexes) = self.indexes(user.user) else { return Vec::new() };
+        let members = indexes.members.get(&index_key(user)).into_iter().flatten();
+        members.filter(|(_, deadline)| **deadline > now).map(|(locator, _)| *locator).collect()
+    }
+}
+
+fn index_key(user: UserKey<'_>) -> Key<'_> {
+    Key { realm: user.realm, locator: user.user }
+}
+
+impl Sessions {
+    /// The record under `key`; one that has expired is taken away.
+    fn live(&mut self, key: Key<'_>, now: Timestamp, count: &AtomicUsize) -> Option<&mut Record> {
+        if self.records.get(&key)?.header.expires() <= now {
+            self.records.remove(&key);
+            count.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        self.records.get_mut(&key)
+    }
+
+    /// Takes expired records away whenever their number has doubled.
+    fn sweep(&mut self, now: Timestamp, count: &AtomicUsize) {
+        if self.records.len() < self.sweep_at {
+            return;
+        }
+        let before = self.records.len();
+        self.records.retain(|_, record| record.header.expires() > now);
+        count.fetch_sub(before - self.records.len(), Ordering::Relaxed);
+        self.sweep_at = (2 * self.records.len()).max(FIRST_SWEEP);
+    }
+}
+
+impl Indexes {
+    fn sweep(&mut self, now: Timestamp) {
+        if self.members.len() < self.sweep_at {
+            return;
+        }
+        self.members.retain(|_, members| members.values().any(|deadline| *deadline > now));
+        self.sweep_at = (2 * self.members.len()).max(FIRST_SWEEP);
+    }
+}
+
+impl Equivalent<OwnedKey> for Key<'_> {
+    fn equivalent(&self, owned: &OwnedKey) -> bool {
+        self.locator == owned.locator && *self.realm == owned.realm
+    }
+}
+
+impl From<Key<'_>> for OwnedKey {
+    fn from(key: Key<'_>) -> Self {
+        Self { realm: key.realm.clone(), locator: key.locator }
+    }
+}
+
+impl SessionBackend for MemoryBackend {
+    fn load(&self, key: Key<'_>) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send {
+        future::ready(Ok(self.0.load(key)))
+    }
+
+    fn load_now(&self, key: Key<'_>) -> Option<Result<Option<Record>, StoreError>> {
+        Some(Ok(self.0.load(key)))
+    }
+
+    fn load_many(
+        &self,
+        keys: &[Key<'_>],
+    ) -> impl Future<Output = Result<Vec<Option<Record>>, StoreError>> + Send {
+        future::ready(Ok(keys.iter().map(|key| self.0.load(*key)).collect()))
+    }
+
+    fn create(
+        &self,
+        key: Key<'_>,
+        record: &Record,
+    ) -> impl Future<Output = Result<Created, StoreError>> + Send {
+        future::ready(self.0.create(key, record))
+    }
+
+    fn save(
+        &self,
+        key: Key<'_>,
+        expected: Tag,
+        record: &Record,
+    ) -> impl Future<Output = Result<Saved, StoreError>> + Send {
+        future::ready(Ok(self.0.save(key, expected, record)))
+    }
+
+    fn touch(&self, key: Key<'_>) -> impl Future<Output = Result<Touched, StoreError>> + Send {
+        future::ready(Ok(self.0.touch(key)))
+    }
+
+    fn destroy(&self, keys: &[Key<'_>]) -> impl Future<Output = Result<(), StoreError>> + Send {
+        keys.iter().for_each(|key| self.0.destroy(*key));
+        future::ready(Ok(()))
+    }
+
+    fn enrol(
+        &self,
+        user: UserKey<'_>,
+        locator: Locator,
+        deadline: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.0.enrol(user, locator, deadline);
+        future::ready(Ok(()))
+    }
+
+    fn withdraw(
+        &self,
+        user: UserKey<'_>,
+        locators: &[Locator],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.0.withdraw(user, locators);
+        future::ready(Ok(()))
+    }
+
+    fn members(&self, user: UserKey<'_>) -> impl Future<Output = Result<Vec<Locator>, StoreError>> + Send {
+        future::ready(Ok(self.0.members(user)))
+    }
+}
+
+impl fmt::Debug for MemoryBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryBackend").field("sessions", &self.0.count).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,65 @@
+//! [`SessionLayer`] finds who is calling by a session that is kept in a store, and gives handlers a [`Session`].
+//!
+//! * The cookie holds a locator and a secret. The store holds a hash of the secret: a dump cannot be replayed.
+//! * A request without the cookie never touches the store; one with it costs one round trip, and a second one only if
+//!   it writes.
+//! * Nothing is lost under concurrency: saving is compare-and-set, with the request's operations re-applied.
+//! * Nothing comes back after logout: a session that has ended is never written again.
+//! * An outage is 503, never "not signed in", and never a bypass.
+//! * Signing in always makes a new session with a new id, and destroys the one before.
+//!
+//! The cookie is `__Host-id` with `Secure`, `HttpOnly`, `SameSite=Lax`. Behind a proxy that speaks plain http to the
+//! service nothing changes; without https at all, see [`SessionLayerBuilder::insecure_dev`].
+//!
+//! ```
+//! use http::header::{COOKIE, SET_COOKIE};
+//! use http::{Request, Response};
+//! use portcullis::session::{MemoryBackend, Session, SessionKey, SessionLayer};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! const VISITS: SessionKey<i64> = SessionKey::new("visits");
+//!
+//! async fn visit(request: Request<String>) -> Result<Response<String>, portcullis::session::SessionError> {
+//!     let session: &Session = request.extensions().get().expect("SessionLayer is there");
+//!     session.increment(&VISITS, 1)?;
+//!     session.commit().await?;
+//!     Ok(Response::new(format!("visit {}", session.get(&VISITS)?.unwrap_or_default())))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let service = SessionLayer::new(MemoryBackend::new()).layer(service_fn(visit));
+//! let first = service.clone().oneshot(Request::get("/").body(String::new())?).await?;
+//! assert_eq!(first.body(), "visit 1");
+//!
+//! let cookie = first.headers()[SET_COOKIE].to_str()?.split(';').next().unwrap_or_default();
+//! let again = Request::get("/").header(COOKIE, cookie).body(String::new())?;
+//! assert_eq!(service.oneshot(again).await?.body(), "visit 2");
+//! # Ok(()) }
+//! ```
+
+mod authenticator;
+mod backend;
+mod cookie;
+mod core;
+mod devices;
+mod error;
+mod expiry;
+mod handle;
+mod id;
+mod key;
+mod layer;
+mod memory;
+mod ops;
+mod payload;
+mod state;
+
+pub use self::authenticator::SessionAuthenticator;
+pub use self::cookie::SameSite;
+pub use self::core::OnUnavailable;
+pub use self::devices::{Device, Devices};
+pub use self::error::{SessionError, SessionErrorKind};
+pub use self::expiry::Lifetime;
+pub use self::handle::Session;
+pub use self::key::SessionKey;
+pub use self::layer::{SessionConfigError, SessionLayer, SessionLayerBuilder};
+pub use self::memory::MemoryBackend;

@@ -1,0 +1,102 @@
+//! [`Operation`]: one change that a request makes to a session, recorded so that it can be applied again.
+//!
+//! Saving is compare-and-set. When another request has saved in between, its record is loaded and the operations are
+//! applied to that: records are never merged, because merging brings deleted values back.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use portcullis_store::{Header, Timestamp};
+
+use super::error::{Reason, SessionError};
+use super::id::Token;
+use super::payload::Payload;
+
+/// One change to a session.
+#[derive(Clone)]
+pub(crate) enum Operation {
+    /// The last one wins.
+    Set {
+        key: Cow<'static, str>,
+        keep_on_login: bool,
+        bytes: Vec<u8>,
+    },
+    Remove {
+        key: Cow<'static, str>,
+    },
+    /// Exact, however many requests do it at once.
+    Increment {
+        key: Cow<'static, str>,
+        keep_on_login: bool,
+        by: i64,
+    },
+    /// Exact; the closure may run several times, also after the handler has returned.
+    Update {
+        key: Cow<'static, str>,
+        keep_on_login: bool,
+        change: Change,
+    },
+    /// A new secret in place of the current one.
+    Rotate {
+        token: Token,
+        at: Timestamp,
+        reauthenticated: bool,
+    },
+}
+
+/// From the encoded value that is there to the encoded value that shall be there; `None` is no value.
+pub(crate) type Change = Arc<dyn Fn(Option<&[u8]>) -> Result<Option<Vec<u8>>, SessionError> + Send + Sync>;
+
+impl Operation {
+    /// Applies the change.
+    pub(crate) fn apply(&self, header: &mut Header, payload: &mut Payload) -> Result<(), SessionError> {
+        match self {
+            Self::Set { key, keep_on_login, bytes } => {
+                payload.set(key.clone(), *keep_on_login, bytes.clone())
+            }
+            Self::Remove { key } => _ = payload.remove(key),
+            Self::Increment { key, keep_on_login, by } => {
+                let sum = add(key, payload.value(key), *by)?;
+                payload.set(key.clone(), *keep_on_login, sum.to_string().into_bytes());
+            }
+            Self::Update { key, keep_on_login, change } => match change(payload.value(key))? {
+                Some(bytes) => payload.set(key.clone(), *keep_on_login, bytes),
+                None => _ = payload.remove(key),
+            },
+            Self::Rotate { token, at, reauthenticated } => {
+                header.secret = token.hash();
+                header.previous = None;
+                header.secret_since = *at;
+                if *reauthenticated {
+                    header.authenticated = Some(*at);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn add(key: &str, held: Option<&[u8]>, by: i64) -> Result<i64, SessionError> {
+    let held = held.map_or(Ok(0), serde_json::from_slice::<i64>);
+    let held = held.map_err(|_| SessionError::value(key, "is not a whole number"))?;
+    held.checked_add(by).ok_or_else(|| SessionError::value(key, "would leave the range of 64 bits"))
+}
+
+/// Whether a record of this many bytes is over the limit.
+pub(crate) fn within(limit: usize, len: usize) -> Result<(), SessionError> {
+    if len <= limit { Ok(()) } else { Err(Reason::TooLarge { limit }.into()) }
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, key) = match self {
+            Self::Set { key, .. } => ("Set", &**key),
+            Self::Remove { key } => ("Remove", &**key),
+            Self::Increment { key, .. } => ("Increment", &**key),
+            Self::Update { key, .. } => ("Update", &**key),
+            Self::Rotate { .. } => ("Rotate", ""),
+        };
+        write!(f, "{name}({key:?})")
+    }
+}

@@ -1,0 +1,269 @@
+//! [`Payload`]: what a session's record holds behind its header. The store does not look into it.
+//!
+//! ```text
+//! realm      u8 length, text
+//! identity   u32 length (0 = anonymous), packed words
+//! device     u16 length, label
+//! values     u16 count, then each: u8 flags, u8 key length, u32 value length, key, value
+//! ```
+//!
+//! The identity stands apart from the application's values, so that no change of theirs can lock anybody out.
+
+use std::borrow::Cow;
+
+use crate::identity::Words;
+
+/// A payload taken apart, to be changed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Payload {
+    pub(crate) realm: Box<str>,
+    pub(crate) identity: Option<Words>,
+    pub(crate) device: Box<str>,
+    pub(crate) values: Vec<Value>,
+}
+
+/// One value of the application's, as its codec wrote it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Value {
+    pub(crate) key: Cow<'static, str>,
+    /// Whether an anonymous session's value goes along when its user signs in.
+    pub(crate) keep_on_login: bool,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The bytes are not a payload. The record is left as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+const KEEP_ON_LOGIN: u8 = 1;
+
+impl Payload {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.encoded_len());
+        put_u8(&mut out, self.realm.as_bytes());
+        let start = out.len();
+        out.extend_from_slice(&[0; 4]);
+        if let Some(words) = &self.identity {
+            words.encode(&mut out);
+        }
+        let len = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX).to_be_bytes();
+        for (slot, byte) in out.iter_mut().skip(start).zip(len) {
+            *slot = byte;
+        }
+        put_u16(&mut out, self.device.as_bytes());
+        let count = u16::try_from(self.values.len()).unwrap_or(u16::MAX);
+        out.extend_from_slice(&count.to_be_bytes());
+        for value in self.values.iter().take(usize::from(count)) {
+            out.push(if value.keep_on_login { KEEP_ON_LOGIN } else { 0 });
+            out.push(u8::try_from(value.key.len()).unwrap_or(u8::MAX));
+            out.extend_from_slice(&u32::try_from(value.bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+            out.extend_from_slice(value.key.as_bytes());
+            out.extend_from_slice(&value.bytes);
+        }
+        out
+    }
+
+    /// How many bytes [`encode`](Self::encode) gives.
+    pub(crate) fn encoded_len(&self) -> usize {
+        let identity = self.identity.as_ref().map_or(0, Words::encoded_len);
+        let values: usize = self.values.iter().map(|value| 6 + value.key.len() + value.bytes.len()).sum();
+        1 + self.realm.len() + 4 + identity + 2 + self.device.len() + 2 + values
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader(bytes);
+        let sections = reader.sections().ok_or(Malformed)?;
+        let mut values = Vec::with_capacity(usize::from(sections.count));
+        for _ in 0..sections.count {
+            let entry = reader.entry().ok_or(Malformed)?;
+            let key = std::str::from_utf8(entry.key).map_err(|_| Malformed)?;
+            let keep_on_login = entry.flags & KEEP_ON_LOGIN != 0;
+            values.push(Value { key: key.to_owned().into(), keep_on_login, bytes: entry.value.to_owned() });
+        }
+        let whole = reader.0.is_empty();
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(Box::from).map_err(|_| Malformed);
+        let payload = Self {
+            realm: text(sections.realm)?,
+            identity: sections.identity()?,
+            device: text(sections.device)?,
+            values,
+        };
+        if whole { Ok(payload) } else { Err(Malformed) }
+    }
+
+    /// The bytes of the value under `key`.
+    pub(crate) fn value(&self, key: &str) -> Option<&[u8]> {
+        self.values.iter().find(|value| value.key == key).map(|value| &*value.bytes)
+    }
+
+    /// Sets the value under `key`.
+    pub(crate) fn set(&mut self, key: Cow<'static, str>, keep_on_login: bool, bytes: Vec<u8>) {
+        match self.values.iter_mut().find(|value| value.key == key) {
+            Some(value) => (value.keep_on_login, value.bytes) = (keep_on_login, bytes),
+            None => self.values.push(Value { key, keep_on_login, bytes }),
+        }
+    }
+
+    /// Takes the value under `key` away.
+    pub(crate) fn remove(&mut self, key: &str) -> Option<Vec<u8>> {
+        let index = self.values.iter().position(|value| value.key == key)?;
+        Some(self.values.remove(index).bytes)
+    }
+}
+
+/// The identity in an encoded payload, and whether the payload is of this realm, without taking the rest apart.
+pub(crate) fn identity_in(payload: &[u8], realm: &str) -> Result<Option<Words>, Malformed> {
+    let sections = Reader(payload).sections().ok_or(Malformed)?;
+    if sections.realm != realm.as_bytes() {
+        return Err(Malformed);
+    }
+    sections.identity()
+}
+
+/// The value under `key` in an encoded payload, found in place.
+pub(crate) fn value_in<'a>(payload: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    let mut reader = Reader(payload);
+    let count = reader.sections()?.count;
+    (0..count)
+        .map_while(|_| reader.entry())
+        .find(|entry| entry.key == key.as_bytes())
+        .map(|entry| entry.value)
+}
+
+struct Reader<'a>(&'a [u8]);
+
+struct Sections<'a> {
+    realm: &'a [u8],
+    identity: &'a [u8],
+    device: &'a [u8],
+    count: u16,
+}
+
+struct Entry<'a> {
+    flags: u8,
+    key: &'a [u8],
+    value: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn sections(&mut self) -> Option<Sections<'a>> {
+        let realm_len = usize::from(u8::from_be_bytes(self.array()?));
+        let realm = self.take(realm_len)?;
+        let identity_len = u32::from_be_bytes(self.array()?) as usize;
+        let identity = self.take(identity_len)?;
+        let device_len = usize::from(u16::from_be_bytes(self.array()?));
+        let device = self.take(device_len)?;
+        let count = u16::from_be_bytes(self.array()?);
+        Some(Sections { realm, identity, device, count })
+    }
+
+    fn entry(&mut self) -> Option<Entry<'a>> {
+        let [flags, key_len] = self.array()?;
+        let value_len = u32::from_be_bytes(self.array()?) as usize;
+        let key = self.take(usize::from(key_len))?;
+        let value = self.take(value_len)?;
+        Some(Entry { flags, key, value })
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (array, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*array)
+    }
+
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(taken)
+    }
+}
+
+impl Sections<'_> {
+    fn identity(&self) -> Result<Option<Words>, Malformed> {
+        if self.identity.is_empty() {
+            Ok(None)
+        } else {
+            Words::decode(self.identity).map(Some).ok_or(Malformed)
+        }
+    }
+}
+
+fn put_u8(out: &mut Vec<u8>, bytes: &[u8]) {
+    let len = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
+    out.push(len);
+    out.extend(bytes.iter().take(usize::from(len)));
+}
+
+fn put_u16(out: &mut Vec<u8>, bytes: &[u8]) {
+    let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend(bytes.iter().take(usize::from(len)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Identity;
+
+    fn sample() -> Payload {
+        let identity = Identity::new("ada").role("admin").claim("n", &1).unwrap().build();
+        let mut payload = Payload {
+            realm: "staff".into(),
+            identity: Some(identity.words().clone()),
+            device: "Firefox".into(),
+            values: Vec::new(),
+        };
+        payload.set(Cow::from("cart"), true, b"[1,2]".to_vec());
+        payload.set(Cow::from("note"), false, Vec::new());
+        payload
+    }
+
+    #[test]
+    fn a_payload_reads_back_as_it_was_written() {
+        for payload in [sample(), Payload { realm: "default".into(), ..Payload::default() }] {
+            let bytes = payload.encode();
+            assert_eq!(bytes.len(), payload.encoded_len());
+            assert!(Payload::decode(&bytes) == Ok(payload));
+        }
+    }
+
+    #[test]
+    fn values_are_found_in_place() {
+        let bytes = sample().encode();
+        assert_eq!(value_in(&bytes, "cart"), Some(&b"[1,2]"[..]));
+        assert_eq!(value_in(&bytes, "note"), Some(&b""[..]));
+        assert_eq!(value_in(&bytes, "car"), None);
+        assert!(identity_in(&bytes, "staff").is_ok_and(|words| words.is_some()));
+    }
+
+    #[test]
+    fn a_record_of_another_realm_is_not_read() {
+        assert!(identity_in(&sample().encode(), "default").is_err());
+    }
+
+    #[test]
+    fn no_truncation_and_no_flipped_byte_panics() {
+        let bytes = sample().encode();
+        for len in 0..bytes.len() {
+            assert!(Payload::decode(&bytes[..len]).is_err(), "{len}");
+        }
+        for at in 0..bytes.len() {
+            for flip in [1, 2, 0x40, 0x80, 0xff] {
+                let mut bad = bytes.clone();
+                bad[at] ^= flip;
+                let _ = Payload::decode(&bad);
+                let _ = (value_in(&bad, "cart"), identity_in(&bad, "staff"));
+            }
+        }
+    }
+
+    #[test]
+    fn setting_replaces_and_removing_takes_away() {
+        let mut payload = sample();
+        payload.set(Cow::from("cart"), false, b"[]".to_vec());
+        assert_eq!(payload.value("cart"), Some(&b"[]"[..]));
+        assert_eq!(payload.remove("cart"), Some(b"[]".to_vec()));
+        assert_eq!(payload.value("cart"), None);
+        assert_eq!(payload.remove("cart"), None);
+    }
+}

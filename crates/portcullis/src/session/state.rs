@@ -1,0 +1,325 @@
+//! [`State`]: what one request knows of its session, and what it has recorded but not committed. No I/O here.
+
+use portcullis_store::{Header, Locator, Record, Saved, Tag};
+
+use super::core::Core;
+use super::error::{Reason, SessionError};
+use super::id::{Token, new_tag};
+use super::ops::{Operation, within};
+use super::payload::{Payload, value_in};
+use crate::Identity;
+
+/// What one request knows of its session.
+#[derive(Debug)]
+pub(crate) struct State {
+    held: Held,
+    /// Recorded and not committed, in order.
+    pending: Vec<Operation>,
+    /// The session with what is pending applied; `None` while nothing is.
+    view: Option<View>,
+    /// A save that was sent and whose outcome is not known.
+    attempt: Option<Attempt>,
+    /// What the response must tell the browser.
+    cookie: Option<CookieChange>,
+    /// The response's head is gone.
+    sealed: bool,
+}
+
+/// The session that a request holds.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one per request, and the large one is the usual one")]
+pub(crate) enum Held {
+    /// None yet. The first write makes one.
+    Nothing,
+    /// One that is stored.
+    Stored(Stored),
+    /// One that was ended meanwhile by somebody else.
+    Ended,
+    /// Which one cannot be told, because the store was out of reach.
+    Unavailable,
+}
+
+/// A session that is stored, as last seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) locator: Locator,
+    pub(crate) record: Record,
+    pub(crate) identity: Option<Identity>,
+}
+
+#[derive(Clone)]
+struct View {
+    header: Header,
+    payload: Payload,
+}
+
+/// One save, as it is sent and, if need be, sent again.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) locator: Locator,
+    pub(crate) expected: Tag,
+    pub(crate) record: Record,
+    /// How many of the pending operations it holds.
+    operations: usize,
+    /// Whether it was sent before without an answer.
+    in_doubt: bool,
+}
+
+/// A new session, as it is to be created.
+#[derive(Debug)]
+pub(crate) struct Creation {
+    pub(crate) token: Token,
+    pub(crate) record: Record,
+    operations: usize,
+}
+
+/// What a commit has to do next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Create(Creation),
+    Save(Attempt),
+}
+
+/// What the response must tell the browser.
+#[derive(Clone, Debug)]
+pub(crate) enum CookieChange {
+    Set(Token),
+    Remove,
+}
+
+impl State {
+    pub(crate) fn new(held: Held) -> Self {
+        Self { held, pending: Vec::new(), view: None, attempt: None, cookie: None, sealed: false }
+    }
+
+    pub(crate) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    pub(crate) fn stored(&self) -> Option<&Stored> {
+        match &self.held {
+            Held::Stored(stored) => Some(stored),
+            Held::Nothing | Held::Ended | Held::Unavailable => None,
+        }
+    }
+
+    /// The value under `key`, with what is pending applied.
+    pub(crate) fn value(&self, key: &str) -> Result<Option<&[u8]>, SessionError> {
+        match (&self.view, &self.held) {
+            (_, Held::Unavailable) => Err(unavailable()),
+            (Some(view), _) => Ok(view.payload.value(key)),
+            (None, Held::Stored(stored)) => Ok(value_in(&stored.record.payload, key)),
+            (None, Held::Nothing | Held::Ended) => Ok(None),
+        }
+    }
+
+    /// Records an operation. One that cannot be applied is not recorded.
+    pub(crate) fn record(&mut self, operation: Operation, core: &Core) -> Result<(), SessionError> {
+        self.writable()?;
+        let mut view = match self.view.take() {
+            Some(view) => view,
+            None => self.fresh_view(core)?,
+        };
+        let applied =
+            operation.apply(&mut view.header, &mut view.payload).and_then(|()| view.within(core.max_len));
+        if applied.is_ok() {
+            self.view = Some(view);
+            self.pending.push(operation);
+        } else {
+            self.view = self.rebuilt_view(core)?;
+        }
+        applied
+    }
+
+    /// Whether something can still be written.
+    pub(crate) fn writable(&self) -> Result<(), SessionError> {
+        match self.held {
+            _ if self.sealed => Err(Reason::Sealed.into()),
+            Held::Unavailable => Err(unavailable()),
+            Held::Ended => Err(Reason::Ended.into()),
+            Held::Nothing | Held::Stored(_) => Ok(()),
+        }
+    }
+
+    /// Nothing can be recorded from here on; what is pending is still committed. Whether anything is.
+    pub(crate) fn seal(&mut self) -> bool {
+        self.sealed = true;
+        !self.pending.is_empty()
+    }
+
+    pub(crate) fn discard(&mut self) {
+        self.pending.clear();
+        self.view = None;
+        self.attempt = None;
+    }
+
+    /// What the response must tell the browser; asked once.
+    pub(crate) fn take_cookie(&mut self) -> Option<CookieChange> {
+        self.cookie.take()
+    }
+
+    /// What a commit has to do next; `None` when it is done.
+    pub(crate) fn next_step(&mut self, core: &Core) -> Result<Option<Step>, SessionError> {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.in_doubt = true;
+            return Ok(Some(Step::Save(attempt.clone())));
+        }
+        if self.pending.is_empty() {
+            return Ok(None);
+        }
+        let step = self.plan(core).inspect_err(|_| self.discard())?;
+        match &step {
+            Some(Step::Save(attempt)) => self.attempt = Some(attempt.clone()),
+            Some(Step::Create(_)) => {}
+            None => self.discard(),
+        }
+        Ok(step)
+    }
+
+    fn plan(&self, core: &Core) -> Result<Option<Step>, SessionError> {
+        let Some(view) = self.rebuilt_view(core)? else { return Ok(None) };
+        view.within(core.max_len)?;
+        let operations = self.pending.len();
+        match &self.held {
+            Held::Unavailable => Err(unavailable()),
+            Held::Ended => Err(Reason::Ended.into()),
+            Held::Nothing if view.payload.values.is_empty() => Ok(None),
+            Held::Nothing => {
+                let token = Token::mint()?;
+                let header = core.header(&token, false)?;
+                Ok(Some(Step::Create(Creation { token, record: view.record(header), operations })))
+            }
+            Held::Stored(stored) => {
+                let record = view.record(view.header);
+                if record == stored.record {
+                    return Ok(None);
+                }
+                let header = Header { tags: stored.record.header.tags_after(new_tag()?), ..view.header };
+                Ok(Some(Step::Save(Attempt {
+                    locator: stored.locator,
+                    expected: stored.record.header.tag(),
+                    record: Record { header, payload: record.payload },
+                    operations,
+                    in_doubt: false,
+                })))
+            }
+        }
+    }
+
+    /// A new session was created.
+    pub(crate) fn created(&mut self, creation: Creation, core: &Core) -> Result<(), SessionError> {
+        let Creation { token, record, operations } = creation;
+        self.held = Held::Stored(Stored { locator: token.locator, record, identity: None });
+        self.cookie = Some(CookieChange::Set(token));
+        self.committed(operations, core)
+    }
+
+    /// A save was answered.
+    pub(crate) fn saved(&mut self, saved: Saved, core: &Core) -> Result<(), SessionError> {
+        let Some(attempt) = self.attempt.take() else { return Ok(()) };
+        match saved {
+            Saved::Done => {
+                self.see(attempt.record);
+                self.committed(attempt.operations, core)
+            }
+            Saved::Gone => {
+                self.held = Held::Ended;
+                self.discard();
+                Err(Reason::Ended.into())
+            }
+            Saved::Conflict { current, in_doubt } => {
+                let in_doubt = in_doubt || attempt.in_doubt;
+                let applied = if in_doubt {
+                    current.header.proves(attempt.expected, attempt.record.header.tag())
+                } else {
+                    Some(false)
+                };
+                self.see(current);
+                match applied {
+                    Some(true) => self.committed(attempt.operations, core),
+                    Some(false) => Ok(()),
+                    None => {
+                        self.discard();
+                        Err(Reason::Uncertain.into())
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts a new session in the place of the one before.
+    pub(crate) fn replace(&mut self, held: Held, cookie: CookieChange) {
+        self.discard();
+        self.held = held;
+        self.cookie = Some(cookie);
+    }
+
+    /// The session with what is pending applied.
+    pub(crate) fn contents(&self, core: &Core) -> Result<Payload, SessionError> {
+        match &self.view {
+            Some(view) => Ok(view.payload.clone()),
+            None => Ok(self.fresh_view(core)?.payload),
+        }
+    }
+
+    fn see(&mut self, record: Record) {
+        if let Held::Stored(stored) = &mut self.held {
+            stored.record = record;
+        }
+    }
+
+    fn committed(&mut self, operations: usize, core: &Core) -> Result<(), SessionError> {
+        let operations = operations.min(self.pending.len());
+        for operation in self.pending.drain(..operations) {
+            if let Operation::Rotate { token, .. } = operation {
+                self.cookie = Some(CookieChange::Set(token));
+            }
+        }
+        self.view = self.rebuilt_view(core)?;
+        Ok(())
+    }
+
+    fn rebuilt_view(&self, core: &Core) -> Result<Option<View>, SessionError> {
+        if self.pending.is_empty() {
+            return Ok(None);
+        }
+        let mut view = self.fresh_view(core)?;
+        for operation in &self.pending {
+            operation.apply(&mut view.header, &mut view.payload)?;
+        }
+        Ok(Some(view))
+    }
+
+    fn fresh_view(&self, core: &Core) -> Result<View, SessionError> {
+        match self.stored() {
+            Some(stored) => View::of(&stored.record),
+            None => Ok(View { header: core.blank_header(), payload: core.payload() }),
+        }
+    }
+}
+
+impl View {
+    fn of(record: &Record) -> Result<Self, SessionError> {
+        let payload = Payload::decode(&record.payload)
+            .map_err(|_| portcullis_store::StoreError::new(portcullis_store::StoreErrorKind::Corrupt))?;
+        Ok(Self { header: record.header, payload })
+    }
+
+    fn within(&self, limit: usize) -> Result<(), SessionError> {
+        within(limit, portcullis_store::offset::PAYLOAD + self.payload.encoded_len())
+    }
+
+    fn record(&self, header: Header) -> Record {
+        Record { header, payload: self.payload.encode().into() }
+    }
+}
+
+fn unavailable() -> SessionError {
+    portcullis_store::StoreError::new(portcullis_store::StoreErrorKind::Unavailable).into()
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("header", &self.header).finish_non_exhaustive()
+    }
+}
