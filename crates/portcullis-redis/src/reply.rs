@@ -4,21 +4,38 @@
 use portcullis_store::{HeaderError, Locator, Record, StoreError, StoreErrorKind};
 use redis::Value;
 
+use crate::verdict::Failure;
+
+/// What one of our scripts answers.
+pub(crate) enum Answer {
+    /// One of [`answer`](crate::script::answer).
+    Code(i64),
+    /// A record, or a number too large for the other.
+    Bytes(Vec<u8>),
+}
+
 /// The reply, unless it is the server's error.
 pub(crate) fn accepted(reply: Value) -> Result<Value, StoreError> {
-    match reply {
-        Value::ServerError(error) => Err(crate::verdict::Failure::refused(&error).into()),
-        reply => Ok(reply),
+    if let Value::ServerError(error) = reply { Err(Failure::refused(&error).into()) } else { Ok(reply) }
+}
+
+/// The reply of a script.
+pub(crate) fn answer(reply: Value) -> Result<Answer, StoreError> {
+    let reply = accepted(reply)?;
+    if let Value::Int(code) = reply {
+        return Ok(Answer::Code(code));
     }
+    bytes(reply).map(Answer::Bytes)
 }
 
 /// The record in the reply to a GET.
 pub(crate) fn record(reply: Value) -> Result<Option<Record>, StoreError> {
-    match accepted(reply)? {
-        Value::Nil => Ok(None),
-        Value::BulkString(bytes) => decode(&bytes).map(Some),
-        _ => Err(unexpected()),
-    }
+    let reply = accepted(reply)?;
+    if reply == Value::Nil { Ok(None) } else { decode(&bytes(reply)?).map(Some) }
+}
+
+fn bytes(reply: Value) -> Result<Vec<u8>, StoreError> {
+    if let Value::BulkString(bytes) = reply { Ok(bytes) } else { Err(unexpected()) }
 }
 
 /// The locators in a list.

@@ -22,13 +22,13 @@ pub(crate) struct Script {
 /// What the scripts answer, next to records and times.
 pub(crate) mod answer {
     /// There is no record under the key.
-    pub(crate) const GONE: u8 = 0;
+    pub(crate) const GONE: i64 = 0;
     /// It is done, now or by an earlier send.
-    pub(crate) const DONE: u8 = 1;
+    pub(crate) const DONE: i64 = 1;
     /// Another record is there.
-    pub(crate) const TAKEN: u8 = 2;
+    pub(crate) const TAKEN: i64 = 2;
     /// What is there is no record, or one of an unknown format.
-    pub(crate) const UNREADABLE: u8 = 3;
+    pub(crate) const UNREADABLE: i64 = 3;
 }
 
 /// The last moment that is written: later ones are not exact in Lua's numbers. It is in the year 144683.
@@ -94,10 +94,10 @@ fn constants() -> String {
         ("IDLE_DEADLINE", offset::IDLE_DEADLINE as u64),
         ("PAYLOAD", offset::PAYLOAD as u64),
         ("LAST_TIME", LAST_TIME),
-        ("GONE", answer::GONE.into()),
-        ("DONE", answer::DONE.into()),
-        ("TAKEN", answer::TAKEN.into()),
-        ("UNREADABLE", answer::UNREADABLE.into()),
+        ("GONE", answer::GONE.unsigned_abs()),
+        ("DONE", answer::DONE.unsigned_abs()),
+        ("TAKEN", answer::TAKEN.unsigned_abs()),
+        ("UNREADABLE", answer::UNREADABLE.unsigned_abs()),
     ];
     constants.iter().map(|(name, value)| format!("local {name} = {value}\n")).collect()
 }

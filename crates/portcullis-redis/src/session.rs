@@ -1,10 +1,9 @@
 //! [`RedisBackend`] as a [`SessionBackend`]: what each operation sends.
 
 use std::fmt;
-use std::time::Duration;
 
 use portcullis_store::{
-    Created, Key, Locator, Record, Saved, SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp,
+    Created, Header, Key, Locator, Record, Saved, SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp,
     Touched, UserKey,
 };
 use redis::{Cmd, ConnectionAddr, Pipeline, Value, cmd};
@@ -13,8 +12,9 @@ use crate::client::Client;
 use crate::config::{ConfigError, RedisConfig};
 use crate::keys::Keys;
 use crate::link::Connector;
-use crate::reply::{accepted, decode, locators, record, unexpected, unreadable};
-use crate::script::{self, LAST_TIME, answer};
+use crate::reply::{Answer, accepted, answer, decode, locators, record, unexpected, unreadable};
+use crate::script::answer::{DONE, GONE, TAKEN, UNREADABLE};
+use crate::script::{self, LAST_TIME};
 
 /// Sessions in Redis or Valkey, over one shared connection.
 ///
@@ -73,13 +73,13 @@ impl SessionBackend for RedisBackend {
         let name = self.keys.session(key);
         let mut call = self.client.call();
         let mut set = cmd("SET");
-        set.arg(&name).arg(bytes).arg("NX").arg("PX").arg(millis_to_live(record));
-        match accepted(call.send(&set).await?)? {
-            Value::Okay => Ok(Created::Done),
-            // There is one already: ours, if this is a resend.
-            Value::Nil => Ok(whose(accepted(call.send(&get(&name)).await?)?, record.header.tag())),
-            _ => Err(unexpected()),
+        let (unit, time) = expiry(&record.header);
+        set.arg(&name).arg(bytes).arg("NX").arg(unit).arg(time);
+        if accepted(call.send(&set).await?)? == Value::Okay {
+            return Ok(Created::Done);
         }
+        // There is one already: ours, if this is a resend.
+        Ok(whose(accepted(call.send(&get(&name)).await?)?, record.header.tag()))
     }
 
     /// One script, because a pipeline would have entered the session in the index before it is known that the record
@@ -92,14 +92,16 @@ impl SessionBackend for RedisBackend {
     ) -> Result<Created, StoreError> {
         let bytes = self.encode(record)?;
         let (session, index) = (self.keys.session(key), self.keys.index(user));
-        let to_live = millis_to_live(record).to_string();
+        let (unit, time) = expiry(&record.header);
+        let time = time.to_string();
         let deadline = score(record.header.absolute_deadline);
-        let arguments: [&[u8]; 4] = [&bytes, to_live.as_bytes(), key.locator.as_bytes(), deadline.as_bytes()];
+        let arguments: [&[u8]; 5] =
+            [&bytes, unit.as_bytes(), time.as_bytes(), key.locator.as_bytes(), deadline.as_bytes()];
         let reply = script::CREATE.run(&mut self.client.call(), &[&session, &index], &arguments).await?;
-        match code(&accepted(reply)?) {
-            Some(answer::DONE) => Ok(Created::Done),
-            Some(answer::TAKEN) => Ok(Created::Taken),
-            _ => Err(unexpected()),
+        match answer(reply)? {
+            Answer::Code(DONE) => Ok(Created::Done),
+            Answer::Code(TAKEN) => Ok(Created::Taken),
+            Answer::Code(_) | Answer::Bytes(_) => Err(unexpected()),
         }
     }
 
@@ -108,26 +110,24 @@ impl SessionBackend for RedisBackend {
         let name = self.keys.session(key);
         let mut call = self.client.call();
         let reply = script::SAVE.run(&mut call, &[&name], &[&expected.0, &bytes]).await?;
-        let reply = accepted(reply)?;
-        match (code(&reply), reply) {
-            (Some(answer::DONE), _) => Ok(Saved::Done),
-            (Some(answer::GONE), _) => Ok(Saved::Gone),
-            (Some(answer::UNREADABLE), _) => Err(unreadable()),
-            (_, Value::BulkString(current)) => {
+        match answer(reply)? {
+            Answer::Code(DONE) => Ok(Saved::Done),
+            Answer::Code(GONE) => Ok(Saved::Gone),
+            Answer::Code(UNREADABLE) => Err(unreadable()),
+            Answer::Code(_) => Err(unexpected()),
+            Answer::Bytes(current) => {
                 Ok(Saved::Conflict { current: decode(&current)?, in_doubt: call.in_doubt() })
             }
-            _ => Err(unexpected()),
         }
     }
 
     async fn touch(&self, key: Key<'_>) -> Result<Touched, StoreError> {
         let name = self.keys.session(key);
-        let reply = accepted(script::TOUCH.run(&mut self.client.call(), &[&name], &[]).await?)?;
-        match (code(&reply), reply) {
-            (Some(answer::GONE), _) => Ok(Touched::Gone),
-            (Some(answer::UNREADABLE), _) => Err(unreadable()),
-            (_, Value::BulkString(deadline)) => Ok(Touched::Alive(moment(&deadline).ok_or_else(unexpected)?)),
-            _ => Err(unexpected()),
+        match answer(script::TOUCH.run(&mut self.client.call(), &[&name], &[]).await?)? {
+            Answer::Code(GONE) => Ok(Touched::Gone),
+            Answer::Code(UNREADABLE) => Err(unreadable()),
+            Answer::Code(_) => Err(unexpected()),
+            Answer::Bytes(deadline) => moment(&deadline).map(Touched::Alive).ok_or_else(unexpected),
         }
     }
 
@@ -182,20 +182,20 @@ impl fmt::Debug for RedisBackend {
     }
 }
 
-/// How long a new record lives, in milliseconds.
+/// When a new record's key expires, as an option of SET and its value in milliseconds.
 ///
-/// Deadlines are by the application's clock, and the key expires by the server's. What lies between the deadline and
-/// the record's creation is the same by either, however far they are apart. (A record is created together with a new
-/// secret, though `created` may say when the session that it continues began.)
-fn millis_to_live(record: &Record) -> u64 {
-    let header = &record.header;
-    let to_live = header.expires().since(header.created.max(header.secret_since));
-    // The server takes no zero. A record that is dead on arrival is gone a moment later.
-    millis(to_live).clamp(1, LAST_TIME / 2)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// Deadlines are by the application's clock, and the key expires by the server's. What lies between the record's
+/// beginning and its deadline is the same by either, however far they are apart. The beginning is the later of
+/// `created` and `secret_since`: a new record comes with a new secret, and may continue an older session. If that is no
+/// beginning, because it is past the deadline, the deadline is taken as it is.
+fn expiry(header: &Header) -> (&'static str, u64) {
+    let (begins, expires) = (header.created.max(header.secret_since), header.expires());
+    // The server takes no zero, and nothing beyond 2^63 when it has added the time that it is.
+    if begins < expires {
+        ("PX", expires.as_millis().saturating_sub(begins.as_millis()).min(LAST_TIME / 2))
+    } else {
+        ("PXAT", expires.as_millis().clamp(1, LAST_TIME))
+    }
 }
 
 fn score(deadline: Timestamp) -> String {
@@ -221,6 +221,38 @@ fn whose(reply: Value, tag: Tag) -> Created {
     }
 }
 
-fn code(reply: &Value) -> Option<u8> {
-    if let Value::Int(code) = reply { u8::try_from(*code).ok() } else { None }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_store::SecretHash;
+    use std::time::Duration;
+
+    #[test]
+    fn a_new_key_lives_from_its_beginning_to_its_sooner_deadline() {
+        // name, created, secret_since, idle deadline, absolute deadline
+        let cases = [
+            ("idle ends first", 1000, 1000, 1500, 9000, ("PX", 500)),
+            ("absolute ends first", 1000, 1000, 1500, 1200, ("PX", 200)),
+            ("continues an older session", 1000, 5000, 5500, 9000, ("PX", 500)),
+            ("dead on arrival", 1000, 1000, 1000, 9000, ("PXAT", 1000)),
+            ("a beginning past the end", 1000, u64::MAX, 1500, 9000, ("PXAT", 1500)),
+            ("no times at all", 0, 0, 0, 0, ("PXAT", 1)),
+            ("for ever", 1000, 1000, u64::MAX, u64::MAX, ("PX", LAST_TIME / 2)),
+        ];
+        for (name, created, secret_since, idle_deadline, absolute_deadline, expected) in cases {
+            let header = Header {
+                tags: [Tag::default(); 4],
+                flags: 0,
+                secret: SecretHash([0; 32]),
+                previous: None,
+                secret_since: Timestamp::from_millis(secret_since),
+                created: Timestamp::from_millis(created),
+                authenticated: None,
+                absolute_deadline: Timestamp::from_millis(absolute_deadline),
+                idle: Duration::from_millis(500),
+                idle_deadline: Timestamp::from_millis(idle_deadline),
+            };
+            assert_eq!(expiry(&header), expected, "{name}");
+        }
+    }
 }

@@ -127,10 +127,8 @@ mod tests {
 
     fn verdict(line: &str) -> Verdict {
         let reply = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
-        match reply {
-            redis::Value::ServerError(error) => Verdict::of(&error),
-            other => panic!("{other:?} is no error"),
-        }
+        let redis::Value::ServerError(error) = reply else { panic!("{reply:?} is no error") };
+        Verdict::of(&error)
     }
 
     #[test]
