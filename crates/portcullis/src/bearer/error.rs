@@ -1,0 +1,96 @@
+//! [`BuildError`]: what is wrong with a configuration. Nothing of it is found on a request.
+
+use std::fmt;
+
+/// Keys or a layer cannot be made of what was given.
+///
+/// The text is for the developer and not part of the API; match on [`BuildError::kind`]. It holds no key material.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError {
+    kind: BuildErrorKind,
+    /// Which issuer it is about, where that is known.
+    issuer: Option<String>,
+}
+
+/// The classes of [`BuildError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BuildErrorKind {
+    /// A layer without issuers.
+    NoIssuer,
+    /// An issuer with an empty name, or two of the same name.
+    BadIssuer,
+    /// An audience without names, or with an empty one.
+    BadAudience,
+    /// An issuer without keys.
+    NoKeys,
+    /// An empty list of algorithms, or one that mixes HMAC with others, or one of the other kind than the keys.
+    BadAlgorithms,
+    /// No key can be used with any of the allowed algorithms.
+    NoKeyForAlgorithms,
+    /// A leeway over five minutes.
+    LeewayTooLong,
+    /// A claim for scopes or roles that has an empty name or already has a meaning of its own.
+    BadClaim,
+    /// The key set is not a JSON object with a list of keys, or the PEM text is not PEM.
+    MalformedKeys,
+    /// More than 100 keys.
+    TooManyKeys,
+    /// Symmetric keys among asymmetric ones.
+    MixedKeys,
+    /// Not one usable key; the log says why each was dropped.
+    NoUsableKey,
+    /// A private key or a certificate where a public key belongs.
+    NotAPublicKey,
+    /// A shared secret under 32 bytes, or one that is a public key or another PEM text.
+    WeakSecret,
+}
+
+impl BuildError {
+    /// The class of the error.
+    #[must_use]
+    pub const fn kind(&self) -> BuildErrorKind {
+        self.kind
+    }
+
+    /// The same, said of this issuer.
+    pub(super) fn of_issuer(kind: BuildErrorKind, issuer: &str) -> Self {
+        Self { kind, issuer: Some(issuer.to_owned()) }
+    }
+}
+
+impl From<BuildErrorKind> for BuildError {
+    fn from(kind: BuildErrorKind) -> Self {
+        Self { kind, issuer: None }
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(issuer) = &self.issuer {
+            write!(f, "issuer {issuer:?}: ")?;
+        }
+        f.write_str(match self.kind {
+            BuildErrorKind::NoIssuer => "no issuer is configured",
+            BuildErrorKind::BadIssuer => "an issuer's name is empty or given twice",
+            BuildErrorKind::BadAudience => "the audience is empty",
+            BuildErrorKind::NoKeys => "no keys are configured",
+            BuildErrorKind::BadAlgorithms => {
+                "the algorithms are none, mixed with HMAC, or do not fit the keys"
+            }
+            BuildErrorKind::NoKeyForAlgorithms => "no key can be used with the allowed algorithms",
+            BuildErrorKind::LeewayTooLong => "the leeway is over five minutes",
+            BuildErrorKind::BadClaim => "a claim for scopes or roles is empty or has another meaning",
+            BuildErrorKind::MalformedKeys => "the keys are neither a JWK set nor PEM",
+            BuildErrorKind::TooManyKeys => "there are more than 100 keys",
+            BuildErrorKind::MixedKeys => "symmetric keys stand among asymmetric ones",
+            BuildErrorKind::NoUsableKey => "there is no usable key",
+            BuildErrorKind::NotAPublicKey => {
+                "a private key or a certificate stands where a public key belongs"
+            }
+            BuildErrorKind::WeakSecret => "a shared secret is under 32 bytes or is a PEM text",
+        })
+    }
+}
+
+impl std::error::Error for BuildError {}

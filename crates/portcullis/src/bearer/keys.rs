@@ -1,0 +1,195 @@
+//! [`KeySet`]: the keys of one issuer, parsed once; [`KeySource`]: where they come from.
+
+mod hmac;
+mod jwk;
+mod pem;
+mod rsa;
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::signature::ParsedPublicKey;
+
+pub use self::hmac::{HmacKey, HmacKeys};
+use super::algorithm::{Algorithm, Algorithms, Scheme};
+use super::error::{BuildError, BuildErrorKind};
+use super::refusal::Refusal;
+
+/// Where the keys of an issuer come from.
+pub trait KeySource: fmt::Debug + Send + Sync + 'static {
+    /// The keys to verify with at this moment. It must not block: it is called for every token.
+    fn snapshot(&self) -> Arc<KeySet>;
+}
+
+/// The keys of one issuer, each for one algorithm.
+pub struct KeySet {
+    keys: Vec<Key>,
+}
+
+/// Public keys that the application brings along.
+///
+/// A key that cannot be used (of an unknown kind, too weak, for encryption) is dropped with a warning in the log; if
+/// none is left, that is an error.
+#[derive(Clone, Debug)]
+pub struct StaticKeys(Arc<KeySet>);
+
+/// A key and the one algorithm that it is used with. An RSA key that names no algorithm is several of these.
+pub(super) struct Key {
+    pub(super) kid: Option<Box<str>>,
+    pub(super) algorithm: Algorithm,
+    pub(super) material: Material,
+}
+
+pub(super) enum Material {
+    Public(ParsedPublicKey),
+    Secret(Box<aws_lc_rs::hmac::Key>),
+}
+
+/// Why a key is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    NotAnObject,
+    /// `use` is not `sig`, or `key_ops` lacks `verify`.
+    NotForVerifying,
+    /// `kty` or `crv` is unknown.
+    UnknownType,
+    /// `alg` is unknown, or does not fit `kty` and `crv`.
+    WrongAlgorithm,
+    /// A parameter is missing, is not base64url, or has the wrong length.
+    BadParameter,
+    /// Not a point of the curve.
+    NotOnCurve,
+    /// RSA under 2048 or over 8192 bits, or an exponent that is even, 1 or over 33 bits.
+    RsaSize,
+    /// RSA made by a broken generator (CVE-2017-15361).
+    Roca,
+    /// A shared secret in a public key set.
+    Symmetric,
+    /// Another key has the same `kid` and algorithm.
+    Ambiguous,
+}
+
+/// How many keys without a matching id are tried.
+const MAX_CANDIDATES: usize = 4;
+
+/// How many keys a set may have.
+const MAX_KEYS: usize = 100;
+
+impl KeySet {
+    /// Reads a JWK set (RFC 7517, section 5), each key by itself: one that cannot be used is dropped with a warning.
+    ///
+    /// # Errors
+    /// When the text is no JWK set, has over 100 keys, mixes symmetric keys with others, or has no usable key.
+    pub fn jwks(json: &str) -> Result<Self, BuildError> {
+        Self::of_keys(jwk::load(json)?)
+    }
+
+    fn of_keys(keys: Vec<Key>) -> Result<Self, BuildError> {
+        if keys.is_empty() { Err(BuildErrorKind::NoUsableKey.into()) } else { Ok(Self { keys }) }
+    }
+
+    /// Verifies a signature by the key of this id, or by one that has no id.
+    pub(super) fn verify(
+        &self,
+        algorithm: Algorithm,
+        kid: Option<&str>,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Refusal> {
+        let candidates = || self.keys.iter().filter(|key| key.may_be(algorithm, kid));
+        match candidates().take(MAX_CANDIDATES + 1).count() {
+            0 => Err(Refusal::UnknownKey),
+            1..=MAX_CANDIDATES if candidates().any(|key| key.verify(message, signature)) => Ok(()),
+            1..=MAX_CANDIDATES => Err(Refusal::BadSignature),
+            _ => Err(Refusal::AmbiguousKey),
+        }
+    }
+
+    /// The algorithms that some key can be used with.
+    pub(super) fn algorithms(&self) -> Algorithms {
+        self.keys.iter().map(|key| key.algorithm).collect()
+    }
+}
+
+impl StaticKeys {
+    /// The keys of a JWK set (RFC 7517, section 5).
+    ///
+    /// # Errors
+    /// When the text is no JWK set, has over 100 keys, mixes symmetric keys with others, or has no usable key.
+    pub fn jwks(json: &str) -> Result<Self, BuildError> {
+        KeySet::jwks(json).map(|set| Self(Arc::new(set)))
+    }
+
+    /// The public keys of a PEM text (`PUBLIC KEY` or `RSA PUBLIC KEY`, RFC 7468).
+    ///
+    /// They have no id, so a token of any `kid` is checked against those of its algorithm, of which there may be four.
+    ///
+    /// # Errors
+    /// When the text is not PEM, has a private key or a certificate, or a key that cannot be used.
+    pub fn pem(text: &str) -> Result<Self, BuildError> {
+        KeySet::of_keys(pem::load(text)?).map(|set| Self(Arc::new(set)))
+    }
+}
+
+impl KeySource for StaticKeys {
+    fn snapshot(&self) -> Arc<KeySet> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl KeySource for HmacKeys {
+    fn snapshot(&self) -> Arc<KeySet> {
+        self.key_set()
+    }
+}
+
+impl Key {
+    fn may_be(&self, algorithm: Algorithm, kid: Option<&str>) -> bool {
+        self.algorithm == algorithm
+            && match (self.kid.as_deref(), kid) {
+                (Some(own), Some(asked)) => own == asked,
+                (None, _) | (_, None) => true,
+            }
+    }
+
+    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        match &self.material {
+            Material::Public(key) => key.verify_sig(message, signature).is_ok(),
+            Material::Secret(key) => aws_lc_rs::hmac::verify(key, message, signature).is_ok(),
+        }
+    }
+}
+
+/// A point of a curve, or a key of Ed25519, in the encoding that the algorithm's library reads.
+fn on_curve(algorithm: Algorithm, bytes: &[u8]) -> Result<Material, Unusable> {
+    match algorithm.scheme() {
+        Scheme::Curve(curve) => {
+            ParsedPublicKey::new(curve, bytes).map(Material::Public).map_err(|_| Unusable::NotOnCurve)
+        }
+        Scheme::Rsa(_) | Scheme::Hmac(_) => Err(Unusable::WrongAlgorithm),
+    }
+}
+
+impl Unusable {
+    /// What the log says.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::NotAnObject => "not an object",
+            Self::NotForVerifying => "not for verifying signatures",
+            Self::UnknownType => "of an unknown type or curve",
+            Self::WrongAlgorithm => "its algorithm is unknown or does not fit its type",
+            Self::BadParameter => "a parameter is missing or malformed",
+            Self::NotOnCurve => "not a point of its curve",
+            Self::RsaSize => "its modulus or exponent is out of bounds",
+            Self::Roca => "made by a broken generator (CVE-2017-15361)",
+            Self::Symmetric => "a shared secret in a public key set",
+            Self::Ambiguous => "another key has its id and algorithm",
+        }
+    }
+}
+
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys.iter().map(|key| (key.algorithm, key.kid.as_deref()))).finish()
+    }
+}

@@ -1,0 +1,71 @@
+//! [`BearerLayer`]: finds out who is calling by a bearer token (RFC 6750) that is a signed JWT (RFC 7519).
+//!
+//! * No `Authorization`, or one of another scheme: the request passes as anonymous, and
+//!   [`RequireLayer`](crate::RequireLayer) decides; with [`required`](BearerLayer::required) it is 401 here.
+//! * A token that is present and bad is 401 here, whatever session came along; it never counts as absent.
+//! * Two `Authorization` headers, or one that says `Bearer` and is malformed: 400.
+//! * Issuer and audience must match to the letter, the algorithm must be allowed for the issuer, and a key is used with
+//!   one algorithm only. `crit` and its like are refused; a token never brings its own key.
+//! * `exp` is required. A leeway of 5 seconds evens out clocks.
+//! * An ID token, a refresh token, or a token that is bound to a key (`cnf`) is no access token.
+//! * Why a token was refused goes to `tracing` in full, at debug; the client is told in a few words.
+//!
+//! Whoever holds a bearer token can use it: serve it over HTTPS only, and keep request headers out of logs (the layer
+//! marks the header as sensitive for what stands inside it).
+//!
+//! ```
+//! use http::{Request, Response, header::AUTHORIZATION};
+//! use portcullis::bearer::{Audience, BearerLayer, Issuer, StaticKeys};
+//! use portcullis::identity::IdentityExt;
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # const JWKS: &str = r#"{"keys": [{"kty": "EC", "crv": "P-256", "kid": "2026-01", "alg": "ES256",
+//! #     "x": "A0lw4kyfOjw0LuBAd2dqEBAgLvg4JRYKeBZlcpIE-hA",
+//! #     "y": "jktd7sOpZy8S2RYHUZxVLBeruazA-0MiMfaj5GhRUwc"}]}"#;
+//! # const TOKEN: &str = "eyJhbGciOiJFUzI1NiIsImtpZCI6IjIwMjYtMDEifQ.\
+//! #     eyJhdWQiOiJhcGkiLCJleHAiOjQxMDI0NDQ4MDAsImlzcyI6Imh0dHBzOi8vaWRwLmV4YW1wbGUiLCJzdWIiOiJhZGEifQ.\
+//! #     n94O6RYHHz013YINcWNBQVRACIJ5LAiC4xarum7WP6tWIIAy9u-oQ51l1kjSyc_IAbjhNS8Q05nUoZUyrapdUg";
+//! let issuer = Issuer::new("https://idp.example", Audience::one_of(["api"])).keys(StaticKeys::jwks(JWKS)?);
+//! let bearer = BearerLayer::new([issuer])?.required();
+//!
+//! let inner = service_fn(|request: Request<String>| async move {
+//!     let name = request.identity().map_or("nobody", |me| me.subject()).to_owned();
+//!     Ok::<_, std::io::Error>(Response::new(name))
+//! });
+//! let service = bearer.layer(inner);
+//!
+//! let request = Request::get("/").header(AUTHORIZATION, format!("Bearer {TOKEN}")).body(String::new())?;
+//! assert_eq!(service.clone().oneshot(request).await?.body(), "ada");
+//!
+//! let response = service.oneshot(Request::get("/").body(String::new())?).await?;
+//! assert_eq!(response.status(), 401);
+//! assert_eq!(response.headers()["www-authenticate"], r#"Bearer realm="api""#);
+//! # Ok(()) }
+//! ```
+
+mod algorithm;
+mod authenticator;
+mod claims;
+mod error;
+mod header;
+mod issuer;
+mod keys;
+mod layer;
+mod refusal;
+mod rules;
+mod text;
+mod token;
+mod verifier;
+
+pub use algorithm::Algorithm;
+pub use authenticator::BearerAuthenticator;
+pub use claims::ClaimPath;
+pub use error::{BuildError, BuildErrorKind};
+pub use issuer::Issuer;
+pub use keys::{HmacKey, HmacKeys, KeySet, KeySource, StaticKeys};
+pub use layer::BearerLayer;
+pub use refusal::Refusal;
+pub use rules::{Audience, Profile};
+#[doc(hidden)]
+pub use verifier::verify_compact;

@@ -1,0 +1,131 @@
+//! [`Rules`]: what an issuer's tokens must say to be accepted. Pure: claims and a moment in, an answer out.
+
+use std::time::Duration;
+
+use portcullis_store::Timestamp;
+
+use super::claims::Claims;
+use super::header::JoseHeader;
+use super::refusal::Refusal;
+
+/// Who is meant by a token's `aud` (RFC 7519, section 4.1.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audience(Vec<String>);
+
+/// What counts as an access token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Profile {
+    /// `typ` is absent, `JWT` or `at+jwt`. What marks an ID token (`nonce`, `at_hash`, `c_hash`, `token_use` other than
+    /// `access`, a claim `typ` of `ID`), a refresh token (a claim `typ` of `Refresh` or `Offline`) or a security event
+    /// (`events`) is refused.
+    #[default]
+    Generic,
+    /// RFC 9068: `typ` is `at+jwt`, and `sub`, `client_id`, `iat` and `jti` are there.
+    AccessToken,
+}
+
+/// The rules of one issuer.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    pub(super) issuer: String,
+    pub(super) audience: Audience,
+    pub(super) profile: Profile,
+    pub(super) leeway: Duration,
+    pub(super) max_age: Option<Duration>,
+}
+
+impl Audience {
+    /// The token must be meant for one of these; others may be named beside it.
+    pub fn one_of<T: Into<String>>(names: impl IntoIterator<Item = T>) -> Self {
+        Self(names.into_iter().map(Into::into).collect())
+    }
+
+    /// Whether there are names, none of them empty.
+    pub(super) fn is_sound(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|name| !name.is_empty())
+    }
+
+    fn names(&self, audience: &str) -> bool {
+        self.0.iter().any(|name| name == audience)
+    }
+}
+
+impl Rules {
+    /// Whether a token whose signature has been verified is accepted at this moment.
+    pub(super) fn judge(
+        &self,
+        header: &JoseHeader<'_>,
+        claims: &Claims<'_>,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        self.judge_issuer(claims)?;
+        self.judge_type(header, claims)?;
+        self.judge_audience(claims)?;
+        self.judge_time(claims, now)?;
+        if claims.is_bound { Err(Refusal::SenderConstrained) } else { Ok(()) }
+    }
+
+    fn judge_issuer(&self, claims: &Claims<'_>) -> Result<(), Refusal> {
+        match &claims.iss {
+            Some(iss) if *iss == self.issuer => Ok(()),
+            Some(_) => Err(Refusal::UnknownIssuer),
+            None => Err(Refusal::MissingClaim),
+        }
+    }
+
+    fn judge_type(&self, header: &JoseHeader<'_>, claims: &Claims<'_>) -> Result<(), Refusal> {
+        let is_access_token = match self.profile {
+            Profile::Generic => {
+                let typ = header.typ.is_none() || header.is_type("JWT") || header.is_type("at+jwt");
+                typ && !claims.is_marked
+            }
+            Profile::AccessToken => header.is_type("at+jwt"),
+        };
+        let other_use = claims.token_use.as_deref().is_some_and(|usage| usage != "access");
+        let other_typ = claims.typ.as_deref().is_some_and(is_other_typ);
+        if !is_access_token || other_use || other_typ {
+            return Err(Refusal::NotAnAccessToken);
+        }
+        let is_complete = match self.profile {
+            Profile::Generic => true,
+            Profile::AccessToken => {
+                claims.client_id.is_some() && claims.iat.is_some() && claims.jti.is_some()
+            }
+        };
+        if is_complete { Ok(()) } else { Err(Refusal::MissingClaim) }
+    }
+
+    fn judge_audience(&self, claims: &Claims<'_>) -> Result<(), Refusal> {
+        let aud = claims.aud.as_ref().ok_or(Refusal::MissingClaim)?;
+        let is_named = aud.as_slice().iter().any(|name| self.audience.names(name));
+        if is_named { Ok(()) } else { Err(Refusal::WrongAudience) }
+    }
+
+    /// Valid from `nbf` on and until, not at, `exp` (RFC 7519, sections 4.1.4 and 4.1.5), both moved by the leeway.
+    fn judge_time(&self, claims: &Claims<'_>, now: Timestamp) -> Result<(), Refusal> {
+        let soon = now.saturating_add(self.leeway);
+        let exp = claims.exp.ok_or(Refusal::MissingClaim)?;
+        if now >= exp.saturating_add(self.leeway) {
+            return Err(Refusal::Expired);
+        }
+        if claims.nbf.is_some_and(|nbf| nbf > soon) {
+            return Err(Refusal::NotYetValid);
+        }
+        if claims.iat.is_some_and(|iat| iat > soon) {
+            return Err(Refusal::IssuedInFuture);
+        }
+        self.max_age.map_or(Ok(()), |max_age| self.judge_age(claims, max_age, now))
+    }
+
+    fn judge_age(&self, claims: &Claims<'_>, max_age: Duration, now: Timestamp) -> Result<(), Refusal> {
+        let iat = claims.iat.ok_or(Refusal::MissingClaim)?;
+        let latest = iat.saturating_add(max_age).saturating_add(self.leeway);
+        if now > latest { Err(Refusal::TooOld) } else { Ok(()) }
+    }
+}
+
+/// Keycloak names the kind of a token in a claim `typ`.
+fn is_other_typ(typ: &str) -> bool {
+    ["ID", "Refresh", "Offline", "Logout"].into_iter().any(|other| typ.eq_ignore_ascii_case(other))
+}

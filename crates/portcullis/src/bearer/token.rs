@@ -1,0 +1,142 @@
+//! [`BearerToken`]: the token on a request, found by the rules of RFC 6750, section 2.1.
+//!
+//! * No `Authorization`, or one of another scheme: absent.
+//! * `Bearer`, in any case, one or more spaces, and the characters of `b64token`: present.
+//! * Anything else that says `Bearer`, and more than one `Authorization`: malformed.
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+/// The token as it came, made of the characters of `b64token` only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BearerToken<'a>(&'a str);
+
+/// The request's credentials contradict its syntax.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Malformed {
+    /// Two `Authorization` headers, which is a list of one (RFC 9110, section 11.6.2).
+    Twice,
+    /// `Authorization` is not a scheme followed by one token.
+    Syntax,
+}
+
+impl<'a> BearerToken<'a> {
+    /// Looks for the token.
+    pub(super) fn find(headers: &'a HeaderMap) -> Result<Option<Self>, Malformed> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) => Self::parse(value.as_bytes()),
+            (Some(_), Some(_)) => Err(Malformed::Twice),
+        }
+    }
+
+    fn parse(value: &'a [u8]) -> Result<Option<Self>, Malformed> {
+        let end = value.iter().position(|&byte| !is_token_char(byte)).unwrap_or(value.len());
+        let (scheme, rest) = value.split_at_checked(end).ok_or(Malformed::Syntax)?;
+        if scheme.is_empty() {
+            return Err(Malformed::Syntax);
+        }
+        if !scheme.eq_ignore_ascii_case(b"Bearer") {
+            return Ok(None);
+        }
+        let token = after_spaces(rest).ok_or(Malformed::Syntax)?;
+        let token = Some(token).filter(|token| is_b64token(token)).ok_or(Malformed::Syntax)?;
+        std::str::from_utf8(token).map(|token| Some(Self(token))).map_err(|_| Malformed::Syntax)
+    }
+
+    pub(super) fn as_str(self) -> &'a str {
+        self.0
+    }
+}
+
+impl Malformed {
+    /// What the client is told.
+    pub(super) const fn description(self) -> &'static str {
+        match self {
+            Self::Twice => "more than one Authorization header",
+            Self::Syntax => "the Authorization header is malformed",
+        }
+    }
+
+    /// A stable label for log fields.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Twice => "two_credentials",
+            Self::Syntax => "malformed_credentials",
+        }
+    }
+}
+
+/// Keeps the credential out of logs: a sensitive value prints as `Sensitive`.
+pub(super) fn mark_sensitive(headers: &mut HeaderMap) {
+    if let Some(value) = headers.get_mut(AUTHORIZATION) {
+        value.set_sensitive(true);
+    }
+}
+
+/// Takes the credential off the request.
+pub(super) fn strip(headers: &mut HeaderMap) {
+    headers.remove(AUTHORIZATION);
+}
+
+/// What follows one or more spaces; `None` if there is no space.
+fn after_spaces(bytes: &[u8]) -> Option<&[u8]> {
+    let spaces = bytes.iter().take_while(|&&byte| byte == b' ').count();
+    bytes.get(spaces..).filter(|_| spaces > 0)
+}
+
+/// `tchar` of RFC 9110, section 5.6.2.
+fn is_token_char(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// `b64token` of RFC 6750, section 2.1: some characters of the base64 alphabets, then any number of `=`.
+fn is_b64token(bytes: &[u8]) -> bool {
+    let padding = bytes.iter().rev().take_while(|&&byte| byte == b'=').count();
+    let body = bytes.len().checked_sub(padding).and_then(|len| bytes.get(..len)).unwrap_or_default();
+    !body.is_empty() && body.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_found_by_rfc_6750() {
+        type Row = (&'static str, &'static [&'static str], Result<Option<BearerToken<'static>>, Malformed>);
+        let token = |text: &'static str| Ok(Some(BearerToken(text)));
+        let rows: [Row; 21] = [
+            ("nothing", &[], Ok(None)),
+            ("plain", &["Bearer a.b.c"], token("a.b.c")),
+            ("lower case", &["bearer a"], token("a")),
+            ("upper case", &["BEARER a"], token("a")),
+            ("more spaces", &["Bearer   a"], token("a")),
+            ("all characters", &["Bearer aZ09-._~+/=="], token("aZ09-._~+/==")),
+            ("another scheme", &["Basic YTpi"], Ok(None)),
+            ("another scheme that begins alike", &["Bearertoken a"], Ok(None)),
+            ("a scheme alone", &["Negotiate"], Ok(None)),
+            ("two tokens", &["Bearer a b"], Err(Malformed::Syntax)),
+            ("a tab", &["Bearer\ta"], Err(Malformed::Syntax)),
+            ("a tab inside", &["Bearer a\tb"], Err(Malformed::Syntax)),
+            ("no token", &["Bearer"], Err(Malformed::Syntax)),
+            ("a space for a token", &["Bearer "], Err(Malformed::Syntax)),
+            ("padding alone", &["Bearer =="], Err(Malformed::Syntax)),
+            ("padding inside", &["Bearer a=b"], Err(Malformed::Syntax)),
+            ("a list", &["Bearer a, Basic b"], Err(Malformed::Syntax)),
+            ("a colon", &["Bearer: a"], Err(Malformed::Syntax)),
+            ("empty", &[""], Err(Malformed::Syntax)),
+            ("quoted", &["\"Bearer\" a"], Err(Malformed::Syntax)),
+            ("two headers", &["Bearer a", "Basic b"], Err(Malformed::Twice)),
+        ];
+        for (name, values, expected) in rows {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            }
+            assert_eq!(BearerToken::find(&headers), expected, "{name}");
+        }
+    }
+}
