@@ -14,6 +14,7 @@
 pub mod client;
 pub mod clock;
 pub mod conformance;
+pub mod jwt;
 mod percent;
 #[cfg(unix)]
 pub mod redis;

@@ -5,7 +5,7 @@ use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::Pin;
 
 use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{Extensions, HeaderMap, Method, StatusCode, Version};
 use http_body::Body;
 use tower_service::Service;
@@ -144,11 +144,11 @@ impl<S, B> Request<S, B> {
     #[track_caller]
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
-        N: TryInto<HeaderName, Error: Into<HeaderFault>>,
-        V: TryInto<HeaderValue, Error: Into<HeaderFault>>,
+        N: TryInto<HeaderName, Error: fmt::Debug>,
+        V: TryInto<HeaderValue, Error: fmt::Debug>,
     {
-        let name = name.try_into().unwrap_or_else(|fault| panic!("{}", fault.into().0));
-        let value = value.try_into().unwrap_or_else(|fault| panic!("{}", fault.into().0));
+        let name = name.try_into().expect("a legal name of a header field");
+        let value = value.try_into().expect("a legal value of a header field");
         self.headers.append(name, value);
         self
     }
@@ -379,27 +379,5 @@ impl<S, B> fmt::Debug for Request<S, B> {
             .field("url", &self.url)
             .field("initiator", &self.initiator)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why a header field is not legal.
-#[derive(Debug)]
-pub struct HeaderFault(&'static str);
-
-impl From<InvalidHeaderName> for HeaderFault {
-    fn from(_: InvalidHeaderName) -> Self {
-        Self("not the name of a header field")
-    }
-}
-
-impl From<InvalidHeaderValue> for HeaderFault {
-    fn from(_: InvalidHeaderValue) -> Self {
-        Self("not the value of a header field")
-    }
-}
-
-impl From<std::convert::Infallible> for HeaderFault {
-    fn from(never: std::convert::Infallible) -> Self {
-        match never {}
     }
 }

@@ -9,6 +9,7 @@
 
 mod client;
 mod conformance;
+mod jwt;
 mod redis;
 mod spy;
 mod toy;

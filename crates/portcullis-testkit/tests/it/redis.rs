@@ -75,6 +75,19 @@ fn the_servers_of_a_killed_test_process_end() {
 }
 
 #[test]
+fn without_a_server_binary_a_test_fails_and_says_what_to_do() {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "redis::a_test_process_that_is_killed", "--ignored"])
+        .env(CHILD, "1")
+        .env("PATH", "/nonexistent")
+        .env_remove("REDIS_SERVER_BIN")
+        .output()
+        .unwrap();
+    assert!(!child.status.success());
+    assert!(String::from_utf8_lossy(&child.stdout).contains("cargo xtask test"), "{child:?}");
+}
+
+#[test]
 fn a_killed_server_is_gone_and_a_restarted_one_is_empty_at_the_same_address() {
     for (name, server) in
         [("unix", RedisServer::start()), ("tcp", RedisServer::builder().tcp().password("s3:cret@").start())]
