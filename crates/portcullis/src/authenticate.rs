@@ -3,6 +3,7 @@
 //! * *Absent, accepted, refused*: a credential that was offered and is bad is refused here, and never falls back to
 //!   another one.
 //! * Every request that passes carries an [`Authentication`], and an [`Identity`] if somebody is signed in.
+//! * Outage of one credential's store: an explicit credential stands beside it, an ambient one does not.
 //! * Two good credentials of one user: the explicit one wins. Of two users: [`Rejection::Conflict`], unless the inner
 //!   layer's authenticator says which is to be preferred. Scopes and roles are never merged.
 //! * `poll_ready` and errors are the inner service's. What need not wait is answered without a box; what waits calls
@@ -336,15 +337,31 @@ impl<A: Authenticator, R> Core<A, R> {
             let outcome = combine(outer, &found, self.authenticator.on_conflict())?;
             found = found.on_top_of(outer, outcome);
         }
-        if let Some(identity) = found.peek() {
-            head.extensions.insert(identity.clone());
+        match found.peek().cloned() {
+            Some(identity) => _ = head.extensions.insert(identity),
+            // An outer layer may have left one that does not stand.
+            None => _ = head.extensions.remove::<Identity>(),
         }
         head.extensions.insert(found);
         Ok(())
     }
 
-    fn go_out(&self, visit: A::Visit, response: &response::Parts) -> Closing {
-        self.authenticator.close(visit, response)
+    /// Lets the authenticator act on the response.
+    fn go_out<S, B, F, ResB>(
+        &self,
+        visit: A::Visit,
+        response: Response<ResB>,
+    ) -> State<S, A::Visit, B, F, Response<ResB>>
+    where
+        R: Responder<ResB>,
+    {
+        let (parts, body) = response.into_parts();
+        let closing = self.authenticator.close(visit, &parts);
+        let response = Response::from_parts(parts, body);
+        match closing {
+            Closing::Ready(closed) => State::Done { response: Some(self.finish(closed, response)) },
+            Closing::Pending(closing) => State::Closing { closing, response: Some(response) },
+        }
     }
 
     fn finish<ResB>(&self, closed: Closed, mut response: Response<ResB>) -> Response<ResB>
@@ -370,11 +387,13 @@ fn combine(
         (Outcome::Authenticated(one), Outcome::Authenticated(other)) => {
             choose(one, other, on_conflict).map(|identity| Outcome::Authenticated(identity.clone()))
         }
-        (found @ Outcome::Authenticated(_), _) | (_, found @ Outcome::Authenticated(_)) => Ok(found.clone()),
-        (found @ Outcome::Unavailable { .. }, _) | (_, found @ Outcome::Unavailable { .. }) => {
-            Ok(found.clone())
+        (found @ Outcome::Authenticated(who), away @ Outcome::Unavailable { .. })
+        | (away @ Outcome::Unavailable { .. }, found @ Outcome::Authenticated(who)) => {
+            // What cannot be checked may be an explicit credential, and that would decide.
+            Ok(if who.carrier() == Carrier::Explicit { found } else { away }.clone())
         }
-        (Outcome::Anonymous, Outcome::Anonymous) => Ok(Outcome::Anonymous),
+        (found, Outcome::Anonymous) | (Outcome::Anonymous, found) => Ok(found.clone()),
+        (away @ Outcome::Unavailable { .. }, Outcome::Unavailable { .. }) => Ok(away.clone()),
     }
 }
 
@@ -412,16 +431,14 @@ where
                     this.core.go_in(inner, opened, head, body)
                 }
                 StateProj::Inside { response, visit } => {
-                    let response = ready!(response.poll(cx))?;
+                    let response = ready!(response.poll(cx));
                     let Some(visit) = visit.take() else { return Poll::Pending };
-                    let (parts, body) = response.into_parts();
-                    let closing = this.core.go_out(visit, &parts);
-                    let response = Response::from_parts(parts, body);
-                    match closing {
-                        Closing::Ready(closed) => {
-                            State::Done { response: Some(this.core.finish(closed, response)) }
+                    match response {
+                        Ok(response) => this.core.go_out(visit, response),
+                        Err(error) => {
+                            this.state.set(State::Done { response: None });
+                            return Poll::Ready(Err(error));
                         }
-                        Closing::Pending(closing) => State::Closing { closing, response: Some(response) },
                     }
                 }
                 StateProj::Closing { closing, response } => {

@@ -30,10 +30,10 @@
 //! ```
 
 use std::fmt;
-use std::future::{Future, Ready, ready};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::request::Parts;
 use http::{Request, Response};
@@ -70,17 +70,19 @@ struct Core<C, R> {
 pin_project! {
     /// The future of a [`Guard`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct GuardFuture<F, B, E> {
+    pub struct GuardFuture<F, B> {
         #[pin]
-        state: State<F, B, E>,
+        state: State<F, B>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<F, B, E> {
+    enum State<F, B> {
+        // The inner service has the request.
         Forwarded { #[pin] response: F },
-        Refused { #[pin] response: Ready<Result<Response<B>, E>> },
+        // There is a response, until it is taken.
+        Done { response: Option<Response<B>> },
     }
 }
 
@@ -114,7 +116,7 @@ where
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = GuardFuture<S::Future, ResB, S::Error>;
+    type Future = GuardFuture<S::Future, ResB>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -126,23 +128,29 @@ where
             Ok(()) => State::Forwarded { response: self.inner.call(Request::from_parts(head, body)) },
             Err(rejection) => {
                 let response = refuse(&self.core.responder, rejection, &RequestHead::of(&head));
-                State::Refused { response: ready(Ok(response)) }
+                State::Done { response: Some(response) }
             }
         };
         GuardFuture { state }
     }
 }
 
-impl<F, B, E> Future for GuardFuture<F, B, E>
+impl<F, B, E> Future for GuardFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
 {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        match self.project().state.project() {
-            StateProj::Forwarded { response } => response.poll(cx),
-            StateProj::Refused { response } => response.poll(cx),
+        let mut state = self.project().state;
+        match state.as_mut().project() {
+            StateProj::Forwarded { response } => {
+                let response = ready!(response.poll(cx));
+                state.set(State::Done { response: None });
+                Poll::Ready(response)
+            }
+            // Polled again after it was done, a future may do as it likes but panic.
+            StateProj::Done { response } => response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it))),
         }
     }
 }
@@ -174,7 +182,7 @@ impl<S: fmt::Debug, C: fmt::Debug, R> fmt::Debug for Guard<S, C, R> {
     }
 }
 
-impl<F, B, E> fmt::Debug for GuardFuture<F, B, E> {
+impl<F, B> fmt::Debug for GuardFuture<F, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardFuture").finish_non_exhaustive()
     }

@@ -25,7 +25,9 @@
 
 use std::fmt::Write as _;
 
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri};
 
@@ -217,17 +219,18 @@ pub(crate) fn render<B>(responder: &impl Responder<B>, response: Response<B>) ->
     let Some((rejection, unrendered)) = unrendered(&response) else { return response };
     let mut rendered = responder.respond(&rejection, &unrendered.0);
     // What inner layers have put on the response stays; what the responder says takes its place.
-    let mut headers = response.headers().clone();
-    headers.remove(CONTENT_TYPE);
-    headers.remove(http::header::CONTENT_LENGTH);
+    let (mut left, _) = response.into_parts();
+    left.headers.remove(CONTENT_TYPE);
+    left.headers.remove(CONTENT_LENGTH);
     for name in rendered.headers().keys() {
-        headers.remove(name);
+        left.headers.remove(name);
     }
-    for (name, value) in &headers {
+    for (name, value) in &left.headers {
         rendered.headers_mut().append(name, value.clone());
     }
+    left.extensions.extend(std::mem::take(rendered.extensions_mut()));
+    *rendered.extensions_mut() = left.extensions;
     finish(&mut rendered, rejection);
-    rendered.extensions_mut().insert(unrendered);
     rendered
 }
 

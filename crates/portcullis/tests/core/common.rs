@@ -43,6 +43,38 @@ impl<B> Service<Request<B>> for Handler {
     }
 }
 
+/// Panics when it is called although it has not said that it was ready. A clone has to be asked anew.
+#[derive(Default)]
+pub(crate) struct Picky {
+    ready: bool,
+}
+
+impl Clone for Picky {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl<B> Service<Request<B>> for Picky {
+    type Response = Response<String>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        assert!(std::mem::take(&mut self.ready), "called unready");
+        ready(Ok(Response::new(String::new())))
+    }
+}
+
+/// A body that is neither axum's nor hyper's, and can do no more than be empty, as tonic's.
+#[derive(Debug, Default)]
+pub(crate) struct OtherBody;
+
 /// An authenticator that finds the same on every request.
 #[derive(Clone)]
 pub(crate) struct Finds {
@@ -114,6 +146,26 @@ pub(crate) fn by_session(subject: &str) -> IdentityBuilder {
 /// Somebody with a bearer token.
 pub(crate) fn by_bearer(subject: &str) -> IdentityBuilder {
     Identity::new(subject).method(AuthMethod::Bearer).carrier(Carrier::Explicit)
+}
+
+/// A GET without headers.
+pub(crate) fn get() -> Request<String> {
+    Request::new(String::new())
+}
+
+/// The values of a response's header, in order.
+pub(crate) fn all<'a, B>(response: &'a Response<B>, name: &str) -> Vec<&'a str> {
+    response.headers().get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+}
+
+/// Calls the service once it is ready.
+pub(crate) async fn call<B, S: Service<Request<B>>>(service: &mut S, request: Request<B>) -> S::Future {
+    service.ready().await.unwrap_or_else(|_| panic!("the service failed")).call(request)
+}
+
+/// Polls once, with nobody to wake.
+pub(crate) fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    std::pin::Pin::new(future).poll(&mut Context::from_waker(std::task::Waker::noop()))
 }
 
 /// The response of a service that cannot fail.

@@ -7,6 +7,14 @@
     reason = "a test says what is wrong by panicking"
 )]
 
+mod authenticate;
+mod combine;
 mod common;
+mod cost;
 #[cfg(feature = "csrf")]
 mod csrf;
+#[cfg(feature = "axum")]
+mod extractors;
+mod grpc;
+mod guard;
+mod require;

@@ -1,0 +1,170 @@
+//! Extractors for axum: [`Identity`], `Option<Identity>`, [`Authentication`], and the session's handle.
+//!
+//! * [`Identity`]: the handler runs for somebody who is signed in. Else it does not, and the answer is 401, or 503
+//!   while that cannot be told.
+//! * `Option<Identity>`: the handler runs for anybody, not while it cannot be told who it is.
+//! * [`Authentication`]: the handler runs and looks for itself.
+//! * `Session`: the visitor's session, of `SessionLayer`.
+//! * Where the layer is missing that an extractor reads from, the answer is 500, and the log names the layer and the
+//!   path. It is never 401, and the handler does not run.
+//!
+//! An extractor knows no responder, so its refusal goes out as [`DefaultResponder`] makes it, unless an
+//! authenticating layer stands outside: the outermost one of them renders it with the responder that it was given.
+//!
+//! ```
+//! use axum::{Router, body::Body, routing::get};
+//! use http::{Request, StatusCode, request::Parts};
+//! use portcullis::Identity;
+//! use portcullis::authenticate::{AuthenticateLayer, Authenticator, Opening};
+//! use tower::ServiceExt;
+//!
+//! struct ApiKeys;
+//!
+//! impl Authenticator for ApiKeys {
+//!     type Visit = ();
+//!
+//!     fn open(&self, head: &mut Parts) -> Opening<()> {
+//!         match head.headers.get("x-api-key") {
+//!             Some(key) if key == "k-42" => Opening::authenticated(Identity::new("reporting"), ()),
+//!             _ => Opening::anonymous(()),
+//!         }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let app = Router::new()
+//!     .route("/me", get(|me: Identity| async move { format!("hello {}", me.subject()) }))
+//!     .route("/", get(|me: Option<Identity>| async move { if me.is_some() { "hello" } else { "sign in" } }))
+//!     .layer(AuthenticateLayer::new(ApiKeys));
+//!
+//! let reporting = Request::get("/me").header("x-api-key", "k-42").body(Body::empty())?;
+//! assert_eq!(app.clone().oneshot(reporting).await?.status(), StatusCode::OK);
+//! let nobody = Request::get("/me").body(Body::empty())?;
+//! assert_eq!(app.clone().oneshot(nobody).await?.status(), StatusCode::UNAUTHORIZED);
+//! let nobody = Request::get("/").body(Body::empty())?;
+//! assert_eq!(app.oneshot(nobody).await?.status(), StatusCode::OK);
+//! # Ok(()) }
+//! ```
+
+#[cfg(feature = "session")]
+mod session;
+
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum_core::response::{IntoResponse, Response};
+use http::request::Parts;
+
+use crate::identity::{Authentication, Identity, IdentityExt, Outcome};
+use crate::rejection::Rejection;
+use crate::respond::{DefaultResponder, RequestHead, Unrendered, refuse};
+
+/// Why an extractor did not let the handler run.
+#[derive(Clone, Debug)]
+pub struct Refused(Box<(Rejection, RequestHead)>);
+
+impl Refused {
+    fn new(rejection: Rejection, head: &Parts) -> Self {
+        Self(Box::new((rejection, RequestHead::of(head))))
+    }
+
+    fn missing(layer: &'static str, head: &Parts) -> Self {
+        Self::new(Rejection::Misconfigured { missing: layer }, head)
+    }
+
+    /// The reason.
+    #[must_use]
+    pub fn rejection(&self) -> &Rejection {
+        &self.0.0
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let (rejection, head) = *self.0;
+        let mut response = refuse(&DefaultResponder, rejection, &head);
+        response.extensions_mut().insert(Unrendered(head));
+        response
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Authentication {
+    type Rejection = Refused;
+
+    async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, Refused> {
+        authentication(head).cloned()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Identity {
+    type Rejection = Refused;
+
+    async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, Refused> {
+        let authentication = authentication(head)?;
+        identity(authentication, head)?
+            .ok_or_else(|| Refused::new(Rejection::unauthenticated(authentication), head))
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for Identity {
+    type Rejection = Refused;
+
+    async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Option<Self>, Refused> {
+        identity(authentication(head)?, head)
+    }
+}
+
+fn authentication(head: &Parts) -> Result<&Authentication, Refused> {
+    const FORGOTTEN: &str = "SessionLayer, BearerLayer or AuthenticateLayer, outside the handler";
+    head.authentication().ok_or_else(|| Refused::missing(FORGOTTEN, head))
+}
+
+/// `outcome` notes that the handler has looked, which makes the response vary.
+fn identity(authentication: &Authentication, head: &Parts) -> Result<Option<Identity>, Refused> {
+    match authentication.outcome() {
+        Outcome::Authenticated(identity) => Ok(Some(identity.clone())),
+        Outcome::Anonymous => Ok(None),
+        Outcome::Unavailable { retry_after } => {
+            Err(Refused::new(Rejection::Unavailable { retry_after: *retry_after }, head))
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "session")]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::identity::OnRead;
+
+    struct Read(AtomicBool);
+
+    impl OnRead for Read {
+        fn on_read(&self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_extractor_makes_the_response_vary_by_who_asks() {
+        for authentication in
+            [Authentication::anonymous(), Authentication::authenticated(Identity::new("ada"))]
+        {
+            let (read_by_one, read_by_other) =
+                (Arc::new(Read(AtomicBool::new(false))), Arc::new(Read(AtomicBool::new(false))));
+            let head = |read: &Arc<Read>| {
+                let mut request = http::Request::new(());
+                request.extensions_mut().insert(authentication.clone().on_read(Arc::<Read>::clone(read)));
+                request.into_parts().0
+            };
+            let _ =
+                <Identity as FromRequestParts<()>>::from_request_parts(&mut head(&read_by_one), &()).await;
+            let _ = <Identity as OptionalFromRequestParts<()>>::from_request_parts(
+                &mut head(&read_by_other),
+                &(),
+            )
+            .await;
+            assert!(read_by_one.0.load(Ordering::SeqCst) && read_by_other.0.load(Ordering::SeqCst));
+        }
+    }
+}
