@@ -27,6 +27,7 @@
 //! # });
 //! ```
 
+mod cause;
 mod jar;
 mod origin;
 mod request;
@@ -47,8 +48,8 @@ use http_body_util::Full;
 use portcullis_store::{Clock, SystemClock};
 use serde::Serialize;
 
+use self::cause::Mode;
 use self::origin::{Origin, Url};
-use self::request::Mode;
 use crate::percent::percent_encoded;
 
 /// A browser that talks to the service `S`, whose requests have bodies of type `B`.

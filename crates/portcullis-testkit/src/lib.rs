@@ -2,9 +2,15 @@
 //!
 //! | to test | use |
 //! | --- | --- |
-//! | that a store was asked for nothing, or fails, or hangs | [`spy::Spy`], around any backend |
-//! | with time that stands still | [`clock::ManualClock`] |
-//! | against a real Redis | [`redis::RedisServer`], private to the test run; [`redis::Proxy`] to break the network |
+//! | a service, as a browser sees it | [`client::Client`]: cookie jar, `Origin`, Fetch Metadata |
+//! | bearer tokens, good and bad | [`jwt::TestIssuer`]: keys of each algorithm, everything can be broken |
+//! | what passes with time | [`clock::ManualClock`], which stands still until it is moved |
+//! | what a store is asked, and what happens when it fails | [`spy::Spy`], around any backend |
+//! | a session backend of your own | [`conformance::session`]: its contract as a suite |
+//! | against a real Redis | [`redis::RedisServer`], private to the test run; [`redis::Proxy`] breaks the network |
+//!
+//! Each module's page has an example that runs. The crate depends on the contract in `portcullis-store` and on
+//! nothing else of Portcullis, so that every part of it can be tested with this.
 //!
 //! It is a dev-dependency. Whatever goes wrong while a test is being set up panics with the reason, so that helpers
 //! need no `unwrap`.

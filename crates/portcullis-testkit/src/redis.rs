@@ -20,28 +20,21 @@
 //! assert_eq!(server.command(&["GET", "greeting"]), "");
 //! ```
 
+mod address;
+mod builder;
 mod proxy;
 mod resp;
 mod watchdog;
 
+pub use builder::RedisServerBuilder;
 pub use proxy::Proxy;
 
-use std::ffi::OsString;
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use tempfile::TempDir;
 
+use self::address::Address;
 use self::watchdog::Watched;
-use crate::percent::percent_encoded;
-
-/// How long a server may take to answer: generous, because test machines are busy.
-const PATIENCE: Duration = Duration::from_secs(20);
-const POLL: Duration = Duration::from_millis(4);
 
 /// A private redis-server. It is killed on drop, and when the test process ends in any way.
 #[derive(Debug)]
@@ -51,22 +44,6 @@ pub struct RedisServer {
     process: Mutex<Option<Watched>>,
     // Last, so that it is removed after the server has ended.
     directory: TempDir,
-}
-
-/// How to start a [`RedisServer`].
-#[derive(Clone, Debug, Default)]
-pub struct RedisServerBuilder {
-    tcp: bool,
-    password: Option<String>,
-    config: Option<String>,
-    arguments: Vec<String>,
-}
-
-/// Where a server listens.
-#[derive(Clone, Debug)]
-enum Address {
-    Unix(PathBuf),
-    Tcp(SocketAddr),
 }
 
 impl RedisServer {
@@ -197,204 +174,5 @@ impl RedisServer {
 impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-impl RedisServerBuilder {
-    /// Listens on a free port of 127.0.0.1 instead of a unix socket.
-    #[must_use]
-    pub fn tcp(mut self) -> Self {
-        self.tcp = true;
-        self
-    }
-
-    /// Requires this password of the default user.
-    #[must_use]
-    pub fn password(mut self, password: impl Into<String>) -> Self {
-        self.password = Some(password.into());
-        self
-    }
-
-    /// Adds an option of the command line and its value: `arg("--maxmemory", "3mb")`.
-    #[must_use]
-    pub fn arg(self, option: &str, value: &str) -> Self {
-        self.flag(option).flag(value)
-    }
-
-    /// Adds one word to the command line: `flag("--sentinel")`.
-    #[must_use]
-    pub fn flag(mut self, word: &str) -> Self {
-        self.arguments.push(word.to_owned());
-        self
-    }
-
-    /// Gives the server a configuration file of this text, which a Sentinel needs and rewrites. A restart writes it
-    /// anew.
-    #[must_use]
-    pub fn config(mut self, text: impl Into<String>) -> Self {
-        self.config = Some(text.into());
-        self
-    }
-
-    /// Starts the server; it answers when this returns.
-    ///
-    /// # Panics
-    /// When there is no server binary, or it does not start.
-    #[must_use]
-    #[track_caller]
-    pub fn start(self) -> RedisServer {
-        let directory = tempfile::Builder::new().prefix("redis-").tempdir().expect("a directory can be made");
-        // Between finding a free port and the server's binding it, somebody else may take it.
-        let mut complaints = String::new();
-        for _ in 0..5 {
-            let address =
-                if self.tcp { Address::free_port() } else { Address::Unix(directory.path().join("socket")) };
-            match self.launch(&address, directory.path()) {
-                Ok(process) => {
-                    let process = Mutex::new(Some(process));
-                    return RedisServer { options: self, address, process, directory };
-                }
-                Err(complaint) if complaint.contains("in use") => complaints = complaint,
-                Err(complaint) => panic!("{complaint}"),
-            }
-        }
-        panic!("{complaints}")
-    }
-
-    /// Starts a server at `address` and waits until it answers.
-    fn launch(&self, address: &Address, directory: &Path) -> Result<Watched, String> {
-        let log = directory.join("log");
-        let _ = std::fs::remove_file(&log);
-        let process = Watched::spawn(&self.command_line(address, directory), directory, &log);
-        let polls = PATIENCE.as_millis() / POLL.as_millis();
-        for _ in 0..polls {
-            if process.has_ended() {
-                break;
-            }
-            if matches!(self.call(address, &["PING"]), Ok(Ok(_))) {
-                return Ok(process);
-            }
-            pause(POLL);
-        }
-        let complaint = process.kill();
-        let log = std::fs::read_to_string(&log).unwrap_or_default();
-        Err(format!("redis-server did not start:\n{complaint}{log}"))
-    }
-
-    fn command_line(&self, address: &Address, directory: &Path) -> Vec<OsString> {
-        let mut line = vec![server_binary().into_os_string()];
-        if let Some(text) = &self.config {
-            let file = directory.join("redis.conf");
-            std::fs::write(&file, text).expect("the configuration can be written");
-            line.push(file.into());
-        }
-        line.extend(["--dir".into(), directory.into()]);
-        line.extend(["--save", "", "--appendonly", "no", "--daemonize", "no"].map(OsString::from));
-        match address {
-            Address::Unix(socket) => {
-                line.extend(["--port", "0", "--unixsocket"].map(OsString::from));
-                line.push(socket.into());
-            }
-            Address::Tcp(at) => {
-                line.extend(["--bind", "127.0.0.1", "--port", &at.port().to_string()].map(OsString::from));
-            }
-        }
-        if let Some(password) = &self.password {
-            line.extend(["--requirepass", password].map(OsString::from));
-        }
-        line.extend(self.arguments.iter().map(OsString::from));
-        line
-    }
-
-    fn call(&self, address: &Address, arguments: &[&str]) -> io::Result<Result<String, String>> {
-        let mut stream = address.connect()?;
-        if let Some(password) = &self.password
-            && let Err(refusal) = resp::call(&mut stream, &["AUTH", password])?
-        {
-            return Ok(Err(refusal));
-        }
-        resp::call(&mut stream, arguments)
-    }
-}
-
-trait Stream: Read + Write {}
-
-impl<S: Read + Write> Stream for S {}
-
-impl Address {
-    /// A loopback port that is free now. A cluster's bus takes the port 10000 above, which must exist.
-    fn free_port() -> Self {
-        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr();
-        let address = std::iter::repeat_with(free)
-            .take(100)
-            .filter_map(Result::ok)
-            .find(|address| address.port() < 55_000)
-            .expect("a loopback port is free");
-        Self::Tcp(address)
-    }
-
-    fn connect(&self) -> io::Result<Box<dyn Stream>> {
-        match self {
-            Self::Unix(path) => {
-                let stream = UnixStream::connect(path)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                Ok(Box::new(stream))
-            }
-            Self::Tcp(address) => {
-                let stream = TcpStream::connect(address)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                Ok(Box::new(stream))
-            }
-        }
-    }
-
-    fn url(&self, password: Option<&str>) -> String {
-        let password = password.map(percent_encoded);
-        match (self, password) {
-            (Self::Unix(path), None) => format!("redis+unix://{}", path.display()),
-            (Self::Unix(path), Some(password)) => format!("redis+unix://{}?pass={password}", path.display()),
-            (Self::Tcp(address), None) => format!("redis://{address}"),
-            (Self::Tcp(address), Some(password)) => format!("redis://:{password}@{address}"),
-        }
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place where the caller's machine says which server to test with"
-)]
-fn server_binary() -> PathBuf {
-    if let Some(named) = std::env::var_os("REDIS_SERVER_BIN").filter(|named| !named.is_empty()) {
-        return named.into();
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    ["redis-server", "valkey-server"]
-        .iter()
-        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
-        .find(|file| file.is_file())
-        .unwrap_or_else(|| {
-            panic!(
-                "this test needs a real redis-server, and neither $REDIS_SERVER_BIN nor redis-server nor \
-                 valkey-server on the PATH is there; `cargo xtask test` installs one"
-            )
-        })
-}
-
-#[expect(clippy::disallowed_methods, reason = "a server that starts sends no notification")]
-fn pause(time: Duration) {
-    std::thread::sleep(time);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_cannot_break_the_address() {
-        let tcp = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 6000)));
-        assert_eq!(tcp.url(Some("p@ss:/?")), "redis://:p%40ss%3A%2F%3F@127.0.0.1:6000");
-        let unix = Address::Unix("/tmp/socket".into());
-        assert_eq!(unix.url(Some("a&b")), "redis+unix:///tmp/socket?pass=a%26b");
     }
 }

@@ -10,8 +10,9 @@ use http::{Extensions, HeaderMap, Method, StatusCode, Version};
 use http_body::Body;
 use tower_service::Service;
 
+use super::cause::{Cause, Initiator, Mode};
 use super::jar::Visit;
-use super::origin::{Origin, Relation, Url};
+use super::origin::{Relation, Url};
 use super::{Client, Response};
 
 /// A request in the making. Await it, or [`send`](Self::send) it.
@@ -20,9 +21,7 @@ pub struct Request<S, B> {
     client: Client<S, B>,
     method: Method,
     url: Url,
-    initiator: Initiator,
-    mode: Mode,
-    destination: &'static str,
+    cause: Cause,
     browser: bool,
     cookies: bool,
     follow: bool,
@@ -30,25 +29,6 @@ pub struct Request<S, B> {
     without: Vec<HeaderName>,
     extensions: Extensions,
     body: Bytes,
-}
-
-/// Who causes a request.
-#[derive(Clone, Debug)]
-enum Initiator {
-    /// By typing the address, or from a bookmark.
-    User,
-    Page(Origin),
-    /// A page with an origin that nothing equals, such as a sandboxed frame: `Origin: null`.
-    Opaque,
-}
-
-/// A request's mode (Fetch, section 2.2.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    Navigate,
-    Cors,
-    NoCors,
-    WebSocket,
 }
 
 /// What changes from one redirect to the next.
@@ -63,14 +43,12 @@ const MOST_REDIRECTS: usize = 20;
 
 impl<S, B> Request<S, B> {
     pub(super) fn new(client: Client<S, B>, method: Method, url: Url) -> Self {
-        let initiator = Initiator::Page(client.base.clone());
+        let cause = Cause::fetch_by(client.base.clone());
         Self {
             client,
             method,
             url,
-            initiator,
-            mode: Mode::Cors,
-            destination: "empty",
+            cause,
             browser: true,
             cookies: true,
             follow: false,
@@ -82,12 +60,7 @@ impl<S, B> Request<S, B> {
     }
 
     pub(super) fn mode(mut self, mode: Mode) -> Self {
-        self.mode = mode;
-        self.destination = match mode {
-            Mode::Navigate => "document",
-            Mode::Cors | Mode::NoCors => "empty",
-            Mode::WebSocket => "websocket",
-        };
+        self.cause.set_mode(mode);
         self
     }
 
@@ -98,14 +71,14 @@ impl<S, B> Request<S, B> {
     /// When it is no origin.
     #[track_caller]
     pub fn from_origin(mut self, origin: &str) -> Self {
-        self.initiator =
+        self.cause.initiator =
             if origin == "null" { Initiator::Opaque } else { Initiator::Page(Url::parse(origin).origin) };
         self
     }
 
     /// It comes from nobody's page: the user typed the address, or opened a bookmark.
     pub fn typed(mut self) -> Self {
-        self.initiator = Initiator::User;
+        self.cause.initiator = Initiator::User;
         self.navigate()
     }
 
@@ -122,7 +95,9 @@ impl<S, B> Request<S, B> {
     /// A part of a page, such as an `image`, `script` or `iframe`; the name goes into `Sec-Fetch-Dest`.
     pub fn subresource(self, destination: &'static str) -> Self {
         let mode = if destination == "iframe" { Mode::Navigate } else { Mode::NoCors };
-        Self { destination, ..self.mode(mode) }
+        let mut request = self.mode(mode);
+        request.cause.destination = destination;
+        request
     }
 
     /// It comes from a program and not from a browser: no cookies, no `Origin`, no `Sec-Fetch-*`.
@@ -191,53 +166,15 @@ impl<S, B> Request<S, B> {
         self
     }
 
-    /// How the initiator is related to this target.
-    fn relation(&self, url: &Url) -> Relation {
-        match &self.initiator {
-            Initiator::User => Relation::None,
-            Initiator::Page(origin) => origin.relation_to(&url.origin),
-            Initiator::Opaque => Relation::CrossSite,
-        }
-    }
-
-    fn visit<'a>(&self, hop: &'a Hop) -> Visit<'a> {
-        let top_level = self.mode == Mode::Navigate && self.destination == "document";
-        let top_site = match &self.initiator {
-            Initiator::Page(origin) if !top_level => origin.site(),
-            Initiator::Page(_) | Initiator::Opaque | Initiator::User => hop.url.origin.site(),
-        };
-        Visit {
-            url: &hop.url,
-            // RFC 6265bis, section 5.2: a redirect does not make a request cross-site, or the same site.
-            relation: self.relation(&hop.url),
-            top_level,
-            safe_method: hop.method.is_safe(),
-            top_site,
-            now: self.client.clock.now(),
-        }
-    }
-
     /// The header fields that a browser adds of itself.
     fn own_headers(&self, hop: &Hop) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        let mut add = |name: &'static str, value: &str| {
-            headers.insert(name, value.parse().expect("an origin and the words of Fetch are legal values"));
-        };
         if !self.client.http2 {
-            add("host", &hop.url.origin.authority());
+            let host = hop.url.origin.authority().parse().expect("a URL's host is a legal value");
+            headers.insert(header::HOST, host);
         }
         if self.browser {
-            if let Some(origin) = self.origin_header(hop) {
-                add("origin", &origin);
-            }
-            if hop.url.origin.is_trustworthy() {
-                add("sec-fetch-site", hop.relation.as_str());
-                add("sec-fetch-mode", self.mode.as_str());
-                add("sec-fetch-dest", self.destination);
-                if self.mode == Mode::Navigate && self.destination == "document" {
-                    add("sec-fetch-user", "?1");
-                }
-            }
+            headers.extend(self.cause.headers(&hop.url, &hop.method, hop.relation));
         }
         if let Some(cookies) = self.cookies.then(|| self.client.jar.header(&self.visit(hop))).flatten() {
             headers.insert(header::COOKIE, cookies);
@@ -245,27 +182,8 @@ impl<S, B> Request<S, B> {
         headers
     }
 
-    /// Fetch, section 3.1, "append a request Origin header".
-    fn origin_header(&self, hop: &Hop) -> Option<String> {
-        let cross_origin = hop.relation > Relation::SameOrigin;
-        let unsafe_method = hop.method != Method::GET && hop.method != Method::HEAD;
-        let due = unsafe_method || self.mode == Mode::WebSocket || (self.mode == Mode::Cors && cross_origin);
-        match &self.initiator {
-            Initiator::Page(origin) if due => Some(origin.to_string()),
-            Initiator::Opaque if due => Some("null".to_owned()),
-            Initiator::Page(_) | Initiator::Opaque | Initiator::User => None,
-        }
-    }
-}
-
-impl Mode {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Navigate => "navigate",
-            Self::Cors => "cors",
-            Self::NoCors => "no-cors",
-            Self::WebSocket => "websocket",
-        }
+    fn visit<'a>(&self, hop: &'a Hop) -> Visit<'a> {
+        self.cause.visit(&hop.url, &hop.method, self.client.clock.now())
     }
 }
 
@@ -280,7 +198,7 @@ where
     /// # Panics
     /// When the service or the body fails, or redirects do not end.
     pub async fn send(mut self) -> Response {
-        let relation = self.relation(&self.url);
+        let relation = self.cause.relation(&self.url);
         let mut hop = Hop {
             url: self.url.clone(),
             method: self.method.clone(),
@@ -351,7 +269,7 @@ where
         let (method, body) =
             if becomes_get { (Method::GET, Bytes::new()) } else { (hop.method.clone(), hop.body.clone()) };
         // Sec-Fetch-Site tells the worst relation on the way.
-        let relation = hop.relation.max(self.relation(&url));
+        let relation = hop.relation.max(self.cause.relation(&url));
         Some(Hop { url, method, body, relation })
     }
 }
@@ -377,7 +295,7 @@ impl<S, B> fmt::Debug for Request<S, B> {
         f.debug_struct("Request")
             .field("method", &self.method)
             .field("url", &self.url)
-            .field("initiator", &self.initiator)
+            .field("cause", &self.cause)
             .finish_non_exhaustive()
     }
 }

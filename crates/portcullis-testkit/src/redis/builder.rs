@@ -1,0 +1,168 @@
+//! [`RedisServerBuilder`]: how to start a server, and to find out that it runs.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::address::Address;
+use super::watchdog::Watched;
+use super::{RedisServer, resp};
+
+/// How long a server may take to answer: generous, because test machines are busy.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(4);
+
+/// How to start a [`RedisServer`].
+#[derive(Clone, Debug, Default)]
+pub struct RedisServerBuilder {
+    tcp: bool,
+    pub(super) password: Option<String>,
+    config: Option<String>,
+    arguments: Vec<String>,
+}
+
+impl RedisServerBuilder {
+    /// Listens on a free port of 127.0.0.1 instead of a unix socket.
+    #[must_use]
+    pub fn tcp(mut self) -> Self {
+        self.tcp = true;
+        self
+    }
+
+    /// Requires this password of the default user.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Adds an option of the command line and its value: `arg("--maxmemory", "3mb")`.
+    #[must_use]
+    pub fn arg(self, option: &str, value: &str) -> Self {
+        self.flag(option).flag(value)
+    }
+
+    /// Adds one word to the command line: `flag("--sentinel")`.
+    #[must_use]
+    pub fn flag(mut self, word: &str) -> Self {
+        self.arguments.push(word.to_owned());
+        self
+    }
+
+    /// Gives the server a configuration file of this text, which a Sentinel needs and rewrites. A restart writes it
+    /// anew.
+    #[must_use]
+    pub fn config(mut self, text: impl Into<String>) -> Self {
+        self.config = Some(text.into());
+        self
+    }
+
+    /// Starts the server; it answers when this returns.
+    ///
+    /// # Panics
+    /// When there is no server binary, or it does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn start(self) -> RedisServer {
+        let directory = tempfile::Builder::new().prefix("redis-").tempdir().expect("a directory can be made");
+        // Between finding a free port and the server's binding it, somebody else may take it.
+        let mut complaints = String::new();
+        for _ in 0..5 {
+            let address =
+                if self.tcp { Address::free_port() } else { Address::Unix(directory.path().join("socket")) };
+            match self.launch(&address, directory.path()) {
+                Ok(process) => {
+                    let process = Mutex::new(Some(process));
+                    return RedisServer { options: self, address, process, directory };
+                }
+                Err(complaint) if complaint.contains("in use") => complaints = complaint,
+                Err(complaint) => panic!("{complaint}"),
+            }
+        }
+        panic!("{complaints}")
+    }
+
+    /// Starts a server at `address` and waits until it answers.
+    pub(super) fn launch(&self, address: &Address, directory: &Path) -> Result<Watched, String> {
+        let log = directory.join("log");
+        let _ = std::fs::remove_file(&log);
+        let process = Watched::spawn(&self.command_line(address, directory), directory, &log);
+        let polls = PATIENCE.as_millis() / POLL.as_millis();
+        for _ in 0..polls {
+            if process.has_ended() {
+                break;
+            }
+            if matches!(self.call(address, &["PING"]), Ok(Ok(_))) {
+                return Ok(process);
+            }
+            pause(POLL);
+        }
+        let complaint = process.kill();
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        Err(format!("redis-server did not start:\n{complaint}{log}"))
+    }
+
+    fn command_line(&self, address: &Address, directory: &Path) -> Vec<OsString> {
+        let mut line = vec![server_binary().into_os_string()];
+        if let Some(text) = &self.config {
+            let file = directory.join("redis.conf");
+            std::fs::write(&file, text).expect("the configuration can be written");
+            line.push(file.into());
+        }
+        line.extend(["--dir".into(), directory.into()]);
+        line.extend(["--save", "", "--appendonly", "no", "--daemonize", "no"].map(OsString::from));
+        match address {
+            Address::Unix(socket) => {
+                line.extend(["--port", "0", "--unixsocket"].map(OsString::from));
+                line.push(socket.into());
+            }
+            Address::Tcp(at) => {
+                line.extend(["--bind", "127.0.0.1", "--port", &at.port().to_string()].map(OsString::from));
+            }
+        }
+        if let Some(password) = &self.password {
+            line.extend(["--requirepass", password].map(OsString::from));
+        }
+        line.extend(self.arguments.iter().map(OsString::from));
+        line
+    }
+
+    pub(super) fn call(&self, address: &Address, arguments: &[&str]) -> io::Result<Result<String, String>> {
+        let mut stream = address.connect()?;
+        if let Some(password) = &self.password
+            && let Err(refusal) = resp::call(&mut stream, &["AUTH", password])?
+        {
+            return Ok(Err(refusal));
+        }
+        resp::call(&mut stream, arguments)
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the caller's machine says which server to test with"
+)]
+fn server_binary() -> PathBuf {
+    if let Some(named) = std::env::var_os("REDIS_SERVER_BIN").filter(|named| !named.is_empty()) {
+        return named.into();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    ["redis-server", "valkey-server"]
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| {
+            panic!(
+                "this test needs a real redis-server, and neither $REDIS_SERVER_BIN nor redis-server nor \
+                 valkey-server on the PATH is there; `cargo xtask test` installs one"
+            )
+        })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a server that starts sends no notification")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
