@@ -7,5 +7,15 @@
     reason = "a test that panics has failed, which is what is wanted"
 )]
 
+mod algorithms;
+mod challenges;
+mod claims;
+mod config;
+mod form;
+mod fuzz;
+mod issuers;
+mod keys;
 mod mint;
 mod slice;
+mod stack;
+mod time;

@@ -253,3 +253,14 @@ pub(crate) fn at_once<T, E: std::fmt::Debug>(future: impl Future<Output = Result
         Poll::Pending => panic!("it waits"),
     }
 }
+
+/// Whether the layer lets these bytes pass as somebody's token.
+pub(crate) fn offer(layer: &BearerLayer, token: &[u8]) -> bool {
+    let Ok(value) = HeaderValue::from_bytes(&[b"Bearer ", token].concat()) else { return false };
+    let response = send(layer, [value.as_bytes()]);
+    match response.status().as_u16() {
+        200 => true,
+        400 | 401 => false,
+        other => panic!("{other}"),
+    }
+}

@@ -1,0 +1,189 @@
+//! What clients are told, read by a parser that knows RFC 9110 and nothing of the library.
+
+use http::request::Parts;
+use http::{Request, Response};
+use portcullis::authenticate::{AuthenticateLayer, Authenticator, Opening};
+use portcullis::bearer::Algorithm;
+use portcullis::{BearerLayer, Identity, RequireLayer};
+use serde_json::json;
+use tower::{Layer, Service, service_fn};
+
+use crate::mint::{ES256, Signer, at_once, claims, claims_with, handler, layer, send};
+
+const HOSTILE: [&str; 8] = [
+    "plain",
+    "two words",
+    "a\", error=\"none",
+    "back\\slash\\\"",
+    "comma, Basic realm=\"x\"",
+    "line\r\nSet-Cookie: a=b",
+    "n\u{fc}ll \0 \u{1f512}",
+    "",
+];
+
+/// One challenge: a scheme, and parameters with their values, each once (RFC 9110, section 11.6.1).
+fn parse(header: &str) -> (String, Vec<(String, String)>) {
+    let mut rest = header.chars().peekable();
+    let scheme = token(&mut rest);
+    assert_eq!(rest.next(), Some(' '), "{header}");
+    let mut params: Vec<(String, String)> = Vec::new();
+    loop {
+        let name = token(&mut rest);
+        assert_eq!(rest.next(), Some('='), "{header}");
+        let value = if rest.peek() == Some(&'"') { quoted(&mut rest) } else { token(&mut rest) };
+        assert!(params.iter().all(|(held, _)| !held.eq_ignore_ascii_case(&name)), "{name} twice in {header}");
+        params.push((name, value));
+        while rest.next_if_eq(&' ').is_some() {}
+        match rest.next() {
+            None => return (scheme, params),
+            Some(',') => while rest.next_if_eq(&' ').is_some() {},
+            Some(other) => panic!("{other:?} between the parameters of {header}"),
+        }
+    }
+}
+
+type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
+fn token(rest: &mut Chars<'_>) -> String {
+    let is_tchar = |c: &char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(*c);
+    let token: String = std::iter::from_fn(|| rest.next_if(is_tchar)).collect();
+    assert!(!token.is_empty());
+    token
+}
+
+fn quoted(rest: &mut Chars<'_>) -> String {
+    assert_eq!(rest.next(), Some('"'));
+    let mut value = String::new();
+    loop {
+        match rest.next().expect("an open quote") {
+            '"' => return value,
+            '\\' => value.push(rest.next().expect("a lone backslash")),
+            c @ (' '..='~') => value.push(c),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn challenge(response: &Response<String>) -> Vec<(String, String)> {
+    let all: Vec<_> = response.headers().get_all("www-authenticate").iter().collect();
+    let [one] = all[..] else { panic!("{all:?}") };
+    let (scheme, params) = parse(one.to_str().unwrap());
+    assert_eq!(scheme, "Bearer");
+    params
+}
+
+fn param<'a>(params: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    params.iter().find(|(held, _)| held == name).map(|(_, value)| value.as_str())
+}
+
+/// Bearer outside, a required scope inside.
+fn guarded(bearer: &BearerLayer, scope: &str, authorization: Option<String>) -> Response<String> {
+    let mut request = Request::get("/");
+    if let Some(value) = authorization {
+        request = request.header("authorization", value);
+    }
+    let inner = RequireLayer::authenticated().scope(scope).layer(service_fn(handler));
+    at_once(bearer.layer(inner).call(request.body(String::new()).unwrap()))
+}
+
+#[test]
+fn every_challenge_parses_and_has_the_right_error() {
+    let required = layer([ES256.issuer()]).required();
+    let stranger = Signer::new(Algorithm::ES256);
+    let rows: [(&str, Vec<String>, u16, Option<&str>); 5] = [
+        ("no credentials", vec![], 401, None),
+        ("another scheme", vec!["Basic YTpi".into()], 401, None),
+        ("two tokens", vec!["Bearer a".into(), "Bearer b".into()], 400, Some("invalid_request")),
+        ("garbage", vec!["Bearer garbage".into()], 401, Some("invalid_token")),
+        ("a stranger's", vec![format!("Bearer {}", stranger.token(&claims()))], 401, Some("invalid_token")),
+    ];
+    for realm in HOSTILE {
+        let layer = required.clone().realm(realm);
+        for (name, values, status, error) in &rows {
+            let response = send(&layer, values.iter().map(String::as_bytes));
+            assert_eq!(response.status().as_u16(), *status, "{name}");
+            let params = challenge(&response);
+            assert_eq!(param(&params, "error"), *error, "{name}");
+            assert_eq!(param(&params, "error_description").is_some(), error.is_some(), "{name}");
+            assert_eq!(param(&params, "scope"), None, "{name}");
+            let printable: String = realm.chars().filter(|c| (' '..='~').contains(c)).collect();
+            assert_eq!(param(&params, "realm"), Some(printable.as_str()), "{name}");
+            assert_eq!(response.headers().get("set-cookie"), None, "{name}");
+        }
+    }
+}
+
+#[test]
+fn nothing_of_a_hostile_token_is_in_its_challenge() {
+    let layer = layer([ES256.issuer()]);
+    for hostile in HOSTILE {
+        let mut header = ES256.header();
+        header["kid"] = json!(hostile);
+        let tokens = [
+            ES256.token_with(&header, &claims()),
+            ES256.token_with(&json!({ "alg": hostile }), &claims()),
+            ES256.token(&claims_with("iss", json!(hostile))),
+            ES256.token(&claims_with("aud", json!(hostile))),
+        ];
+        for token in tokens {
+            let response = send(&layer, [format!("Bearer {token}").as_bytes()]);
+            let params = challenge(&response);
+            assert_eq!(param(&params, "error"), Some("invalid_token"));
+            assert_eq!(params.len(), 3, "{params:?}");
+            assert!(
+                params.iter().all(|(_, value)| hostile.is_empty() || !value.contains(hostile)),
+                "{params:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn hostile_scopes_stay_in_their_quotes() {
+    let layer = layer([ES256.issuer()]);
+    for scope in HOSTILE {
+        let response = guarded(&layer, scope, Some(format!("Bearer {}", ES256.token(&claims()))));
+        assert_eq!(response.status(), 403);
+        let params = challenge(&response);
+        let printable: String = scope.chars().filter(|c| (' '..='~').contains(c)).collect();
+        assert_eq!(param(&params, "scope"), Some(printable.as_str()));
+        assert_eq!(param(&params, "error"), Some("insufficient_scope"));
+    }
+}
+
+/// Recognises everybody as the same user, as a session would.
+struct Session;
+
+impl Authenticator for Session {
+    type Visit = ();
+
+    fn open(&self, _: &mut Parts) -> Opening<()> {
+        Opening::authenticated(Identity::new("ada"), ())
+    }
+}
+
+#[test]
+fn the_required_scope_is_not_named_before_a_token_is_verified() {
+    let bearer = layer([ES256.issuer()]);
+    let token = ES256.token(&claims());
+    let (message, _) = token.rsplit_once('.').unwrap();
+    let unverified = [
+        ("no token", None),
+        ("garbage", Some("Bearer garbage".to_owned())),
+        ("unsigned", Some(format!("Bearer {message}."))),
+        ("another scheme", Some("Basic YTpi".to_owned())),
+        ("malformed", Some("Bearer a b".to_owned())),
+    ];
+    let names_it = |response: &Response<String>| format!("{:?}", response.headers()).contains("vault:open");
+    for (name, authorization) in unverified {
+        let response = guarded(&bearer, "vault:open", authorization);
+        assert!(!names_it(&response), "{name}");
+    }
+    assert!(names_it(&guarded(&bearer, "vault:open", Some(format!("Bearer {token}")))));
+
+    let inner = bearer.layer(RequireLayer::authenticated().scope("vault:open").layer(service_fn(handler)));
+    let mut service = AuthenticateLayer::new(Session).layer(inner);
+    let response = at_once(service.call(Request::new(String::new())));
+    assert_eq!(response.status(), 403);
+    assert!(!names_it(&response), "a session");
+}

@@ -1,0 +1,70 @@
+//! Several issuers in one layer.
+
+use portcullis::bearer::{Algorithm, Audience, HmacKeys, Issuer};
+use serde_json::json;
+
+use crate::mint::{ALL, ES256, SECRET, Signer, ask, claims_with, claims_without, jwks, layer};
+
+const ONE: &str = "https://one.example";
+const TWO: &str = "https://two.example";
+
+fn issuer(name: &str, signer: &Signer, audience: &str) -> Issuer {
+    Issuer::new(name, Audience::one_of([audience])).keys(jwks([signer.jwk("k")]))
+}
+
+#[test]
+fn the_same_kid_from_two_issuers_never_crosses() {
+    let (one, two) = (Signer::new(Algorithm::ES256), Signer::new(Algorithm::ES256));
+    let layer = layer([issuer(ONE, &one, "api"), issuer(TWO, &two, "api")]);
+    for (name, signer, iss, expected) in [
+        ("one's", &one, ONE, true),
+        ("two's", &two, TWO, true),
+        ("one's key for two", &one, TWO, false),
+        ("two's key for one", &two, ONE, false),
+        ("a stranger", &one, "https://three.example", false),
+        ("nobody", &one, "", false),
+    ] {
+        let token = signer.token(&claims_with("iss", json!(iss)));
+        assert_eq!(ask(&layer, &token).is_ok(), expected, "{name}");
+    }
+    assert!(ask(&layer, &one.token(&claims_without("iss"))).is_err(), "there is no default issuer");
+}
+
+#[test]
+fn the_same_subject_from_two_issuers_is_two_identities() {
+    let layer = layer([issuer(ONE, &ES256, "api"), issuer(TWO, &ES256, "api")]);
+    let one = ask(&layer, &ES256.token(&claims_with("iss", json!(ONE)))).unwrap();
+    let two = ask(&layer, &ES256.token(&claims_with("iss", json!(TWO)))).unwrap();
+    assert_eq!(one.subject(), two.subject());
+    assert!(!one.is_same_user(&two));
+}
+
+#[test]
+fn each_issuer_has_its_own_audience_and_algorithms() {
+    let hs256 = ALL.iter().find(|signer| signer.algorithm == Algorithm::HS256).unwrap();
+    let shared = Issuer::new(TWO, Audience::one_of(["two"])).keys(HmacKeys::new([SECRET.to_vec()]).unwrap());
+    let layer = layer([issuer(ONE, &ES256, "one"), shared]);
+    for (name, signer, iss, aud, expected) in [
+        ("one's", &*ES256, ONE, "one", true),
+        ("two's", hs256, TWO, "two", true),
+        ("one's for two's audience", &*ES256, ONE, "two", false),
+        ("HMAC for one", hs256, ONE, "one", false),
+        ("ES256 for two", &*ES256, TWO, "two", false),
+    ] {
+        let mut claims = claims_with("iss", json!(iss));
+        claims["aud"] = json!(aud);
+        assert_eq!(ask(&layer, &signer.token(&claims)).is_ok(), expected, "{name}");
+    }
+}
+
+#[test]
+fn an_issuer_that_stands_twice_in_a_payload_names_nobody() {
+    let (one, two) = (Signer::new(Algorithm::ES256), Signer::new(Algorithm::ES256));
+    let layer = layer([issuer(ONE, &one, "api"), issuer(TWO, &two, "api")]);
+    let payload =
+        claims_with("iss", json!(TWO)).to_string().replacen('{', &format!("{{\"iss\":\"{ONE}\","), 1);
+    for signer in [&one, &two] {
+        let token = signer.compact(signer.header().to_string().as_bytes(), payload.as_bytes());
+        assert_eq!(ask(&layer, &token).err(), Some("the claims are malformed"));
+    }
+}
