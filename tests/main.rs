@@ -1,0 +1,18 @@
+//! End-to-end tests: real layers on real frameworks, with sessions in memory and in a real redis-server.
+//!
+//! Test names are claims; those of the modules `session`, `bearer`, `csrf` and `stack` are rows of the catalogue of
+//! attacks.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::string_slice,
+    reason = "tests: what goes wrong is a failed test"
+)]
+
+mod session;
+mod support;

@@ -1,0 +1,207 @@
+//! Nothing is lost under concurrency, and nothing is applied twice.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use portcullis_store::StoreErrorKind;
+use portcullis_testkit::spy::Operation;
+
+use crate::support::app::{Browser, World, on_each_store};
+
+async fn signed_in(world: &World, user: &str) -> Browser {
+    let browser = world.browser();
+    browser.get(&format!("/login?user={user}")).await.assert_status(200);
+    browser
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_requests_that_write_different_keys_at_once_both_survive() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        let slow = tokio::spawn(browser.get("/slow/one").send());
+        world.gate.reached.notified().await;
+        browser.get("/set/b/two").await.assert_status(200);
+        world.gate.open.notify_one();
+        slow.await.unwrap().assert_status(200);
+        assert_eq!(browser.get("/get/a").await.text(), "one");
+        assert_eq!(browser.get("/get/b").await.text(), "two");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_value_does_not_come_back_with_an_older_request() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        browser.get("/set/b/two").await.assert_status(200);
+        let slow = tokio::spawn(browser.get("/slow/one").send());
+        world.gate.reached.notified().await;
+        browser.get("/remove/b").await.assert_status(200);
+        world.gate.open.notify_one();
+        slow.await.unwrap().assert_status(200);
+        assert_eq!(browser.get("/get/b").await.text(), "none");
+        assert_eq!(browser.get("/get/a").await.text(), "one");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parallel_increments_from_several_processes_all_count_and_each_sees_its_own_number() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        let processes: Vec<World> = (0..4).map(|_| world.another()).collect();
+        let requests = (0..64).map(|n| {
+            let tab = processes[n % 4].browser().with_jar(browser.jar().clone());
+            tokio::spawn(tab.get("/count").send())
+        });
+        let mut seen = BTreeSet::new();
+        for request in requests.collect::<Vec<_>>() {
+            seen.insert(request.await.unwrap().assert_status(200).text().parse::<u64>().unwrap());
+        }
+        assert_eq!(seen, (1..=64).collect());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parallel_updates_are_all_applied() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        let requests: Vec<_> = (0..16).map(|_| tokio::spawn(browser.get("/append/x").send())).collect();
+        for request in requests {
+            request.await.unwrap().assert_status(200);
+        }
+        assert_eq!(browser.get("/get/a").await.text(), "x".repeat(16));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_parallel_takes_exactly_one_gets_the_value() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        browser.get("/set/a/state").await.assert_status(200);
+        let requests: Vec<_> = (0..16).map(|_| tokio::spawn(browser.get("/take/a").send())).collect();
+        let mut got = 0;
+        for request in requests {
+            got += usize::from(request.await.unwrap().assert_status(200).text() == "state");
+        }
+        assert_eq!(got, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_save_whose_answer_was_lost_is_applied_once() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        world.spy.on(Operation::Save).times(1).lose_answer(StoreErrorKind::Timeout);
+        browser.get("/count").await.assert_status(503);
+        // The handler's commit failed; the layer's, on the way out, found that it had been applied.
+        assert_eq!(browser.get("/count").await.text(), "2");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_followed_by_another_requests_save_is_not_applied_again() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        let (other, gate) = (world.another(), world.gate.clone());
+        let tab = other.browser().with_jar(browser.jar().clone());
+        world.spy.on(Operation::Save).times(1).lose_answer(StoreErrorKind::Timeout);
+        // Between the lost answer and the resend another process saves.
+        let tab = std::sync::Arc::new(tab);
+        world.spy.on(Operation::Save).times(1).before(move || {
+            let (tab, gate) = (tab.clone(), gate.clone());
+            async move {
+                tab.get("/count").await.assert_status(200);
+                gate.open.notify_one();
+            }
+        });
+        browser.get("/count").await;
+        assert_eq!(browser.get("/count").await.text(), "3", "one lost, one in between, one now");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn when_the_history_no_longer_tells_it_is_an_error_and_nothing_is_applied_again() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        let tab = std::sync::Arc::new(world.another().browser().with_jar(browser.jar().clone()));
+        world.spy.on(Operation::Save).times(1).lose_answer(StoreErrorKind::Timeout);
+        world.spy.on(Operation::Save).times(1).before(move || {
+            let tab = tab.clone();
+            async move {
+                for _ in 0..5 {
+                    tab.get("/count").await.assert_status(200);
+                }
+            }
+        });
+        browser.get("/count").await.assert_status(503);
+        assert_eq!(browser.get("/count").await.text(), "7", "one lost, five in between, one now");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_request_applies_nothing() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        let slow = tokio::spawn(browser.get("/slow/one").send());
+        world.gate.reached.notified().await;
+        slow.abort();
+        assert!(slow.await.unwrap_err().is_cancelled());
+        assert_eq!(browser.get("/get/a").await.text(), "none");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_handlers_save_does_not_shorten_a_deadline_that_a_touch_has_moved() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        let slow = tokio::spawn(browser.get("/slow/one").send());
+        world.gate.reached.notified().await;
+
+        // Six minutes later another request touches the session.
+        world.clock.advance(Duration::from_secs(6 * 60));
+        browser.get("/").await.assert_status(200);
+        world.spy.called(Operation::Enrol, 1).await;
+        world.gate.open.notify_one();
+        slow.await.unwrap().assert_status(200);
+
+        // On memory, 30 minutes after the touch but not after the load, it lives; on Redis the stored deadline tells.
+        let last_seen = |world: &World| {
+            let browser = world.browser().with_jar(browser.jar().clone());
+            async move { browser.get("/last-seen").await.text().parse::<u64>().unwrap() }
+        };
+        let touched = last_seen(&world).await;
+        assert!(touched > 0);
+        assert_eq!(
+            last_seen(&world.another()).await,
+            touched,
+            "the save left the deadline as the touch had set it"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_uncontended_request_costs_one_read_and_one_write() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        world.spy.forget();
+        browser.get("/get/a").await.assert_status(200);
+        assert_eq!(world.spy.calls().len(), 1, "a read");
+        world.spy.forget();
+        browser.get("/set/a/one").await.assert_status(200);
+        assert_eq!((world.spy.count(Operation::Load), world.spy.count(Operation::Save)), (1, 1));
+        assert_eq!(world.spy.calls().len(), 2, "a write");
+        world.spy.forget();
+        browser.get("/set/a/one").await.assert_status(200);
+        assert_eq!(world.spy.calls().len(), 1, "what changes nothing is not written");
+    })
+    .await;
+}

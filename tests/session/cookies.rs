@@ -1,0 +1,200 @@
+//! The cookie: what is set when, what is found, what is refused.
+
+use portcullis_testkit::client::Jar;
+use portcullis_testkit::spy::Operation;
+
+use crate::support::app::{World, now, on_each_store};
+use crate::support::store::AnyStore;
+
+const COOKIE: &str = "__Host-id";
+
+#[tokio::test]
+async fn the_default_cookie_is_host_only_secure_and_http_only() {
+    on_each_store(|world| async move {
+        let response = world.browser().get("/login?user=ada").await.assert_status(200);
+        let [cookie] = response.set_cookies()[..] else { panic!("one cookie") };
+        let (pair, attributes) = cookie.split_once("; ").unwrap();
+        assert!(pair.starts_with("__Host-id="));
+        assert_eq!(attributes, "HttpOnly; SameSite=Lax; Secure; Path=/");
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cookie_is_set_only_when_something_changed() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        for (path, cookies) in [
+            ("/", 0),
+            ("/me", 0),
+            ("/get/a", 0),
+            ("/remove/a", 0),
+            ("/take/a", 0),
+            ("/rotate", 0),
+            ("/logout", 0),
+            ("/set/a/x", 1),
+            ("/set/a/y", 0),
+            ("/get/a", 0),
+            ("/login?user=ada", 1),
+            ("/me", 0),
+            ("/count", 0),
+            ("/rotate", 1),
+            ("/logout", 1),
+            ("/logout", 0),
+        ] {
+            let response = browser.get(path).await.assert_status(200);
+            assert_eq!(response.set_cookies().len(), cookies, "{path}");
+            assert_eq!(response.header("cache-control").is_some(), cookies > 0, "{path}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_response_varies_by_cookie_when_the_session_or_the_identity_was_read() {
+    on_each_store(|world| async move {
+        for (path, varies) in [("/", false), ("/me", true), ("/get/a", true), ("/set/a/x", true)] {
+            let response = world.browser().get(path).await.assert_status(200);
+            assert_eq!(response.header("vary").is_some_and(|vary| vary.contains("cookie")), varies, "{path}");
+        }
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        assert_eq!(browser.get("/").await.header("vary"), Some("cookie"), "a cookie came along");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn anonymous_requests_touch_no_store() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        for path in ["/", "/me", "/get/a", "/remove/a", "/take/a", "/logout", "/rotate"] {
+            browser.get(path).await.assert_status(200);
+        }
+        let garbage =
+            ["x", "", "__Host-id", &"A".repeat(66), &format!("{}.{}", "A".repeat(22), "é".repeat(21))];
+        for value in garbage {
+            browser
+                .get("/me")
+                .header("cookie", format!("__Host-id={value}").as_bytes())
+                .await
+                .assert_status(200);
+        }
+        assert_eq!(world.spy.calls(), []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_id_that_was_never_issued_is_never_adopted() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        let fixed = format!("__Host-id={}.{}; Secure; Path=/", "A".repeat(22), "B".repeat(43));
+        browser.jar().add("https://app.example/", &fixed);
+        assert_eq!(browser.get("/get/a").await.text(), "none");
+        let response = browser.get("/set/a/x").await.assert_status(200);
+        assert_eq!(response.set_cookies().len(), 1);
+        let cookie = browser.jar().get(COOKIE).unwrap();
+        assert!(!cookie.starts_with(&"A".repeat(22)) && !cookie.ends_with(&"B".repeat(43)), "{cookie}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_right_locator_with_a_wrong_secret_is_refused_and_the_session_untouched() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let cookie = browser.jar().get(COOKIE).unwrap();
+        let forged = format!("__Host-id={}.{}", &cookie[..22], "B".repeat(43));
+        world.spy.forget();
+        let response = world.browser().get("/me").header("cookie", forged.as_str()).await.assert_status(200);
+        assert_eq!(response.text(), "nobody");
+        assert!(response.set_cookies().is_empty());
+        assert_eq!(world.spy.writes(), 0);
+        assert_eq!(browser.get("/me").await.text(), "ada");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_removal_cookie_is_never_sent_for_a_session_that_is_not_known() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let gone = browser.jar().copy();
+        browser.get("/logout").await.assert_status(200);
+        let late = world.browser().with_jar(gone);
+        for path in ["/me", "/logout", "/"] {
+            assert!(late.get(path).await.assert_status(200).set_cookies().is_empty(), "{path}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn duplicate_cookies_do_not_shadow_the_real_one() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let real = format!("__Host-id={}", browser.jar().get(COOKIE).unwrap());
+        let junk = format!("__Host-id={}.{}", "A".repeat(22), "B".repeat(43));
+        for cookies in [
+            format!("{real}; {junk}"),
+            format!("{junk}; {real}"),
+            format!("__Host-id=short; {real}; {junk}"),
+            format!("{real}; {real}"),
+        ] {
+            let response =
+                world.browser().get("/me").header("cookie", cookies.as_str()).await.assert_status(200);
+            assert_eq!(response.text(), "ada", "{cookies}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hundred_cookies_of_the_name_cost_one_round_trip_and_two_good_ones_are_refused() {
+    on_each_store(|world| async move {
+        let good = |jar: &Jar| format!("__Host-id={}", jar.get(COOKIE).unwrap());
+        let (one, two) = (world.browser(), world.browser());
+        one.get("/login?user=ada").await.assert_status(200);
+        two.get("/login?user=grace").await.assert_status(200);
+
+        let junk = |n: usize| format!("__Host-id={n:0>21}A.{}", "B".repeat(43));
+        let hundred: Vec<String> = (0..100).map(junk).collect();
+        world.spy.forget();
+        world.browser().get("/me").header("cookie", hundred.join("; ").as_str()).await.assert_status(200);
+        assert_eq!(world.spy.calls().len(), 1);
+        assert_eq!(world.spy.calls()[0].locators.len(), 4);
+
+        let both = format!("{}; {}", good(one.jar()), good(two.jar()));
+        let refused = world.browser().get("/me").header("cookie", both.as_str()).await.assert_status(400);
+        assert!(refused.set_cookies().is_empty());
+        assert_eq!(one.get("/me").await.text(), "ada");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_realms_cookie_value_under_the_other_realms_name_is_nothing() {
+    let clock = now();
+    for store in AnyStore::each(&clock) {
+        let customers = World::new(&store, &clock);
+        let staff = World::with(&store, &clock, |layer| layer.realm("staff".parse().unwrap()));
+        let browser = customers.browser();
+        browser.get("/login?user=ada&role=admin").await.assert_status(200);
+        let value = browser.jar().get(COOKIE).unwrap();
+        let staffs = staff.browser();
+        let forged = format!("__Host-staff-id={value}");
+        assert_eq!(staffs.get("/me").header("cookie", forged.as_str()).await.text(), "nobody");
+        assert_eq!(staffs.with_jar(browser.jar().clone()).get("/me").await.text(), "nobody");
+        assert_eq!(
+            staff.spy.count(Operation::Load),
+            1,
+            "the customers' cookie is nothing to the staff's layer"
+        );
+        assert_eq!(browser.get("/me").await.text(), "ada admin");
+    }
+}

@@ -1,0 +1,144 @@
+//! How long a session lives, and what its values are.
+
+use std::time::Duration;
+
+use portcullis::session::{Lifetime, MemoryBackend};
+use portcullis_testkit::spy::Operation;
+
+use crate::support::app::{World, now, on_each_store};
+use crate::support::store::AnyStore;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn in_memory(idle: Duration, absolute: Duration) -> World {
+    let clock = now();
+    let store = AnyStore::Memory(MemoryBackend::with_clock(clock.clone()));
+    World::with(&store, &clock, |layer| layer.lifetime(Lifetime { idle, absolute }))
+}
+
+#[tokio::test]
+async fn idle_time_counts_requests_not_writes() {
+    let world = in_memory(30 * MINUTE, 12 * 60 * MINUTE);
+    let browser = world.browser();
+    browser.get("/login?user=ada").await.assert_status(200);
+    for touches in 1..=5 {
+        world.clock.advance(20 * MINUTE);
+        assert_eq!(browser.get("/me").await.text(), "ada");
+        world.spy.called(Operation::Enrol, touches).await;
+    }
+    assert_eq!(world.spy.count(Operation::Save), 0);
+    world.clock.advance(31 * MINUTE);
+    assert_eq!(browser.get("/me").await.text(), "nobody");
+}
+
+#[tokio::test]
+async fn idle_and_absolute_hold_together() {
+    let world = in_memory(30 * MINUTE, 60 * MINUTE);
+    let browser = world.browser();
+    browser.get("/login?user=ada").await.assert_status(200);
+    for _ in 0..5 {
+        world.clock.advance(11 * MINUTE);
+        assert_eq!(browser.get("/me").await.text(), "ada");
+        // Touches happen behind the response.
+        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    world.clock.advance(6 * MINUTE);
+    assert_eq!(browser.get("/me").await.text(), "nobody", "61 minutes, busy all the time");
+}
+
+#[tokio::test]
+async fn on_redis_a_session_ends_by_its_idle_time_and_a_touch_prolongs_it() {
+    use portcullis_store::SystemClock;
+    let idle = Duration::from_millis(900);
+    let clock = now();
+    let world = World::with(&AnyStore::redis(), &clock, |layer| {
+        layer.clock(SystemClock).lifetime(Lifetime { idle, absolute: MINUTE })
+    });
+    let (busy, quiet) = (world.browser(), world.browser());
+    busy.get("/login?user=ada").await.assert_status(200);
+    quiet.get("/login?user=grace").await.assert_status(200);
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        assert_eq!(busy.get("/me").await.text(), "ada");
+    }
+    assert_eq!(quiet.get("/me").await.text(), "nobody", "1.5 seconds without a request");
+}
+
+#[tokio::test]
+async fn touches_are_throttled_and_cost_the_request_nothing() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        world.spy.forget();
+        world.clock.advance(4 * MINUTE);
+        for _ in 0..10 {
+            browser.get("/me").await.assert_status(200);
+        }
+        assert_eq!(world.spy.writes(), 0, "five minutes have not passed");
+        world.clock.advance(2 * MINUTE);
+        world.spy.on(Operation::Touch).hang();
+        browser.get("/me").await.assert_status(200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn removing_and_updating_are_saved() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        browser.get("/set/a/x").await.assert_status(200);
+        browser.get("/append/y").await.assert_status(200);
+        assert_eq!(browser.get("/get/a").await.text(), "xy");
+        browser.get("/remove/a").await.assert_status(200);
+        assert_eq!(browser.get("/get/a").await.text(), "none");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_value_that_no_longer_decodes_fails_alone() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        for path in ["/login?user=ada", "/set/a/text", "/set/b/fine"] {
+            browser.get(path).await.assert_status(200);
+        }
+        let answer = browser.get("/as-number").await.assert_status(409);
+        assert!(answer.text().starts_with("Value") && !answer.text().contains("text"), "{}", answer.text());
+        assert_eq!(browser.get("/get/b").await.text(), "fine");
+        assert_eq!(browser.get("/me").await.text(), "ada");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn too_much_is_an_error_before_anything_is_sent_and_what_was_there_stays() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        browser.get("/set/a/x").await.assert_status(200);
+        world.spy.forget();
+        let answer = browser.get("/big/40000").await.assert_status(413);
+        assert_eq!(answer.text(), "TooLarge");
+        assert_eq!(world.spy.writes(), 0);
+        assert_eq!(browser.get("/get/a").await.text(), "x");
+        browser.get("/big/30000").await.assert_status(200);
+        assert_eq!(browser.get("/get/a").await.text().len(), 30_000);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_read_only_layer_gives_the_identity_and_no_handle() {
+    let clock = now();
+    for store in AnyStore::each(&clock) {
+        let world = World::new(&store, &clock);
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let reader =
+            World::with(&store.another(), &clock, portcullis::session::SessionLayerBuilder::read_only);
+        let browser = reader.browser().with_jar(browser.jar().clone());
+        let response = browser.get("/me").await;
+        assert_eq!((response.text().as_str(), response.header("vary")), ("ada", Some("cookie")));
+        browser.get("/get/a").await.assert_status(500);
+    }
+}

@@ -1,0 +1,10 @@
+//! Sessions: the catalogue's rows, each on memory and on a real redis-server.
+
+mod concurrency;
+mod conformance;
+mod cookies;
+mod devices;
+mod life;
+mod login;
+mod outage;
+mod privacy;

@@ -1,0 +1,228 @@
+//! A small application that does to its session what the URL says, and a [`World`] to run it in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, Query};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::StatusCode;
+use portcullis::session::{SessionError, SessionKey, SessionLayer, SessionLayerBuilder};
+use portcullis::{Identity, Session};
+use portcullis_store::ManualClock;
+use portcullis_testkit::client::Client;
+use portcullis_testkit::spy::Spy;
+use serde::Deserialize;
+use tokio::sync::Notify;
+
+use super::store::AnyStore;
+
+pub const A: SessionKey<String> = SessionKey::new("a");
+pub const B: SessionKey<String> = SessionKey::new("b");
+pub const KEPT: SessionKey<String> = SessionKey::new("kept").keep_on_login();
+pub const COUNT: SessionKey<i64> = SessionKey::new("count");
+/// The same name as [`A`], of another type.
+pub const A_NUMBER: SessionKey<u64> = SessionKey::new("a");
+
+pub type Browser = Client<Router>;
+
+/// An application on a store, with a clock that stands still and a spy in between.
+pub struct World {
+    pub clock: ManualClock,
+    pub spy: Spy<AnyStore>,
+    pub store: AnyStore,
+    pub gate: Arc<Gate>,
+    pub app: Router,
+}
+
+/// Lets a test hold a handler between load and save.
+#[derive(Debug, Default)]
+pub struct Gate {
+    /// The handler is there.
+    pub reached: Notify,
+    /// It may go on.
+    pub open: Notify,
+}
+
+impl World {
+    pub fn new(store: &AnyStore, clock: &ManualClock) -> Self {
+        Self::with(store, clock, |layer| layer)
+    }
+
+    pub fn with(
+        store: &AnyStore,
+        clock: &ManualClock,
+        configure: impl FnOnce(SessionLayerBuilder) -> SessionLayerBuilder,
+    ) -> Self {
+        let spy = Spy::new(store.clone());
+        let gate = Arc::new(Gate::default());
+        let builder = SessionLayer::builder(spy.clone()).clock(clock.clone());
+        let layer = configure(builder).build().unwrap();
+        let app = app(Arc::clone(&gate)).layer(layer);
+        Self { clock: clock.clone(), spy, store: store.clone(), gate, app }
+    }
+
+    pub fn browser(&self) -> Browser {
+        Client::new(self.app.clone()).clock(self.clock.clone())
+    }
+
+    /// Another process on the same store.
+    pub fn another(&self) -> Self {
+        Self::new(&self.store.another(), &self.clock)
+    }
+}
+
+/// Runs `test` on each kind of store.
+pub async fn on_each_store<F: Future<Output = ()>>(test: impl Fn(World) -> F) {
+    let clock = now();
+    for store in AnyStore::each(&clock) {
+        println!("on {store:?}");
+        test(World::new(&store, &clock)).await;
+    }
+}
+
+/// A clock that agrees with the redis-server's, and stands still.
+pub fn now() -> ManualClock {
+    use portcullis_store::{Clock, SystemClock};
+    ManualClock::at(SystemClock.now())
+}
+
+#[derive(Deserialize)]
+struct Login {
+    user: String,
+    role: Option<String>,
+    note: Option<String>,
+    status: Option<u16>,
+}
+
+fn app(gate: Arc<Gate>) -> Router {
+    Router::new()
+        .route("/", get(async || "untouched"))
+        .route("/me", get(me))
+        .route("/set/{key}/{value}", get(set))
+        .route("/get/{key}", get(read))
+        .route(
+            "/remove/{key}",
+            get(async |session: Session, Path(key): Path<String>| session.remove(&key_of(&key))),
+        )
+        .route("/login", get(login))
+        .route("/logout", get(async |session: Session| session.logout().await))
+        .route("/rotate", get(async |session: Session| session.rotate().await))
+        .route("/reauthenticated", get(async |session: Session| session.reauthenticated().await))
+        .route("/count", get(count))
+        .route("/append/{text}", get(append))
+        .route("/take/{key}", get(take))
+        .route("/clear-and-write", get(clear_and_write))
+        .route("/slow/{value}", get(slow))
+        .route("/as-number", get(as_number))
+        .route("/big/{len}", get(big))
+        .route("/last-seen", get(last_seen))
+        .route("/devices", get(devices))
+        .route("/revoke/{session_ref}", get(revoke))
+        .route("/revoke-others", get(async |session: Session| session.devices().revoke_others().await))
+        .route("/revoke-all", get(async |session: Session| session.devices().revoke_all().await))
+        .layer(axum::Extension(gate))
+}
+
+fn key_of(name: &str) -> SessionKey<String> {
+    match name {
+        "a" => A,
+        "b" => B,
+        "kept" => KEPT,
+        other => panic!("no key {other}"),
+    }
+}
+
+async fn me(me: Option<Identity>) -> String {
+    me.map_or("nobody".to_owned(), |me| {
+        format!("{} {}", me.subject(), me.roles().collect::<Vec<_>>().join(","))
+    })
+    .trim()
+    .to_owned()
+}
+
+async fn set(session: Session, Path((key, value)): Path<(String, String)>) -> Result<(), SessionError> {
+    session.set(&key_of(&key), &value)
+}
+
+async fn read(session: Session, Path(key): Path<String>) -> Result<String, SessionError> {
+    Ok(session.get(&key_of(&key))?.unwrap_or_else(|| "none".to_owned()))
+}
+
+async fn login(session: Session, Query(login): Query<Login>) -> Result<StatusCode, SessionError> {
+    if let Some(note) = login.note {
+        session.set(&A, &note)?;
+    }
+    session.login(Identity::new(login.user).roles(login.role)).await?;
+    Ok(login.status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK))
+}
+
+async fn count(session: Session) -> Result<String, SessionError> {
+    session.increment(&COUNT, 1)?;
+    session.commit().await?;
+    Ok(session.get(&COUNT)?.unwrap_or_default().to_string())
+}
+
+async fn append(session: Session, Path(text): Path<String>) -> Result<(), SessionError> {
+    session.update(&A, move |held| Some(held.unwrap_or_default() + &text))
+}
+
+async fn take(session: Session, Path(key): Path<String>) -> Result<String, SessionError> {
+    Ok(session.take(&key_of(&key)).await?.unwrap_or_else(|| "none".to_owned()))
+}
+
+async fn clear_and_write(session: Session) -> Result<(), SessionError> {
+    session.logout().await?;
+    session.set(&A, &"again".to_owned())
+}
+
+/// Waits at the gate between load and save.
+async fn slow(
+    session: Session,
+    Path(value): Path<String>,
+    gate: axum::Extension<Arc<Gate>>,
+) -> Result<(), SessionError> {
+    session.set(&A, &value)?;
+    gate.reached.notify_one();
+    gate.open.notified().await;
+    Ok(())
+}
+
+async fn as_number(session: Session) -> (StatusCode, String) {
+    match session.get(&A_NUMBER) {
+        Ok(number) => (StatusCode::OK, format!("{number:?}")),
+        Err(error) => (StatusCode::CONFLICT, format!("{:?} {error}", error.kind())),
+    }
+}
+
+async fn big(session: Session, Path(len): Path<usize>) -> Result<(), (StatusCode, String)> {
+    session
+        .set(&A, &"x".repeat(len))
+        .map_err(|error| (StatusCode::PAYLOAD_TOO_LARGE, format!("{:?}", error.kind())))
+}
+
+async fn devices(session: Session) -> Result<Json<Vec<String>>, SessionError> {
+    let devices = session.devices().list().await?;
+    Ok(Json(devices.into_iter().map(|device| device.session_ref).collect()))
+}
+
+async fn last_seen(session: Session) -> Result<String, SessionError> {
+    let devices = session.devices().list().await?;
+    Ok(devices.first().map_or(0, |device| device.last_seen.as_millis()).to_string())
+}
+
+async fn revoke(session: Session, Path(session_ref): Path<String>) -> Result<(), (StatusCode, String)> {
+    let revoked = session.devices().revoke(&session_ref).await;
+    revoked.map_err(|error| (StatusCode::NOT_FOUND, format!("{:?}", error.kind())))
+}
+
+/// Waits until a claim about what goes on behind the responses is true.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
+    for _ in 0..200 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not within two seconds: {what}");
+}

@@ -1,0 +1,109 @@
+//! [`AnyStore`]: a backend of either kind, so that one test shows its claim on each.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use portcullis::session::MemoryBackend;
+use portcullis_redis::{RedisBackend, RedisConfig};
+use portcullis_store::{
+    Created, Key, Locator, ManualClock, Record, Saved, SessionBackend, StoreError, Tag, Timestamp, Touched,
+    UserKey,
+};
+use portcullis_testkit::redis::RedisServer;
+
+/// A backend of either kind. A clone is another handle on the same store.
+#[derive(Clone, Debug)]
+pub enum AnyStore {
+    Memory(MemoryBackend),
+    /// With the prefix of its keys: each test has one of its own, so that none meets another's users.
+    Redis(RedisBackend, String),
+}
+
+impl AnyStore {
+    /// One of each, empty as far as anybody can tell: keys are random.
+    pub fn each(clock: &ManualClock) -> [Self; 2] {
+        [Self::Memory(MemoryBackend::with_clock(clock.clone())), Self::redis()]
+    }
+
+    /// A part of this test run's redis-server that nobody else uses.
+    pub fn redis() -> Self {
+        static TESTS: AtomicU32 = AtomicU32::new(0);
+        let prefix = format!("t{}", TESTS.fetch_add(1, Ordering::Relaxed));
+        Self::Redis(connect(&RedisServer::shared().url(), &prefix), prefix)
+    }
+
+    /// Another handle on the same store, with a connection of its own where there are connections.
+    pub fn another(&self) -> Self {
+        match self {
+            Self::Memory(backend) => Self::Memory(backend.clone()),
+            Self::Redis(_, prefix) => {
+                Self::Redis(connect(&RedisServer::shared().url(), prefix), prefix.clone())
+            }
+        }
+    }
+}
+
+/// A new connection to this server.
+pub fn connect(url: &str, prefix: &str) -> RedisBackend {
+    RedisBackend::connect(RedisConfig::standalone(url).unwrap().key_prefix(prefix)).unwrap()
+}
+
+macro_rules! either {
+    ($store:expr, $backend:ident => $answer:expr) => {
+        match $store {
+            AnyStore::Memory($backend) => $answer.await,
+            AnyStore::Redis($backend, _) => $answer.await,
+        }
+    };
+}
+
+impl SessionBackend for AnyStore {
+    async fn load(&self, key: Key<'_>) -> Result<Option<Record>, StoreError> {
+        either!(self, backend => backend.load(key))
+    }
+
+    async fn load_many(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Record>>, StoreError> {
+        either!(self, backend => backend.load_many(keys))
+    }
+
+    async fn create(&self, key: Key<'_>, record: &Record) -> Result<Created, StoreError> {
+        either!(self, backend => backend.create(key, record))
+    }
+
+    async fn create_enrolled(
+        &self,
+        key: Key<'_>,
+        record: &Record,
+        user: UserKey<'_>,
+    ) -> Result<Created, StoreError> {
+        either!(self, backend => backend.create_enrolled(key, record, user))
+    }
+
+    async fn save(&self, key: Key<'_>, expected: Tag, record: &Record) -> Result<Saved, StoreError> {
+        either!(self, backend => backend.save(key, expected, record))
+    }
+
+    async fn touch(&self, key: Key<'_>) -> Result<Touched, StoreError> {
+        either!(self, backend => backend.touch(key))
+    }
+
+    async fn destroy(&self, keys: &[Key<'_>]) -> Result<(), StoreError> {
+        either!(self, backend => backend.destroy(keys))
+    }
+
+    async fn enrol(
+        &self,
+        user: UserKey<'_>,
+        locator: Locator,
+        deadline: Timestamp,
+    ) -> Result<(), StoreError> {
+        either!(self, backend => backend.enrol(user, locator, deadline))
+    }
+
+    async fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) -> Result<(), StoreError> {
+        either!(self, backend => backend.withdraw(user, locators))
+    }
+
+    async fn members(&self, user: UserKey<'_>) -> Result<Vec<Locator>, StoreError> {
+        either!(self, backend => backend.members(user))
+    }
+}
