@@ -136,7 +136,7 @@ impl Store {
             return Err(StoreErrorKind::Unavailable.into());
         };
         if let Some(held) = sessions.live(key, now, &self.count) {
-            let resent = held.header.tag() == record.header.tag();
+            let resent = held.header.tags.contains(&record.header.tag());
             return Ok(if resent { Created::Done } else { Created::Taken });
         }
         sessions.sweep(now, &self.count);
