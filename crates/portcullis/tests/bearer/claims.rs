@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use crate::mint::{ES256, ISSUER, ask, claims, claims_with, claims_without, jwks, layer};
 
+/// A name, claims to add, and the words that are found.
+type Row = (&'static str, Value, Result<&'static [&'static str], &'static str>);
+
 const MISSING: Result<(), &str> = Err("a required claim is missing");
 const MALFORMED: Result<(), &str> = Err("the claims are malformed");
 
@@ -164,7 +167,7 @@ fn other_kinds_of_token_are_no_access_tokens() {
 
 #[test]
 fn scopes_come_from_the_claims_that_are_named() {
-    let rows: [(&str, Value, Result<&[&str], &str>); 12] = [
+    let rows: [Row; 12] = [
         ("none", json!({}), Ok(&[])),
         ("a string", json!({ "scope": "a b" }), Ok(&["a", "b"])),
         ("more spaces", json!({ "scope": "  a   b " }), Ok(&["a", "b"])),
@@ -191,7 +194,7 @@ fn scopes_come_from_the_claims_that_are_named() {
 
 #[test]
 fn roles_come_from_the_path_that_is_named() {
-    let rows: [(&str, Value, Result<&[&str], &str>); 11] = [
+    let rows: [Row; 11] = [
         ("a list", json!({ "realm_access": { "roles": ["a", "b c"] } }), Ok(&["a", "b c"])),
         ("a string is one role", json!({ "realm_access": { "roles": "a b" } }), Ok(&["a b"])),
         ("beside others", json!({ "realm_access": { "x": [1], "roles": ["a"], "y": {} } }), Ok(&["a"])),
