@@ -1,2 +1,104 @@
-//! q
-fn main() {}
+//! A small web application: pages with sign-in by session, and an API with bearer tokens, on axum.
+//!
+//! ```sh
+//! cargo run --example quickstart                                   # sessions in memory
+//! REDIS_URL=redis://127.0.0.1:6379 cargo run --example quickstart  # sessions in Redis
+//! ```
+//!
+//! | variable | meaning | default |
+//! | --- | --- | --- |
+//! | `PORT` | where to listen on 127.0.0.1 | 3000 |
+//! | `REDIS_URL` | where the sessions are kept | memory |
+//! | `DEMO_PASSWORD` | the password of `ada` and of `grace`, who is an admin | made at start and printed |
+//! | `INSECURE_DEV` | `1`: a cookie without `Secure`, for Safari | `__Host-id` with `Secure` |
+//! | `RUST_LOG` | what is logged | `info` |
+//!
+//! Open <http://localhost:3000/>, or try it with curl. A POST that carries the cookie must say where it comes from, as
+//! a browser does by itself:
+//!
+//! ```sh
+//! URL=http://localhost:3000 PASSWORD=...                                        # as printed
+//! curl() { command curl -sS -b jar -c jar -H "Origin: $URL" "$@"; }             # keeps cookies in ./jar
+//! curl $URL/login -d username=ada --data-urlencode password=$PASSWORD -i        # 303 and a cookie
+//! curl $URL/note -d note='hello' && curl $URL/account                           # the page with the note
+//! seq 20 | xargs -P 20 -I{} curl -sS -b jar -H "Origin: $URL" -X POST $URL/counter  # 20 different answers
+//! curl $URL/devices                                                             # the page of sessions
+//! curl -X POST $URL/devices/revoke-others
+//! command curl -b jar -X POST $URL/counter                                      # 403, and it says why
+//! curl -X POST $URL/logout -i
+//! ```
+//!
+//! ```sh
+//! TOKEN=$(command curl -sS $URL/api/token --json '{"username":"grace","password":"'$PASSWORD'"}' | jq -r .access_token)
+//! command curl -i $URL/api/me                                                   # 401
+//! command curl -i $URL/api/me -H "Authorization: Bearer $TOKEN"                 # 200
+//! command curl -i $URL/api/me -H "Authorization: Bearer ${TOKEN}x"              # 401, error="invalid_token"
+//! command curl -i $URL/api/admin -H "Authorization: Bearer $TOKEN"              # 200 for grace, 403 for ada
+//! ```
+#![allow(clippy::print_stdout, reason = "a program says where to go")]
+#![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
+
+#[path = "quickstart/mod.rs"]
+mod quickstart;
+
+use std::env;
+use std::net::Ipv4Addr;
+
+use tokio::net::TcpListener;
+use tokio::signal;
+use tracing_subscriber::EnvFilter;
+
+use self::quickstart::{BoxError, Config, app, random_text};
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).init();
+
+    let config = Config {
+        demo_password: env::var("DEMO_PASSWORD").or_else(|_| random_text(9))?,
+        redis_url: env::var("REDIS_URL").ok(),
+        insecure_dev: env::var("INSECURE_DEV").is_ok_and(|value| value == "1"),
+    };
+    let port = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
+
+    let app = app(&config)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    welcome(&config, listener.local_addr()?.port());
+    axum::serve(listener, app).with_graceful_shutdown(stopped()).await?;
+    Ok(())
+}
+
+fn welcome(config: &Config, port: u16) {
+    let url = format!("http://localhost:{port}");
+    let store = if config.redis_url.is_some() { "Redis" } else { "memory" };
+    println!("Open {url}/ and sign in as ada, or as grace, who is an admin. Sessions are kept in {store}.");
+    match env::var_os("DEMO_PASSWORD") {
+        Some(_) => println!("Their password is the one in DEMO_PASSWORD."),
+        None => println!("Their password: {}", config.demo_password),
+    }
+    if config.insecure_dev {
+        println!("INSECURE_DEV=1: the session cookie goes out without Secure.");
+    } else {
+        println!("Safari never keeps Secure cookies on http://localhost: for it, start with INSECURE_DEV=1.");
+    }
+    println!("With curl, send -H 'Origin: {url}' on every POST, as a browser would.");
+}
+
+/// Ctrl-C, or what a service manager sends.
+async fn stopped() {
+    let interrupt = async { signal::ctrl_c().await.unwrap_or_default() };
+    #[cfg(unix)]
+    let terminate = async {
+        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await.unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}

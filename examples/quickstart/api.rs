@@ -1,0 +1,56 @@
+//! For programs: `POST /api/token`, `GET /api/me`, `GET /api/admin`.
+
+use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use portcullis::identity::AuthMethod;
+use portcullis::{Identity, RequireLayer};
+use serde_json::{Value, json};
+
+use super::AppState;
+use super::failure::{Failure, refuse};
+use super::tokens::LIFETIME;
+use super::users::Credentials;
+
+pub(crate) fn routes() -> Router<AppState> {
+    let somebody = RequireLayer::authenticated().responder(refuse);
+    Router::new()
+        .route("/api/token", post(token))
+        .route("/api/me", get(me).route_layer(somebody.clone()))
+        .route("/api/admin", get(admin).route_layer(somebody.role("admin")))
+}
+
+async fn token(
+    State(app): State<AppState>,
+    Json(credentials): Json<Credentials>,
+) -> Result<impl IntoResponse, Failure> {
+    let user = app.users.verify(credentials).await?.ok_or(Failure::WrongPassword)?;
+    let token = json!({
+        "access_token": app.tokens.mint(user.name, &[("roles", json!(user.roles))])?,
+        "token_type": "Bearer",
+        "expires_in": LIFETIME.as_secs(),
+    });
+    Ok(([(CACHE_CONTROL, "no-store")], Json(token)))
+}
+
+async fn me(me: Identity) -> Json<Value> {
+    let method = match me.method() {
+        AuthMethod::Session => "session",
+        AuthMethod::Bearer => "bearer",
+        AuthMethod::Custom(name) => name,
+        _ => "other",
+    };
+    Json(json!({
+        "subject": me.subject(),
+        "issuer": me.issuer(),
+        "method": method,
+        "roles": me.roles().collect::<Vec<_>>(),
+        "expires_at": me.expires_at().map(|at| at.as_secs()),
+    }))
+}
+
+async fn admin(me: Identity) -> Json<Value> {
+    Json(json!({ "message": format!("hello, {}", me.subject()) }))
+}
