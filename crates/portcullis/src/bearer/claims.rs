@@ -13,23 +13,8 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, M
 use smallvec::SmallVec;
 
 use super::refusal::Refusal;
+use super::shape::{Granted, Shape};
 use super::text::{Text, Texts};
-
-/// Which claims hold scopes and roles. The names are the configuration's.
-#[derive(Clone, Debug)]
-pub(super) struct Shape {
-    pub(super) scopes: Vec<String>,
-    pub(super) roles: Option<ClaimPath>,
-}
-
-/// Where in the payload a claim stands: its name, or the names of the objects around it and its own.
-///
-/// `"roles".into()`, or `["realm_access", "roles"].into()` for `{"realm_access": {"roles": [...]}}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimPath(Vec<String>);
-
-/// Words such as scopes and roles.
-pub(super) type Words<'a> = SmallVec<[Cow<'a, str>; 8]>;
 
 /// The claims that mean something to the layer.
 #[derive(Debug, Default)]
@@ -51,32 +36,9 @@ pub(super) struct Claims<'a> {
     pub(super) is_marked: bool,
     /// `cnf` is there.
     pub(super) is_bound: bool,
-    pub(super) scopes: Words<'a>,
-    pub(super) roles: Words<'a>,
+    pub(super) granted: Granted<'a>,
     duplicate: bool,
 }
-
-/// Names that cannot hold scopes or roles, because they mean something else.
-const REGISTERED: [&str; 18] = [
-    "iss",
-    "sub",
-    "aud",
-    "exp",
-    "nbf",
-    "iat",
-    "jti",
-    "client_id",
-    "typ",
-    "token_use",
-    "acr",
-    "amr",
-    "auth_time",
-    "nonce",
-    "at_hash",
-    "c_hash",
-    "events",
-    "cnf",
-];
 
 /// 9999-12-31T23:59:59Z.
 const LAST_SECOND: u64 = 253_402_300_799;
@@ -97,37 +59,6 @@ impl<'a> Claims<'a> {
 pub(super) fn peek_issuer(json: &str) -> Result<Cow<'_, str>, Refusal> {
     let Peeked(iss) = serde_json::from_str(json).map_err(|_| Refusal::MalformedClaims)?;
     iss.ok_or(Refusal::MissingClaim)
-}
-
-impl Shape {
-    /// Whether every name is there and free to hold what it is to hold.
-    pub(super) fn is_sound(&self) -> bool {
-        let free = |name: &String| !name.is_empty() && !REGISTERED.contains(&name.as_str());
-        let scopes = self.scopes.iter().all(free);
-        let roles = self.roles.as_ref().is_none_or(|ClaimPath(path)| {
-            path.first().is_some_and(|first| free(first) && !self.scopes.contains(first))
-                && path.iter().all(|name| !name.is_empty())
-        });
-        scopes && roles
-    }
-}
-
-impl From<&str> for ClaimPath {
-    fn from(name: &str) -> Self {
-        Self(vec![name.to_owned()])
-    }
-}
-
-impl From<String> for ClaimPath {
-    fn from(name: String) -> Self {
-        Self(vec![name])
-    }
-}
-
-impl<T: Into<String>, const N: usize> From<[T; N]> for ClaimPath {
-    fn from(names: [T; N]) -> Self {
-        Self(names.into_iter().map(Into::into).collect())
-    }
 }
 
 /// Reads claims of a shape.
@@ -191,24 +122,7 @@ impl Reader<'_> {
                 claims.is_bound = true;
                 members.next_value::<IgnoredAny>()?;
             }
-            _ => return self.read_words(name, members, claims),
-        }
-        Ok(())
-    }
-
-    fn read_words<'de, A: MapAccess<'de>>(
-        &self,
-        name: &str,
-        members: &mut A,
-        claims: &mut Claims<'de>,
-    ) -> Result<(), A::Error> {
-        let roles = self.0.roles.as_ref().and_then(|ClaimPath(path)| path.split_first());
-        if self.0.scopes.iter().any(|scope| scope == name) {
-            add_scopes(members.next_value()?, &mut claims.scopes);
-        } else if let Some((_, path)) = roles.filter(|(first, _)| *first == name) {
-            members.next_value_seed(Descent { path, words: &mut claims.roles })?;
-        } else {
-            members.next_value::<IgnoredAny>()?;
+            _ => return self.0.read(name, members, &mut claims.granted),
         }
         Ok(())
     }
@@ -220,65 +134,6 @@ fn text<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Option<Cow<'de, str>>
 
 fn date<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Option<Timestamp>, A::Error> {
     members.next_value::<NumericDate>().map(|NumericDate(at)| Some(at))
-}
-
-/// A string holds scopes separated by spaces (RFC 8693, section 4.2); an entry of a list is one scope.
-fn add_scopes<'a>(texts: Texts<'a>, scopes: &mut Words<'a>) {
-    match texts {
-        Texts::One(Cow::Borrowed(text)) => scopes.extend(words(text).map(Cow::Borrowed)),
-        Texts::One(Cow::Owned(text)) => scopes.extend(words(&text).map(|word| Cow::Owned(word.to_owned()))),
-        Texts::Many(many) => scopes.extend(many),
-    }
-}
-
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(' ').filter(|word| !word.is_empty())
-}
-
-/// Goes down a path to the words at its end. Anything but an object on the way has no words in it.
-struct Descent<'p, 'w, 'de> {
-    path: &'p [String],
-    words: &'w mut Words<'de>,
-}
-
-impl<'de> DeserializeSeed<'de> for Descent<'_, '_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        if self.path.is_empty() {
-            match Texts::deserialize(deserializer)? {
-                Texts::One(one) => self.words.push(one),
-                Texts::Many(many) => self.words.extend(many),
-            }
-            Ok(())
-        } else {
-            deserializer.deserialize_map(self)
-        }
-    }
-}
-
-impl<'de> Visitor<'de> for Descent<'_, '_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object on the way to the roles")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let Some((next, path)) = self.path.split_first() else { return Ok(()) };
-        let mut found = false;
-        while let Some(Text(name)) = members.next_key()? {
-            if name != *next {
-                members.next_value::<IgnoredAny>()?;
-            } else if found {
-                return Err(A::Error::custom("a member on the way to the roles stands twice"));
-            } else {
-                found = true;
-                members.next_value_seed(Descent { path, words: &mut *self.words })?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Whole seconds since the epoch.

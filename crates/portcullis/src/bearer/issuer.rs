@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::algorithm::{Algorithm, Algorithms};
-use super::claims::{ClaimPath, Shape};
 use super::error::{BuildError, BuildErrorKind};
 use super::keys::KeySource;
 use super::rules::{Audience, Profile, Rules};
+use super::shape::{ClaimPath, Shape};
 use super::verifier::TrustedIssuer;
 
 /// An issuer of tokens. It is checked when the layer is built.

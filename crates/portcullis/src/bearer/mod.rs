@@ -54,18 +54,19 @@ mod keys;
 mod layer;
 mod refusal;
 mod rules;
+mod shape;
 mod text;
 mod token;
 mod verifier;
 
 pub use algorithm::Algorithm;
 pub use authenticator::BearerAuthenticator;
-pub use claims::ClaimPath;
 pub use error::{BuildError, BuildErrorKind};
 pub use issuer::Issuer;
 pub use keys::{HmacKey, HmacKeys, KeySet, KeySource, StaticKeys};
 pub use layer::BearerLayer;
 pub use refusal::Refusal;
 pub use rules::{Audience, Profile};
+pub use shape::ClaimPath;
 #[doc(hidden)]
 pub use verifier::verify_compact;

@@ -11,11 +11,12 @@ use portcullis_store::Timestamp;
 use smallvec::SmallVec;
 
 use super::algorithm::Algorithms;
-use super::claims::{Claims, Shape, peek_issuer};
+use super::claims::{Claims, peek_issuer};
 use super::header::JoseHeader;
 use super::keys::{KeySet, KeySource};
 use super::refusal::Refusal;
 use super::rules::Rules;
+use super::shape::Shape;
 use super::text::Texts;
 use crate::identity::{Carrier, Identity, Stated};
 
@@ -110,8 +111,8 @@ impl TrustedIssuer {
             acr: claims.acr.as_deref(),
             claims: payload,
             amr: &refs(claims.amr.as_ref().map(Texts::as_slice).unwrap_or_default()),
-            scopes: &refs(&claims.scopes),
-            roles: &refs(&claims.roles),
+            scopes: &refs(&claims.granted.scopes),
+            roles: &refs(&claims.granted.roles),
             carrier,
             authenticated_at: claims.auth_time,
             expires_at: claims.exp,
