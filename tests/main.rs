@@ -14,5 +14,7 @@
     reason = "tests: what goes wrong is a failed test"
 )]
 
+mod faults;
 mod session;
+mod stack;
 mod support;
