@@ -81,7 +81,10 @@ impl BearerAuthenticator {
     /// Names every scheme that is configured, here and further out.
     fn unauthenticated(&self, head: &Parts) -> Rejection {
         let mut found = head.authentication().cloned().unwrap_or_else(Authentication::anonymous);
-        found.add_challenge(self.challenge());
+        // An outer layer of the same kind has left the same one.
+        if !found.challenges().contains(&self.challenge) {
+            found.add_challenge(self.challenge());
+        }
         Rejection::unauthenticated(&found)
     }
 

@@ -15,6 +15,7 @@ mod form;
 mod fuzz;
 mod issuers;
 mod keys;
+mod log;
 mod mint;
 mod slice;
 mod stack;

@@ -93,6 +93,8 @@ fn an_inner_stricter_layer_is_not_switched_off_by_an_outer_one() {
         let mut service = outer.layer(inner.layer(service_fn(handler)));
         let response = at_once(service.call(request(authorization.as_deref())));
         assert_eq!(response.status().as_u16(), status, "{name}");
+        let challenges = response.headers().get_all("www-authenticate").iter().count();
+        assert_eq!(challenges, usize::from(status == 401), "{name}");
     }
     let mut stripped = outer.clone().strip_token().layer(outer.clone().required().layer(service_fn(handler)));
     assert_eq!(at_once(stripped.call(request(Some(&good())))).status(), 401, "a stripped token is none");
