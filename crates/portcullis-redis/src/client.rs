@@ -64,8 +64,10 @@ impl Client {
         deadline: Instant,
     ) -> Result<R::Reply, Miss> {
         let sent = Sent::on(self, line);
-        let deadline = deadline.min(Instant::now() + self.attempt_timeout);
-        match timeout_at(deadline, request.send(line.connection.clone())).await {
+        let patience = Instant::now() + self.attempt_timeout;
+        match timeout_at(patience.min(deadline), request.send(line.connection.clone())).await {
+            // It had less than its time, which says little about the connection: as if the caller had left.
+            Err(_) if deadline < patience => Err(Miss::Unanswered(Failure::timeout())),
             Err(_) => Err(sent.timed_out()),
             Ok(Err(error)) => Err(sent.broken(Failure::broken(error))),
             Ok(Ok(reply)) => sent.answered::<R>(reply),
@@ -89,7 +91,9 @@ impl Call<'_> {
                 }
                 Err(Miss::NotReady(failure)) => (failure, backoff::before_resend(sends + 1)),
             };
-            if Instant::now() + pause >= self.deadline {
+            // In less than this an answer is not to be expected, and the failure so far says more.
+            let enough = self.client.attempt_timeout / 10;
+            if Instant::now() + pause + enough >= self.deadline {
                 return Err(failure.into());
             }
             sleep(pause).await;

@@ -188,6 +188,13 @@ mod tests {
     }
 
     #[test]
+    fn every_connection_is_without_delay_and_of_one_protocol() {
+        let server = RedisConfig::standalone("redis://localhost/?protocol=resp3").unwrap().server;
+        assert!(server.tcp_settings().nodelay());
+        assert_eq!(server.redis_settings().protocol(), ProtocolVersion::RESP2);
+    }
+
+    #[test]
     fn what_contradicts_itself_is_refused() {
         let zero = Duration::ZERO;
         let second = Duration::from_secs(1);

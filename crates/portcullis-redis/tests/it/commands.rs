@@ -139,6 +139,20 @@ async fn a_touch_gives_a_session_its_time_whatever_the_clocks_say() {
 }
 
 #[tokio::test]
+async fn a_touch_past_the_absolute_deadline_changes_nothing() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let (session, mut record) = (Session::new(), record(b""));
+    shift(&mut record, |time| time.saturating_sub(HOUR * 2));
+    assert_eq!(backend.create(session.key(), &record).await.unwrap(), Created::Done);
+    let touched = backend.touch(session.key()).await.unwrap();
+    assert_eq!(touched, Touched::Alive(record.header.idle_deadline));
+    assert_eq!(backend.load(session.key()).await.unwrap(), Some(record));
+    let lives = left(&server, &session.name());
+    assert!((1_790_000..=1_800_000).contains(&lives), "{lives} ms");
+}
+
+#[tokio::test]
 async fn a_session_never_outlives_its_entry_in_the_index() {
     let server = RedisServer::start();
     let backend = backend(&server.url());
