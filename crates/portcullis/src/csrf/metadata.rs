@@ -39,6 +39,10 @@ enum Source<'a> {
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// What must not be there twice, because the decision hangs on it.
+static DECISIVE: [HeaderName; 3] = [ORIGIN, HeaderName::from_static("sec-fetch-site"), HOST];
+static DESTINATION: [HeaderName; 1] = [HOST];
+
 /// The decision, in the order of the module page's table.
 ///
 /// `ambient` says whether a credential came along that browsers send by themselves. It is asked only where that
@@ -57,19 +61,19 @@ pub(super) fn verify(
     if !ambient && !policy.always {
         return Ok(());
     }
-    let site = Relation::of(&head.headers)?;
-    let origin = single(&head.headers, &ORIGIN)?;
-    single(&head.headers, &HOST)?;
+    once_each(&head.headers, &DECISIVE)?;
     if is_handshake {
-        return policy.admit_handshake(head, origin);
+        return policy.admit_handshake(head);
     }
-    match (site, origin) {
-        (Some(Relation::SameOrigin | Relation::ByUser), _) => Ok(()),
-        (Some(Relation::SameSite), _) if policy.same_site == SameSite::Allow => Ok(()),
-        (Some(site), origin) => policy.admit_other_site(site, origin),
-        (None, Some(origin)) => policy.admit_origin(head, origin),
-        (None, None) if policy.allow_missing || !ambient => Ok(()),
-        (None, None) => Err(CsrfReason::MissingMetadata),
+    match Relation::of(&head.headers)? {
+        Some(Relation::SameOrigin | Relation::ByUser) => Ok(()),
+        Some(Relation::SameSite) if policy.same_site == SameSite::Allow => Ok(()),
+        Some(site) => policy.admit_other_site(head, site),
+        None => match Source::of(&head.headers)? {
+            Some(source) => policy.admit_source(head, source),
+            None if policy.allow_missing || !ambient => Ok(()),
+            None => Err(CsrfReason::MissingMetadata),
+        },
     }
 }
 
@@ -104,23 +108,23 @@ impl Policy {
         if is_allowed { Ok(()) } else { Err(CsrfReason::HostNotAllowed) }
     }
 
-    fn admit_handshake(&self, head: &Parts, origin: Option<&[u8]>) -> Result<(), CsrfReason> {
-        match origin.map(Source::parse).transpose()? {
+    fn admit_handshake(&self, head: &Parts) -> Result<(), CsrfReason> {
+        match Source::of(&head.headers)? {
             Some(Source::Page(origin)) if self.is_own(&origin, head)? || self.trusts(&origin) => Ok(()),
             Some(_) | None => Err(CsrfReason::WebSocketOrigin),
         }
     }
 
-    fn admit_other_site(&self, site: Relation, origin: Option<&[u8]>) -> Result<(), CsrfReason> {
-        match origin.map(Source::parse).transpose()? {
+    fn admit_other_site(&self, head: &Parts, site: Relation) -> Result<(), CsrfReason> {
+        match Source::of(&head.headers)? {
             Some(Source::Page(origin)) if self.trusts(&origin) => Ok(()),
             Some(_) | None if site == Relation::SameSite => Err(CsrfReason::SameSite),
             Some(_) | None => Err(CsrfReason::CrossSite),
         }
     }
 
-    fn admit_origin(&self, head: &Parts, origin: &[u8]) -> Result<(), CsrfReason> {
-        match Source::parse(origin)? {
+    fn admit_source(&self, head: &Parts, source: Source<'_>) -> Result<(), CsrfReason> {
+        match source {
             Source::Page(origin) if self.is_own(&origin, head)? || self.trusts(&origin) => Ok(()),
             Source::Page(_) | Source::Opaque => Err(CsrfReason::OriginMismatch),
         }
@@ -138,38 +142,44 @@ impl Policy {
 
 /// Where the request goes to: its target, then `Host` (RFC 9112, section 3.2.2).
 fn own_authority(head: &Parts) -> Result<Option<Authority<&[u8]>>, CsrfReason> {
-    let host = single(&head.headers, &HOST)?;
+    once_each(&head.headers, &DESTINATION)?;
     let target = head.uri.authority().map(|authority| authority.as_str().as_bytes());
-    target.or(host).map(|text| Authority::parse(text).ok_or(CsrfReason::MalformedMetadata)).transpose()
+    let named = target.or_else(|| Some(head.headers.get(HOST)?.as_bytes()));
+    named.map(|text| Authority::parse(text).ok_or(CsrfReason::MalformedMetadata)).transpose()
 }
 
-/// A header that must not be there twice.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, CsrfReason> {
-    let mut values = headers.get_all(name).into_iter();
-    match (values.next(), values.next()) {
-        (value, None) => Ok(value.map(|value| value.as_bytes())),
-        (_, Some(_)) => Err(CsrfReason::MalformedMetadata),
+/// Refuses a header of these that is there twice.
+fn once_each(headers: &HeaderMap, names: &[HeaderName]) -> Result<(), CsrfReason> {
+    // As many names as values: no header at all is there twice. That is usual, and costs no look-up.
+    let is_once = |name: &HeaderName| headers.get_all(name).iter().nth(1).is_none();
+    if headers.len() == headers.keys_len() || names.iter().all(is_once) {
+        Ok(())
+    } else {
+        Err(CsrfReason::MalformedMetadata)
     }
 }
 
 impl Relation {
     fn of(headers: &HeaderMap) -> Result<Option<Self>, CsrfReason> {
-        match single(headers, &SEC_FETCH_SITE)? {
-            None => Ok(None),
-            Some(b"") => Err(CsrfReason::MalformedMetadata),
-            Some(b"same-origin") => Ok(Some(Self::SameOrigin)),
-            Some(b"none") => Ok(Some(Self::ByUser)),
-            Some(b"same-site") => Ok(Some(Self::SameSite)),
-            Some(_) => Ok(Some(Self::CrossSite)),
+        let Some(value) = headers.get(&SEC_FETCH_SITE) else { return Ok(None) };
+        match value.as_bytes() {
+            b"" => Err(CsrfReason::MalformedMetadata),
+            b"same-origin" => Ok(Some(Self::SameOrigin)),
+            b"none" => Ok(Some(Self::ByUser)),
+            b"same-site" => Ok(Some(Self::SameSite)),
+            _ => Ok(Some(Self::CrossSite)),
         }
     }
 }
 
 impl<'a> Source<'a> {
-    fn parse(text: &'a [u8]) -> Result<Self, CsrfReason> {
-        match text {
-            b"null" => Ok(Self::Opaque),
-            text => Origin::parse(text).map(Self::Page).ok_or(CsrfReason::MalformedMetadata),
+    fn of(headers: &'a HeaderMap) -> Result<Option<Self>, CsrfReason> {
+        let Some(value) = headers.get(ORIGIN) else { return Ok(None) };
+        match value.as_bytes() {
+            b"null" => Ok(Some(Self::Opaque)),
+            text => Origin::parse(text)
+                .map(|origin| Some(Self::Page(origin)))
+                .ok_or(CsrfReason::MalformedMetadata),
         }
     }
 }

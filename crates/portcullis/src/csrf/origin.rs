@@ -10,8 +10,16 @@ use super::error::{ConfigError, ConfigErrorKind};
 /// What a browser sends as `Origin` when it is not `null` (RFC 6454, section 6.2).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin<T = Box<[u8]>> {
-    scheme: T,
+    scheme: Scheme<T>,
     authority: Authority<T>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Scheme<T> {
+    Http,
+    Https,
+    /// An app's or an extension's.
+    Other(T),
 }
 
 /// A host and a port, as in `Host` and `:authority`; without userinfo, which has no business there.
@@ -33,10 +41,8 @@ pub(super) enum Host<T = Box<[u8]>> {
 impl<'a> Origin<&'a [u8]> {
     /// Reads `scheme://host[:port]`; `None` for anything more or less than that.
     pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
-        let colon = text.iter().position(|&byte| byte == b':')?;
-        let (scheme, rest) = text.split_at_checked(colon)?;
-        let authority = Authority::parse(rest.strip_prefix(b"://")?)?;
-        is_scheme(scheme).then_some(Self { scheme, authority })
+        let (scheme, rest) = Scheme::split(text)?;
+        Some(Self { scheme, authority: Authority::parse(rest.strip_prefix(b"://")?)? })
     }
 
     /// Reads an origin of the configuration, which must be one that browsers send.
@@ -50,8 +56,7 @@ impl<'a> Origin<&'a [u8]> {
             return Err(fail(ConfigErrorKind::HasPath));
         }
         let origin = Self::parse(text.as_bytes()).ok_or_else(|| fail(ConfigErrorKind::NotAnOrigin))?;
-        let is_sent = !NEVER_ORIGINS.iter().any(|scheme| origin.scheme.eq_ignore_ascii_case(scheme));
-        if is_sent && origin.authority.host.is_sent() {
+        if origin.scheme.is_sent() && origin.authority.host.is_sent() {
             Ok(origin.to_owned())
         } else {
             Err(fail(ConfigErrorKind::NeverSent))
@@ -60,38 +65,75 @@ impl<'a> Origin<&'a [u8]> {
 
     fn to_owned(self) -> Origin {
         let authority = Authority { host: self.authority.host.to_owned(), port: self.authority.port };
-        Origin { scheme: self.scheme.into(), authority }
+        Origin { scheme: self.scheme.to_owned(), authority }
     }
 }
 
 /// Browsers send `null` for pages of these, or the origin of `http` and `https` in their place.
 const NEVER_ORIGINS: [&[u8]; 4] = [b"ws", b"wss", b"file", b"ftp"];
 
-/// RFC 3986, section 3.1.
-fn is_scheme(text: &[u8]) -> bool {
-    let inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-    text.first().is_some_and(u8::is_ascii_alphabetic) && text.iter().all(inner)
-}
+impl<'a> Scheme<&'a [u8]> {
+    /// Reads a scheme (RFC 3986, section 3.1); the rest begins with the colon.
+    fn split(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let colon = text.iter().position(|&byte| byte == b':')?;
+        let (scheme, rest) = text.split_at_checked(colon)?;
+        let legal = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        let scheme = match scheme {
+            b"https" => Self::Https,
+            b"http" => Self::Http,
+            _ if scheme.eq_ignore_ascii_case(b"https") => Self::Https,
+            _ if scheme.eq_ignore_ascii_case(b"http") => Self::Http,
+            [first, ..] if first.is_ascii_alphabetic() && scheme.iter().all(legal) => Self::Other(scheme),
+            _ => return None,
+        };
+        Some((scheme, rest))
+    }
 
-impl<T: AsRef<[u8]>> Origin<T> {
-    /// The port that goes without saying; none for schemes other than `http` and `https`.
-    fn default_port(&self) -> Option<u16> {
-        match self.scheme.as_ref() {
-            scheme if scheme.eq_ignore_ascii_case(b"https") => Some(443),
-            scheme if scheme.eq_ignore_ascii_case(b"http") => Some(80),
-            _ => None,
+    fn is_sent(self) -> bool {
+        match self {
+            Self::Http | Self::Https => true,
+            Self::Other(scheme) => !NEVER_ORIGINS.iter().any(|never| scheme.eq_ignore_ascii_case(never)),
         }
     }
 
+    fn to_owned(self) -> Scheme<Box<[u8]>> {
+        match self {
+            Self::Http => Scheme::Http,
+            Self::Https => Scheme::Https,
+            Self::Other(scheme) => Scheme::Other(scheme.into()),
+        }
+    }
+}
+
+impl<T: AsRef<[u8]>> Scheme<T> {
+    fn is<U: AsRef<[u8]>>(&self, other: &Scheme<U>) -> bool {
+        match (self, other) {
+            (Self::Http, Scheme::Http) | (Self::Https, Scheme::Https) => true,
+            (Self::Other(one), Scheme::Other(other)) => one.as_ref().eq_ignore_ascii_case(other.as_ref()),
+            (Self::Http | Self::Https | Self::Other(_), _) => false,
+        }
+    }
+
+    /// The port that goes without saying.
+    fn default_port(&self) -> Option<u16> {
+        match self {
+            Self::Http => Some(80),
+            Self::Https => Some(443),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl<T: AsRef<[u8]>> Origin<T> {
     /// Whether this is an origin of `http` or `https`.
     pub(super) fn is_http(&self) -> bool {
-        self.default_port().is_some()
+        self.scheme.default_port().is_some()
     }
 
     /// Whether both are one origin; a port may be written or go without saying.
     pub(super) fn is<U: AsRef<[u8]>>(&self, other: &Origin<U>) -> bool {
-        let default = self.default_port();
-        self.scheme.as_ref().eq_ignore_ascii_case(other.scheme.as_ref())
+        let default = self.scheme.default_port();
+        self.scheme.is(&other.scheme)
             && self.authority.host.is(&other.authority.host)
             && self.authority.port.or(default) == other.authority.port.or(default)
     }
@@ -100,7 +142,7 @@ impl<T: AsRef<[u8]>> Origin<T> {
     ///
     /// A request does not say by which scheme it came, so `http` and `https` are told apart only by a written port.
     pub(super) fn is_at<U: AsRef<[u8]>>(&self, authority: &Authority<U>) -> bool {
-        let default = self.default_port();
+        let default = self.scheme.default_port();
         default.is_some()
             && self.authority.host.is(&authority.host)
             && self.authority.port.or(default) == authority.port.or(default)
@@ -110,16 +152,13 @@ impl<T: AsRef<[u8]>> Origin<T> {
 impl<'a> Authority<&'a [u8]> {
     /// Reads `host[:port]`; `None` for userinfo, an empty host, an empty port or a character that hosts do not have.
     pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
-        let is_bracketed = text.first() == Some(&b'[');
-        let after_host = |byte: &u8| *byte == if is_bracketed { b']' } else { b':' };
-        let end = text.iter().position(after_host).map_or(text.len(), |at| at + usize::from(is_bracketed));
-        let (host, port) = text.split_at_checked(end)?;
-        let port = match port.strip_prefix(b":") {
-            Some(port) => Some(parse_port(port)?),
-            None if port.is_empty() => None,
-            None => return None,
+        let (host, rest) = Host::split(text)?;
+        let port = match rest {
+            [] => None,
+            [b':', digits @ ..] => Some(parse_port(digits)?),
+            _ => return None,
         };
-        Some(Self { host: Host::parse(host)?, port })
+        Some(Self { host, port })
     }
 
     /// The host alone.
@@ -135,13 +174,17 @@ fn parse_port(digits: &[u8]) -> Option<u16> {
 }
 
 impl<'a> Host<&'a [u8]> {
-    fn parse(text: &'a [u8]) -> Option<Self> {
+    /// Reads a host as far as it goes.
+    fn split(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
         if let Some(inner) = text.strip_prefix(b"[") {
-            let address = std::str::from_utf8(inner.strip_suffix(b"]")?).ok()?;
-            return Some(Self::Ip6(address.parse().ok()?));
+            let end = inner.iter().position(|&byte| byte == b']')?;
+            let (address, rest) = inner.split_at_checked(end)?;
+            let address = std::str::from_utf8(address).ok()?.parse().ok()?;
+            return Some((Self::Ip6(address), rest.strip_prefix(b"]")?));
         }
-        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        (!text.is_empty() && text.iter().all(allowed)).then_some(Self::Name(text))
+        let end = text.iter().position(|&byte| !is_of_name(byte)).unwrap_or(text.len());
+        let (name, rest) = text.split_at_checked(end)?;
+        (!name.is_empty()).then_some((Self::Name(name), rest))
     }
 
     /// Reads a host of the configuration, which must be one that clients send.
@@ -150,7 +193,9 @@ impl<'a> Host<&'a [u8]> {
         if !text.is_ascii() {
             return Err(fail(ConfigErrorKind::NotAscii));
         }
-        let host = Self::parse(text.as_bytes()).ok_or_else(|| fail(ConfigErrorKind::NotAHost))?;
+        let Some((host, [])) = Self::split(text.as_bytes()) else {
+            return Err(fail(ConfigErrorKind::NotAHost));
+        };
         if host.is_sent() { Ok(host.to_owned()) } else { Err(fail(ConfigErrorKind::NeverSent)) }
     }
 
@@ -175,6 +220,21 @@ impl<'a> Host<&'a [u8]> {
     }
 }
 
+fn is_of_name(byte: u8) -> bool {
+    // A table, because this is asked about each byte of each host.
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, and a byte is below 256")]
+    const OF_NAME: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut rest: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.-_";
+        while let [byte, more @ ..] = rest {
+            table[*byte as usize] = true;
+            rest = more;
+        }
+        table
+    };
+    OF_NAME.get(usize::from(byte)).copied().unwrap_or(false)
+}
+
 /// In decimal, octal or hexadecimal.
 fn is_number(label: &str) -> bool {
     let hex = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
@@ -188,7 +248,11 @@ impl<T: AsRef<[u8]>> Host<T> {
     /// Whether both are one host.
     pub(super) fn is<U: AsRef<[u8]>>(&self, other: &Host<U>) -> bool {
         match (self, other) {
-            (Self::Name(one), Host::Name(other)) => one.as_ref().eq_ignore_ascii_case(other.as_ref()),
+            (Self::Name(one), Host::Name(other)) => {
+                let (one, other) = (one.as_ref(), other.as_ref());
+                // Most are spelled alike, and that is seen faster.
+                one == other || one.eq_ignore_ascii_case(other)
+            }
             (Self::Ip6(one), Host::Ip6(other)) => one == other,
             (Self::Name(_), Host::Ip6(_)) | (Self::Ip6(_), Host::Name(_)) => false,
         }
