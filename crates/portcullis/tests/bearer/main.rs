@@ -20,3 +20,4 @@ mod mint;
 mod slice;
 mod stack;
 mod time;
+mod vectors;
