@@ -1,4 +1,39 @@
-//! Tower layers that decide who is calling.
+//! Tower layers that decide who is calling, and hand the answer to your handler as one [`Identity`].
+//!
+//! * `SessionLayer` (feature `session`) finds the caller by a session cookie; sessions live in memory or in Redis
+//!   (crate `portcullis-redis`).
+//! * `BearerLayer` (feature `bearer`) verifies bearer JWTs.
+//! * `CsrfLayer` (feature `csrf`) refuses what another site made a browser send.
+//! * [`RequireLayer`] refuses whoever may not.
+//! * [`authenticate`] and [`guard`] are what they are made of, and open for credentials and checks of your own.
+//!
+//! The same layers serve axum, hyper and tonic: they leave response bodies and errors of the inner service as they are.
+//! Feature `axum` adds extractors. A feature only ever adds a module; it never changes another's behaviour.
+//!
+//! Stack them from outside to inside: what traces and measures, then session, bearer, CSRF, then guards per route.
+//! `TraceLayer` of tower-http stands outside, because it changes the response's body type.
+//!
+//! ```
+//! use http::{Request, Response};
+//! use portcullis::identity::IdentityExt;
+//! use portcullis::session::{MemoryBackend, SessionLayer};
+//! use portcullis::{CsrfLayer, RequireLayer};
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let service = ServiceBuilder::new()                     // top to bottom = outside to inside
+//!     .layer(SessionLayer::new(MemoryBackend::new()))
+//!     .layer(CsrfLayer::new())
+//!     .layer(RequireLayer::authenticated())
+//!     .service(service_fn(|request: Request<String>| async move {
+//!         let name = request.identity().map_or("nobody", |me| me.subject()).to_owned();
+//!         Ok::<_, std::io::Error>(Response::new(name))
+//!     }));
+//!
+//! let response = service.oneshot(Request::get("/").body(String::new())?).await?;
+//! assert_eq!(response.status(), 401);
+//! # Ok(()) }
+//! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod authenticate;
