@@ -42,6 +42,7 @@
 mod quickstart;
 
 use std::env;
+use std::io::{IsTerminal, stderr};
 use std::net::Ipv4Addr;
 
 use tokio::net::TcpListener;
@@ -53,14 +54,18 @@ use self::quickstart::{BoxError, Config, app, random_text};
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
+        .init();
 
     let config = Config {
-        demo_password: env::var("DEMO_PASSWORD").or_else(|_| random_text(9))?,
-        redis_url: env::var("REDIS_URL").ok(),
-        insecure_dev: env::var("INSECURE_DEV").is_ok_and(|value| value == "1"),
+        demo_password: var("DEMO_PASSWORD").map_or_else(|| random_text(9), Ok)?,
+        redis_url: var("REDIS_URL"),
+        insecure_dev: var("INSECURE_DEV").as_deref() == Some("1"),
     };
-    let port = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
+    let port = var("PORT").map_or(Ok(3000), |port| port.parse())?;
 
     let app = app(&config)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
@@ -69,11 +74,16 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
+/// A variable that is set to nothing counts as not set.
+fn var(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 fn welcome(config: &Config, port: u16) {
     let url = format!("http://localhost:{port}");
     let store = if config.redis_url.is_some() { "Redis" } else { "memory" };
     println!("Open {url}/ and sign in as ada, or as grace, who is an admin. Sessions are kept in {store}.");
-    match env::var_os("DEMO_PASSWORD") {
+    match var("DEMO_PASSWORD") {
         Some(_) => println!("Their password is the one in DEMO_PASSWORD."),
         None => println!("Their password: {}", config.demo_password),
     }

@@ -1,2 +1,153 @@
-//! .
-fn main() {}
+//! gRPC with bearer tokens, on tonic: one layer finds out who is calling, each service says what it demands.
+//!
+//! ```sh
+//! cargo run --example tonic_bearer                    # server and client in one: makes four calls, prints the answers
+//! cargo run --example tonic_bearer -- server          # PORT, or 3003; prints two tokens
+//! TOKEN=... cargo run --example tonic_bearer -- client
+//! ```
+//!
+//! Any gRPC client can call it, with the schema in `tonic_bearer/reports.rs`:
+//!
+//! ```sh
+//! grpcurl -plaintext -import-path . -proto reports.proto -H "authorization: Bearer $TOKEN" \
+//!     -d '{"year": 2026}' 127.0.0.1:3003 demo.Reports/Read
+//! ```
+#![allow(clippy::print_stdout, reason = "a program says what it gets")]
+#![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
+
+#[path = "tonic_bearer/reports.rs"]
+mod reports;
+#[path = "quickstart/tokens.rs"]
+mod tokens;
+
+use std::env;
+use std::error::Error;
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use portcullis::identity::IdentityExt;
+use portcullis::{BearerLayer, RequireLayer};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::LayerExt;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Server};
+use tonic::{Request, Response, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use self::reports::{ReadReply, ReadRequest, Reports, ReportsClient, ReportsServer};
+use self::tokens::Tokens;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+const SCOPE: &str = "reports.read";
+
+struct Archive;
+
+impl Reports for Archive {
+    /// Who is calling stands in the request's extensions.
+    async fn read(&self, request: Request<ReadRequest>) -> Result<Response<ReadReply>, Status> {
+        let me = request.extensions().identity().ok_or_else(|| Status::internal("BearerLayer is missing"))?;
+        let text = format!("the report of {}, for {}", request.get_ref().year, me.subject());
+        Ok(Response::new(ReadReply { text }))
+    }
+}
+
+/// Serves until `stopped`. Around the whole server, `BearerLayer` refuses bad tokens and lets requests without one pass.
+/// Around one service, `named_layer` keeps its name for the router, and `RequireLayer` demands a scope; so whoever
+/// watches the server's health needs no token.
+async fn serve(
+    listener: TcpListener,
+    tokens: &Tokens,
+    stopped: impl Future<Output = ()>,
+) -> Result<(), BoxError> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<ReportsServer<Archive>>().await;
+    Server::builder()
+        .layer(BearerLayer::new([tokens.issuer()?])?)
+        .add_service(health_service)
+        .add_service(RequireLayer::authenticated().scope(SCOPE).named_layer(ReportsServer::new(Archive)))
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener), stopped)
+        .await?;
+    Ok(())
+}
+
+/// Makes one call, and says how it went.
+async fn read(channel: &Channel, name: &str, token: Option<&str>) -> Result<(), BoxError> {
+    let mut request = Request::new(ReadRequest { year: 2026 });
+    if let Some(token) = token {
+        let value: MetadataValue<Ascii> = format!("Bearer {token}").parse()?;
+        request.metadata_mut().insert("authorization", value);
+    }
+    match ReportsClient::new(channel.clone()).read(request).await {
+        Ok(reply) => println!("{name}: OK (0), {:?}", reply.into_inner().text),
+        Err(status) => {
+            println!("{name}: {:?} ({}), {:?}", status.code(), status.code() as i32, status.message())
+        }
+    }
+    Ok(())
+}
+
+async fn client(address: &str, calls: &[(&str, Option<&str>)]) -> Result<(), BoxError> {
+    let channel = Channel::from_shared(format!("http://{address}"))?.connect().await?;
+    let health = HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await?;
+    println!("health, without a token: {:?}", health.into_inner().status());
+    for (name, token) in calls {
+        read(&channel, name, *token).await?;
+    }
+    Ok(())
+}
+
+async fn demo() -> Result<(), BoxError> {
+    let tokens = tokens()?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?.to_string();
+    let (unscoped, scoped) = (tokens.mint("ada", &[])?, tokens.mint("ada", &[("scope", json!(SCOPE))])?);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(async move {
+        let stopped = async { stopped.await.unwrap_or_default() };
+        serve(listener, &tokens, stopped).await
+    });
+    client(
+        &address,
+        &[
+            ("without a token", None),
+            ("with a bad token", Some("a.b.c")),
+            ("without the scope", Some(&unscoped)),
+            ("with the scope", Some(&scoped)),
+        ],
+    )
+    .await?;
+    drop(stop);
+    server.await?
+}
+
+async fn server(address: SocketAddr) -> Result<(), BoxError> {
+    let tokens = tokens()?;
+    println!("without the scope: TOKEN={}", tokens.mint("ada", &[])?);
+    println!("with the scope:    TOKEN={}", tokens.mint("ada", &[("scope", json!(SCOPE))])?);
+    let listener = TcpListener::bind(address).await?;
+    println!("listening on {}", listener.local_addr()?);
+    serve(listener, &tokens, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await
+}
+
+fn tokens() -> Result<Tokens, BoxError> {
+    Tokens::new("https://tonic.example", "reports")
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let port = env::var("PORT").map_or(Ok(3003), |port| port.parse())?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    match env::args().nth(1).as_deref() {
+        None | Some("demo") => demo().await,
+        Some("server") => server(address).await,
+        Some("client") => {
+            let token = env::var("TOKEN").ok();
+            client(&address.to_string(), &[("Reports/Read", token.as_deref())]).await
+        }
+        Some(other) => Err(format!("{other:?} is none of server, client, demo").into()),
+    }
+}

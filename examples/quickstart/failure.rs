@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use axum::body::{Body, to_bytes};
+use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -37,7 +37,7 @@ pub(crate) fn refuse(rejection: &Rejection, head: &RequestHead) -> Response {
     if is_page && matches!(rejection, Rejection::Unauthenticated(_)) {
         return Redirect::to(&login_path(head.uri())).into_response();
     }
-    let mut response = (rejection.status(), format!("{rejection}\n")).into_response();
+    let mut response = (rejection.status(), rejection.message()).into_response();
     for challenge in rejection.www_authenticate() {
         response.headers_mut().append(WWW_AUTHENTICATE, challenge);
     }
@@ -50,7 +50,7 @@ pub(crate) fn refuse(rejection: &Rejection, head: &RequestHead) -> Response {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let (status, message) = self.words();
-        let mut response = (status, [(CACHE_CONTROL, "no-store")], format!("{message}\n")).into_response();
+        let mut response = (status, [(CACHE_CONTROL, "no-store")], message).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, CHALLENGE);
         }
@@ -105,33 +105,37 @@ impl From<BoxError> for Failure {
     }
 }
 
-/// Middleware: what went wrong goes to browsers as a page. It leaves status and headers as they are.
-pub(crate) async fn as_page(request: Request, next: Next) -> Response {
+/// Middleware: what went wrong goes to browsers as a page, to others as text. Status and headers stay as they are.
+pub(crate) async fn explain(request: Request, next: Next) -> Response {
     let wants_page = has(request.headers(), &ACCEPT, "text/html");
     let response = next.run(request).await;
     let went_wrong = response.status().is_client_error() || response.status().is_server_error();
     let is_page = has(response.headers(), &CONTENT_TYPE, "text/html");
-    if wants_page && went_wrong && !is_page { explained(response).await } else { response }
+    if went_wrong && !is_page { explained(response, wants_page).await } else { response }
 }
 
 fn has(headers: &HeaderMap, name: &HeaderName, part: &str) -> bool {
     headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains(part))
 }
 
-async fn explained(response: Response) -> Response {
+async fn explained(response: Response, as_page: bool) -> Response {
     let (mut head, body) = response.into_parts();
     let text = to_bytes(body, 4096).await.unwrap_or_default();
     let reason = head.status.canonical_reason().unwrap_or("Something went wrong");
-    let explanation = match String::from_utf8_lossy(&text) {
-        text if text.is_empty() => Cow::from(reason),
+    let text = match String::from_utf8_lossy(&text) {
+        text if text.trim().is_empty() => Cow::from(reason),
         text => text,
     };
-    let content = html! {
-        p role="alert" { (explanation) }
-        @if head.status == StatusCode::UNAUTHORIZED { p { a href="/login" { "Sign in" } } }
+    let body = if as_page {
+        let content = html! {
+            p role="alert" { (text) }
+            @if head.status == StatusCode::UNAUTHORIZED { p { a href="/login" { "Sign in" } } }
+        };
+        page(reason, None, &content).into_response()
+    } else {
+        format!("{}\n", text.trim_end()).into_response()
     };
-    let page = page(reason, None, &content).into_response();
     head.headers.remove(CONTENT_LENGTH);
-    head.headers.extend(page.headers().clone());
-    Response::from_parts(head, page.into_body()).map(Body::new)
+    head.headers.extend(body.headers().clone());
+    Response::from_parts(head, body.into_body())
 }

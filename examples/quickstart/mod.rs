@@ -35,7 +35,7 @@ use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
 use tracing::Level;
 
-use self::failure::{as_page, refuse};
+use self::failure::{explain, refuse};
 use self::tokens::Tokens;
 use self::users::Users;
 
@@ -98,7 +98,7 @@ pub(crate) fn app(config: &Config) -> Result<Router, BoxError> {
         .layer(header(CONTENT_SECURITY_POLICY, POLICY))
         .layer(header(REFERRER_POLICY, "same-origin"))
         .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(from_fn(as_page))
+        .layer(from_fn(explain))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(10)));
 
     Ok(Router::new()

@@ -1,0 +1,113 @@
+//! The service `demo.Reports` and its client, as `tonic-prost-build` would make them from this schema. They are written
+//! by hand so that the example builds without `protoc`.
+//!
+//! ```proto
+//! syntax = "proto3";
+//! package demo;
+//! service Reports { rpc Read(ReadRequest) returns (ReadReply); }
+//! message ReadRequest { uint32 year = 1; }
+//! message ReadReply { string text = 1; }
+//! ```
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, StdError, http};
+use tonic::server::{NamedService, UnaryService};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ReadRequest {
+    #[prost(uint32, tag = "1")]
+    pub(crate) year: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ReadReply {
+    #[prost(string, tag = "1")]
+    pub(crate) text: String,
+}
+
+pub(crate) trait Reports: Send + Sync + 'static {
+    fn read(
+        &self,
+        request: Request<ReadRequest>,
+    ) -> impl Future<Output = Result<Response<ReadReply>, Status>> + Send;
+}
+
+pub(crate) struct ReportsServer<T>(Arc<T>);
+
+impl<T> ReportsServer<T> {
+    pub(crate) fn new(reports: T) -> Self {
+        Self(Arc::new(reports))
+    }
+}
+
+impl<T> Clone for ReportsServer<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> NamedService for ReportsServer<T> {
+    const NAME: &'static str = "demo.Reports";
+}
+
+impl<T: Reports> Service<http::Request<Body>> for ReportsServer<T> {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let reports = Arc::clone(&self.0);
+        Box::pin(async move {
+            Ok(match request.uri().path() {
+                "/demo.Reports/Read" => {
+                    tonic::server::Grpc::new(ProstCodec::default()).unary(Read(reports), request).await
+                }
+                _ => Status::unimplemented("no such method").into_http(),
+            })
+        })
+    }
+}
+
+struct Read<T>(Arc<T>);
+
+impl<T: Reports> UnaryService<ReadRequest> for Read<T> {
+    type Response = ReadReply;
+    type Future = BoxFuture<Response<ReadReply>, Status>;
+
+    fn call(&mut self, request: Request<ReadRequest>) -> Self::Future {
+        let reports = Arc::clone(&self.0);
+        Box::pin(async move { reports.read(request).await })
+    }
+}
+
+pub(crate) struct ReportsClient(tonic::client::Grpc<Channel>);
+
+impl ReportsClient {
+    pub(crate) fn new(channel: Channel) -> Self {
+        Self(tonic::client::Grpc::new(channel))
+    }
+
+    pub(crate) async fn read(
+        &mut self,
+        request: Request<ReadRequest>,
+    ) -> Result<Response<ReadReply>, Status> {
+        self.0.ready().await.map_err(|error| {
+            let error: StdError = error.into();
+            Status::unavailable(error.to_string())
+        })?;
+        let path = http::uri::PathAndQuery::from_static("/demo.Reports/Read");
+        self.0.unary(request, path, ProstCodec::default()).await
+    }
+}
