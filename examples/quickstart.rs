@@ -24,16 +24,16 @@
 //! seq 20 | xargs -P 20 -I{} curl -sS -b jar -H "Origin: $URL" -X POST $URL/counter  # 20 different answers
 //! curl $URL/devices                                                             # the page of sessions
 //! curl -X POST $URL/devices/revoke-others
-//! command curl -b jar -X POST $URL/counter                                      # 403, and it says why
+//! command curl -sS -b jar -X POST $URL/counter                                      # 403, and it says why
 //! curl -X POST $URL/logout -i
 //! ```
 //!
 //! ```sh
 //! TOKEN=$(command curl -sS $URL/api/token --json '{"username":"grace","password":"'$PASSWORD'"}' | jq -r .access_token)
-//! command curl -i $URL/api/me                                                   # 401
-//! command curl -i $URL/api/me -H "Authorization: Bearer $TOKEN"                 # 200
-//! command curl -i $URL/api/me -H "Authorization: Bearer ${TOKEN}x"              # 401, error="invalid_token"
-//! command curl -i $URL/api/admin -H "Authorization: Bearer $TOKEN"              # 200 for grace, 403 for ada
+//! command curl -sSi $URL/api/me                                                   # 401
+//! command curl -sSi $URL/api/me -H "Authorization: Bearer $TOKEN"                 # 200
+//! command curl -sSi $URL/api/me -H "Authorization: Bearer ${TOKEN}x"              # 401, error="invalid_token"
+//! command curl -sSi $URL/api/admin -H "Authorization: Bearer $TOKEN"              # 200 for grace, 403 for ada
 //! ```
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]

@@ -16,7 +16,7 @@ use portcullis::respond::RequestHead;
 use portcullis::session::{SessionError, SessionErrorKind};
 
 use super::BoxError;
-use super::page::page;
+use super::page::plain_page;
 use super::safe_path::login_path;
 
 /// Why a handler has no answer.
@@ -128,10 +128,10 @@ async fn explained(response: Response, as_page: bool) -> Response {
     };
     let body = if as_page {
         let content = html! {
-            p role="alert" { (text) }
+            @if text != reason { p role="alert" { (text) } }
             @if head.status == StatusCode::UNAUTHORIZED { p { a href="/login" { "Sign in" } } }
         };
-        page(reason, None, &content).into_response()
+        plain_page(reason, &content).into_response()
     } else {
         format!("{}\n", text.trim_end()).into_response()
     };

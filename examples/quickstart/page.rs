@@ -7,6 +7,24 @@ use portcullis::Identity;
 
 /// A page for `me`. `html!` escapes every value that is put into it.
 pub(crate) fn page(title: &str, me: Option<&Identity>, content: &Markup) -> impl IntoResponse + use<> {
+    let who = html! {
+        @match me {
+            Some(me) => {
+                span { "Signed in as " strong { (me.subject()) } }
+                form method="post" action="/logout" { button { "Sign out" } }
+            }
+            None => a href="/login" { "Sign in" },
+        }
+    };
+    document(title, &who, content)
+}
+
+/// A page that is made where it is not known who is signed in.
+pub(crate) fn plain_page(title: &str, content: &Markup) -> impl IntoResponse + use<> {
+    document(title, &html! {}, content)
+}
+
+fn document(title: &str, who: &Markup, content: &Markup) -> impl IntoResponse + use<> {
     let document = html! {
         (DOCTYPE)
         html lang="en" {
@@ -18,7 +36,14 @@ pub(crate) fn page(title: &str, me: Option<&Identity>, content: &Markup) -> impl
                 link rel="stylesheet" href="/style.css";
             }
             body {
-                header { (navigation(me)) }
+                header {
+                    nav aria-label="Main" {
+                        a href="/" { "Home" }
+                        a href="/account" { "Account" }
+                        a href="/devices" { "Devices" }
+                    }
+                    div.who { (who) }
+                }
                 main {
                     h1 { (title) }
                     (content)
@@ -28,25 +53,6 @@ pub(crate) fn page(title: &str, me: Option<&Identity>, content: &Markup) -> impl
     };
     // What a page says depends on who is signed in: the back button must not show it after signing out.
     ([(CACHE_CONTROL, "no-store")], document)
-}
-
-fn navigation(me: Option<&Identity>) -> Markup {
-    html! {
-        nav aria-label="Main" {
-            a href="/" { "Home" }
-            a href="/account" { "Account" }
-            a href="/devices" { "Devices" }
-        }
-        div.who {
-            @match me {
-                Some(me) => {
-                    span { "Signed in as " strong { (me.subject()) } }
-                    form method="post" action="/logout" { button { "Sign out" } }
-                }
-                None => a href="/login" { "Sign in" },
-            }
-        }
-    }
 }
 
 pub(crate) async fn style() -> impl IntoResponse {
