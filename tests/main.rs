@@ -15,6 +15,8 @@
 )]
 
 mod faults;
+mod hyper;
 mod session;
 mod stack;
 mod support;
+mod tonic;

@@ -1,0 +1,125 @@
+//! The layers on tonic, seen by tonic's own client: `Server::layer`, and one service by itself.
+
+use std::net::SocketAddr;
+
+use portcullis::bearer::{Audience, BearerLayer, Issuer, StaticKeys};
+use portcullis::session::SessionLayer;
+use portcullis::{CsrfLayer, RequireLayer};
+use portcullis_store::StoreErrorKind;
+use portcullis_testkit::jwt::{Algorithm, TestIssuer};
+use portcullis_testkit::spy::Spy;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tonic::service::LayerExt;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Endpoint, Server};
+use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::support::app::{World, now};
+use crate::support::store::AnyStore;
+
+const ISSUER: &str = "https://idp.example";
+
+fn bearer(issuer: &TestIssuer) -> BearerLayer {
+    let keys = StaticKeys::jwks(&issuer.jwks_of(&[Algorithm::Es256])).unwrap();
+    BearerLayer::new([Issuer::new(ISSUER, Audience::one_of(["api"])).keys(keys)]).unwrap()
+}
+
+async fn listen() -> (TcpIncoming, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (TcpIncoming::from(listener), address)
+}
+
+async fn connect(address: SocketAddr) -> HealthClient<Channel> {
+    HealthClient::new(Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap())
+}
+
+async fn check(client: &mut HealthClient<Channel>, headers: &[(&'static str, String)]) -> Result<(), Status> {
+    let mut request = Request::new(HealthCheckRequest { service: String::new() });
+    for (name, value) in headers {
+        request.metadata_mut().insert(*name, value.parse().unwrap());
+    }
+    client.check(request).await.map(drop)
+}
+
+/// What a client reads without a token, with a bad one, without the scope, and with it.
+async fn assert_codes(client: &mut HealthClient<Channel>, issuer: &TestIssuer) {
+    let with = |scope: &str| {
+        let token = issuer.token(json!({ "sub": "ada", "scope": scope }));
+        vec![("authorization", format!("Bearer {token}"))]
+    };
+    let bad = vec![("authorization", format!("Bearer {}", issuer.token(json!({ "sub": "ada" })).tampered()))];
+    let rows = [
+        ("no token", vec![], Some(Code::Unauthenticated)),
+        ("a bad token", bad, Some(Code::Unauthenticated)),
+        ("without the scope", with("other"), Some(Code::PermissionDenied)),
+        ("with the scope", with("health"), None),
+    ];
+    for (name, headers, expected) in rows {
+        let answer = check(client, &headers).await;
+        let status = answer.as_ref().err();
+        assert_eq!(status.map(Status::code), expected, "{name}: {status:?}");
+        assert!(status.is_none_or(|status| !status.message().is_empty()), "{name}");
+        let challenge = status.and_then(|status| status.metadata().get("www-authenticate"));
+        assert_eq!(challenge.is_some(), expected.is_some(), "{name}: {status:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grpc_client_reads_16_7_and_ok_through_a_layer_around_the_server() {
+    let issuer = TestIssuer::new(ISSUER, "api");
+    let (incoming, address) = listen().await;
+    let (_, health) = tonic_health::server::health_reporter();
+    let server = Server::builder()
+        .layer(bearer(&issuer))
+        .layer(RequireLayer::authenticated().scope("health"))
+        .add_service(health)
+        .serve_with_incoming(incoming);
+    tokio::spawn(server);
+    assert_codes(&mut connect(address).await, &issuer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grpc_client_reads_16_7_and_ok_from_one_guarded_service() {
+    let issuer = TestIssuer::new(ISSUER, "api");
+    let (incoming, address) = listen().await;
+    let (_, health) = tonic_health::server::health_reporter();
+    let layers = tower::ServiceBuilder::new()
+        .layer(bearer(&issuer))
+        .layer(RequireLayer::authenticated().scope("health"));
+    tokio::spawn(Server::builder().add_service(layers.named_layer(health)).serve_with_incoming(incoming));
+    assert_codes(&mut connect(address).await, &issuer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_a_session_cookie_an_outage_is_14_and_a_forged_call_is_7() {
+    let clock = now();
+    for store in AnyStore::each(&clock) {
+        let browser = World::new(&store, &clock).browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let cookie = ("cookie", format!("__Host-id={}", browser.jar().get("__Host-id").unwrap()));
+
+        let spy = Spy::new(store.another());
+        let (incoming, address) = listen().await;
+        let (_, health) = tonic_health::server::health_reporter();
+        let server = Server::builder()
+            .layer(SessionLayer::builder(spy.clone()).clock(clock.clone()).build().unwrap())
+            .layer(CsrfLayer::new())
+            .layer(RequireLayer::authenticated())
+            .add_service(health)
+            .serve_with_incoming(incoming);
+        tokio::spawn(server);
+        let mut client = connect(address).await;
+
+        let origin = ("origin", format!("http://{address}"));
+        check(&mut client, &[cookie.clone(), origin.clone()]).await.unwrap();
+        let forged = [cookie.clone(), ("sec-fetch-site", "cross-site".to_owned())];
+        assert_eq!(check(&mut client, &forged).await.unwrap_err().code(), Code::PermissionDenied);
+        spy.fail_with(StoreErrorKind::Unavailable);
+        let away = check(&mut client, &[cookie, origin]).await.unwrap_err();
+        assert_eq!(away.code(), Code::Unavailable, "{away:?}");
+    }
+}
