@@ -1,5 +1,7 @@
 //! Which keys are used.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis::bearer::{
     Algorithm, Audience, BuildErrorKind, HmacKey, HmacKeys, Issuer, KeySet, StaticKeys, verify_compact,
 };
@@ -31,6 +33,10 @@ fn a_key_that_cannot_be_used_is_dropped_and_the_others_work() {
         (ES256.jwk("k"), signer(Algorithm::RS256).jwk("k"), signer(Algorithm::EdDSA).jwk("k"));
     let p384 = signer(Algorithm::ES384).jwk("k");
     let off_curve = with(ec.clone(), "y", ec["x"].clone());
+    // The same 64 bytes, cut at the wrong place.
+    let point = ["x", "y"].map(|name| URL_SAFE_NO_PAD.decode(ec[name].as_str().unwrap()).unwrap()).concat();
+    let (x, y) = point.split_at(31);
+    let cut_elsewhere = with(with(ec.clone(), "x", json!(b64(x))), "y", json!(b64(y)));
     let long_x = format!("AAAA{}", ec["x"].as_str().unwrap());
     let rows = [
         ("use: enc", with(ec.clone(), "use", json!("enc"))),
@@ -39,6 +45,7 @@ fn a_key_that_cannot_be_used_is_dropped_and_the_others_work() {
         ("key_ops without verify", with(ec.clone(), "key_ops", json!(["encrypt"]))),
         ("key_ops no list", with(ec.clone(), "key_ops", json!("verify"))),
         ("off the curve", off_curve),
+        ("cut elsewhere", cut_elsewhere),
         ("the point at zero", with(with(ec.clone(), "x", json!(b64(&[0; 32]))), "y", json!(b64(&[0; 32])))),
         ("x too long", with(ec.clone(), "x", json!(long_x))),
         ("x too short", with(ec.clone(), "x", json!(b64(&[1; 31])))),
@@ -57,6 +64,7 @@ fn a_key_that_cannot_be_used_is_dropped_and_the_others_work() {
         ("kid a number", with(ec.clone(), "kid", json!(1))),
         ("no kty", without(ec.clone(), "kty")),
         ("kty unknown", with(ec.clone(), "kty", json!("AKP"))),
+        ("Ed25519 in DER", with(ed.clone(), "x", json!(b64(&signer(Algorithm::EdDSA).public_forms()[1])))),
         ("Ed448", with(ed.clone(), "crv", json!("Ed448"))),
         ("X25519", with(ed.clone(), "crv", json!("X25519"))),
         ("Ed25519 for ES256", with(ed.clone(), "alg", json!("ES256"))),
