@@ -7,9 +7,10 @@ use http::request::Parts;
 use tower_layer::Layer;
 
 use super::ambient::Ambient;
+use super::authority::Host;
 use super::error::{ConfigError, ConfigErrorKind};
 use super::metadata::{Policy, verify};
-use super::origin::{Host, Origin};
+use super::origin::Origin;
 use super::{CsrfVerdict, SameSite};
 use crate::guard::{Check, Guard, GuardLayer};
 use crate::rejection::{CsrfReason, Rejection};

@@ -5,7 +5,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method};
 
 use super::SameSite;
-use super::origin::{Authority, Host, Origin};
+use super::authority::{Authority, Host};
+use super::origin::Origin;
 use crate::rejection::CsrfReason;
 
 /// What a [`CsrfLayer`](super::CsrfLayer) was told.
@@ -104,7 +105,7 @@ impl Policy {
     fn admit_host(&self, head: &Parts) -> Result<(), CsrfReason> {
         let Some(allowed) = &self.hosts else { return Ok(()) };
         let own = own_authority(head).ok().flatten();
-        let is_allowed = own.is_some_and(|own| allowed.iter().any(|host| host.is(own.host())));
+        let is_allowed = own.is_some_and(|own| allowed.iter().any(|host| host.is(&own.host)));
         if is_allowed { Ok(()) } else { Err(CsrfReason::HostNotAllowed) }
     }
 

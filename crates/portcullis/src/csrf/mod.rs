@@ -1,15 +1,16 @@
 //! [`CsrfLayer`]: what `tower_http::csrf` decides by headers, and more: it knows how the request was authenticated,
 //! it refuses when the headers are missing, it covers WebSocket handshakes, and it can observe before it enforces.
 //!
-//! A request passes if it comes to the end of a step that says so; the first that applies decides:
+//! The first step that applies decides:
 //!
 //! 1. Its host is not among the [allowed](CsrfLayer::allowed_hosts), if any are named: refused, whatever its method.
 //! 2. It is GET, HEAD or OPTIONS, and no WebSocket handshake: passes. So safe methods must not change anything. Every
 //!    other method counts as unsafe: QUERY, TRACE and custom ones too.
 //! 3. No *ambient* credential came along, one that browsers send by themselves: passes, unless told to check
 //!    [always](CsrfLayer::always). Bearer clients, webhooks and native gRPC need no exemption. The
-//!    [`Authentication`](crate::identity::Authentication) in the extensions says so. If it is missing, every `Cookie`
-//!    counts as ambient, and so does every `Authorization` other than Bearer and DPoP.
+//!    [`Authentication`](crate::identity::Authentication) in the extensions says so. If it is missing, or cannot tell
+//!    because a store is out of reach, every `Cookie` counts as ambient, and so does every `Authorization` other than
+//!    Bearer and DPoP.
 //! 4. `Origin`, `Sec-Fetch-Site` or `Host` is there twice, or what must be looked at cannot be parsed: refused.
 //! 5. It is a WebSocket handshake (`Upgrade: websocket`, or CONNECT): passes if `Origin` is the service's own or
 //!    [trusted](CsrfLayer::add_trusted_origin), else it is refused.
@@ -49,6 +50,7 @@
 //! ```
 
 mod ambient;
+mod authority;
 mod error;
 mod layer;
 mod metadata;
