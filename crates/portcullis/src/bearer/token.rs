@@ -108,7 +108,7 @@ mod tests {
     fn a_token_is_found_by_rfc_6750() {
         type Row = (&'static str, &'static [&'static str], Result<Option<BearerToken<'static>>, Malformed>);
         let token = |text: &'static str| Ok(Some(BearerToken(text)));
-        let rows: [Row; 21] = [
+        let rows: [Row; 22] = [
             ("nothing", &[], Ok(None)),
             ("plain", &["Bearer a.b.c"], token("a.b.c")),
             ("lower case", &["bearer a"], token("a")),
@@ -119,6 +119,7 @@ mod tests {
             ("another scheme that begins alike", &["Bearertoken a"], Ok(None)),
             ("a scheme alone", &["Negotiate"], Ok(None)),
             ("two tokens", &["Bearer a b"], Err(Malformed::Syntax)),
+            ("no space", &["Bearer/a"], Err(Malformed::Syntax)),
             ("a tab", &["Bearer\ta"], Err(Malformed::Syntax)),
             ("a tab inside", &["Bearer a\tb"], Err(Malformed::Syntax)),
             ("no token", &["Bearer"], Err(Malformed::Syntax)),
