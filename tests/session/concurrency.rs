@@ -1,6 +1,7 @@
 //! Nothing is lost under concurrency, and nothing is applied twice.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_store::StoreErrorKind;
@@ -96,30 +97,32 @@ async fn a_save_whose_answer_was_lost_is_applied_once() {
     on_each_store(|world| async move {
         let browser = signed_in(&world, "ada").await;
         world.spy.on(Operation::Save).times(1).lose_answer(StoreErrorKind::Timeout);
-        browser.get("/count").await.assert_status(503);
-        // The handler's commit failed; the layer's, on the way out, found that it had been applied.
+        assert_eq!(browser.get("/count-stubbornly").await.assert_status(200).text(), "1");
         assert_eq!(browser.get("/count").await.text(), "2");
     })
     .await;
+}
+
+/// The next commit loses its answer, and before it is sent again another process counts `times` times.
+fn lose_an_answer_and_count(world: &World, browser: &Browser, times: usize) {
+    let tab = Arc::new(world.another().browser().with_jar(browser.jar().clone()));
+    world.spy.on(Operation::Save).times(1).lose_answer(StoreErrorKind::Timeout);
+    world.spy.on(Operation::Save).times(1).before(move || {
+        let tab = Arc::clone(&tab);
+        async move {
+            for _ in 0..times {
+                tab.get("/count").await.assert_status(200);
+            }
+        }
+    });
 }
 
 #[tokio::test]
 async fn a_lost_answer_followed_by_another_requests_save_is_not_applied_again() {
     on_each_store(|world| async move {
         let browser = signed_in(&world, "ada").await;
-        let (other, gate) = (world.another(), world.gate.clone());
-        let tab = other.browser().with_jar(browser.jar().clone());
-        world.spy.on(Operation::Save).times(1).lose_answer(StoreErrorKind::Timeout);
-        // Between the lost answer and the resend another process saves.
-        let tab = std::sync::Arc::new(tab);
-        world.spy.on(Operation::Save).times(1).before(move || {
-            let (tab, gate) = (tab.clone(), gate.clone());
-            async move {
-                tab.get("/count").await.assert_status(200);
-                gate.open.notify_one();
-            }
-        });
-        browser.get("/count").await;
+        lose_an_answer_and_count(&world, &browser, 1);
+        browser.get("/count-stubbornly").await.assert_status(200);
         assert_eq!(browser.get("/count").await.text(), "3", "one lost, one in between, one now");
     })
     .await;
@@ -129,18 +132,25 @@ async fn a_lost_answer_followed_by_another_requests_save_is_not_applied_again() 
 async fn when_the_history_no_longer_tells_it_is_an_error_and_nothing_is_applied_again() {
     on_each_store(|world| async move {
         let browser = signed_in(&world, "ada").await;
-        let tab = std::sync::Arc::new(world.another().browser().with_jar(browser.jar().clone()));
-        world.spy.on(Operation::Save).times(1).lose_answer(StoreErrorKind::Timeout);
-        world.spy.on(Operation::Save).times(1).before(move || {
-            let tab = tab.clone();
-            async move {
-                for _ in 0..5 {
-                    tab.get("/count").await.assert_status(200);
-                }
-            }
-        });
-        browser.get("/count").await.assert_status(503);
+        lose_an_answer_and_count(&world, &browser, 5);
+        browser.get("/count-stubbornly-and-carelessly").await.assert_status(503);
         assert_eq!(browser.get("/count").await.text(), "7", "one lost, five in between, one now");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_handlers_failed_commit_is_not_waited_for_again_and_never_passes_for_success() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        for path in ["/count", "/count-carelessly"] {
+            world.spy.forget();
+            world.spy.on(Operation::Save).fail(StoreErrorKind::Unavailable);
+            browser.get(path).await.assert_status(503);
+            assert_eq!(world.spy.count(Operation::Save), 1, "{path}");
+            world.spy.obey_no_more();
+        }
+        assert_eq!(browser.get("/count").await.text(), "1");
     })
     .await;
 }

@@ -110,6 +110,12 @@ fn app(gate: Arc<Gate>) -> Router {
         .route("/rotate", get(async |session: Session| session.rotate().await))
         .route("/reauthenticated", get(async |session: Session| session.reauthenticated().await))
         .route("/count", get(count))
+        .route("/count-stubbornly", get(count_stubbornly))
+        .route("/count-carelessly", get(count_carelessly))
+        .route(
+            "/count-stubbornly-and-carelessly",
+            get(async |session: Session| count_stubbornly(session).await.unwrap_or_default()),
+        )
         .route("/append/{text}", get(append))
         .route("/take/{key}", get(take))
         .route("/clear-and-write", get(clear_and_write))
@@ -161,6 +167,22 @@ async fn count(session: Session) -> Result<String, SessionError> {
     session.increment(&COUNT, 1)?;
     session.commit().await?;
     Ok(session.get(&COUNT)?.unwrap_or_default().to_string())
+}
+
+/// Commits once more when the first commit failed.
+async fn count_stubbornly(session: Session) -> Result<String, SessionError> {
+    session.increment(&COUNT, 1)?;
+    if session.commit().await.is_err() {
+        session.commit().await?;
+    }
+    Ok(session.get(&COUNT)?.unwrap_or_default().to_string())
+}
+
+/// Does not look whether the commit failed.
+async fn count_carelessly(session: Session) -> Result<(), SessionError> {
+    session.increment(&COUNT, 1)?;
+    let _ = session.commit().await;
+    Ok(())
 }
 
 async fn append(session: Session, Path(text): Path<String>) -> Result<(), SessionError> {

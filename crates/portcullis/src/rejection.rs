@@ -272,7 +272,7 @@ impl Rejection {
             Self::Csrf(reason) => reason.hint(),
             Self::Conflict => "the request carries credentials of two different users",
             Self::InsecureTransport { .. } => "https is required",
-            Self::Unavailable { .. } => "who you are cannot be checked at the moment; try again",
+            Self::Unavailable { .. } => "this cannot be done at the moment; try again",
             Self::Misconfigured { .. } => "the service is misconfigured",
         }
     }

@@ -34,14 +34,23 @@ fn a_server_ends_with_its_handle_and_leaves_nothing_behind() {
     assert!(!runs(pid) && !std::fs::exists(directory).unwrap());
 }
 
+/// Whether this process was started by one of the tests below, to be killed.
+#[expect(clippy::disallowed_methods, reason = "how a test tells its child from an ordinary run")]
+fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
+/// This test binary once more, as a child that runs [`hold_servers`].
+fn child() -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "redis::the_servers_of_a_killed_test_process_end", "--nocapture"])
+        .env(CHILD, "1");
+    command
+}
+
 /// The half that runs in the process to be killed.
-#[test]
-#[ignore = "run by the_servers_of_a_killed_test_process_end"]
-#[expect(clippy::disallowed_methods, reason = "how the parent test tells its child from an ordinary run")]
-fn a_test_process_that_is_killed() {
-    if std::env::var_os(CHILD).is_none() {
-        return;
-    }
+fn hold_servers() {
     let servers = [RedisServer::start(), RedisServer::builder().tcp().start(), RedisServer::start()];
     servers[2].pause();
     let pids: Vec<String> = servers.iter().map(|server| server.pid().unwrap().to_string()).collect();
@@ -52,13 +61,10 @@ fn a_test_process_that_is_killed() {
 
 #[test]
 fn the_servers_of_a_killed_test_process_end() {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "redis::a_test_process_that_is_killed", "--ignored", "--nocapture"])
-        .env(CHILD, "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    if is_child() {
+        return hold_servers();
+    }
+    let mut child = child().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line = lines.map(Result::unwrap).find(|line| line.starts_with("started ")).unwrap();
     let words: Vec<&str> = line.split(' ').skip(1).collect();
@@ -76,15 +82,14 @@ fn the_servers_of_a_killed_test_process_end() {
 
 #[test]
 fn without_a_server_binary_a_test_fails_and_says_what_to_do() {
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "redis::a_test_process_that_is_killed", "--ignored"])
-        .env(CHILD, "1")
-        .env("PATH", "/nonexistent")
-        .env_remove("REDIS_SERVER_BIN")
-        .output()
-        .unwrap();
+    let child = child().env("PATH", "/nonexistent").env_remove("REDIS_SERVER_BIN").output().unwrap();
     assert!(!child.status.success());
-    assert!(String::from_utf8_lossy(&child.stdout).contains("cargo xtask test"), "{child:?}");
+    let said = [child.stdout, child.stderr].concat();
+    assert!(
+        String::from_utf8_lossy(&said).contains("cargo xtask test"),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::error::{SessionError, SessionErrorKind};
 use super::expiry::{Age, age};
 use super::handle::Session;
 use super::id::{Presented, Proof};
-use super::state::{CookieChange, Held, Stored};
+use super::state::{CookieChange, Held, Rest, Stored};
 use crate::authenticate::{Authenticator, Closed, Closing, Edits, Opened, Opening};
 use crate::identity::{Authentication, Outcome};
 use crate::rejection::{Challenge, Rejection};
@@ -101,17 +101,17 @@ impl Authenticator for SessionAuthenticator {
             visit.touch(&self.core);
         }
         let discard = self.core.discard_on_5xx && response.status.is_server_error();
-        let pending = {
+        let rest = {
             let mut state = shared.lock();
             if discard {
                 state.discard();
             }
             state.seal()
         };
-        if pending {
-            Closing::pending(async move { visit.commit().await })
-        } else {
-            Closing::edits(visit.edits())
+        match rest {
+            Rest::Nothing => Closing::edits(visit.edits()),
+            Rest::Commit => Closing::pending(async move { visit.commit().await }),
+            Rest::Failed => Closing::Ready(visit.closed(!response.status.is_server_error())),
         }
     }
 }
@@ -226,10 +226,14 @@ impl Visit {
                 true
             }
         };
-        let refusal = self.head.clone().filter(|_| refused);
-        let refusal =
-            refusal.map(|head| Box::new((Rejection::Unavailable { retry_after: RETRY_AFTER }, head)));
-        Closed { edits: self.edits(), refusal }
+        self.closed(refused)
+    }
+
+    fn closed(self, refused: bool) -> Closed {
+        let edits = self.edits();
+        let rejection = Rejection::Unavailable { retry_after: RETRY_AFTER };
+        let refusal = self.head.filter(|_| refused).map(|head| Box::new((rejection, head)));
+        Closed { edits, refusal }
     }
 
     /// Set-Cookie only if the session was created, rotated or destroyed; Vary if the cookie mattered.

@@ -151,8 +151,9 @@ impl Session {
     ///
     /// # Errors
     /// [`Ended`](super::SessionErrorKind::Ended) when the session was ended meanwhile: the writes are dropped.
-    /// [`Store`](super::SessionErrorKind::Store) when the store did not answer: they stay recorded, and whether this
-    /// attempt was applied is found out before anything is applied again.
+    /// [`Store`](super::SessionErrorKind::Store) when the store did not answer: they stay recorded for another commit,
+    /// which finds out whether this attempt was applied before anything is applied again. Without one that succeeds the
+    /// response is a 503, unless the handler's own is a 5xx.
     pub async fn commit(&self) -> Result<(), SessionError> {
         let _turn = self.0.turn.lock().await;
         self.0.commit().await
@@ -238,7 +239,9 @@ impl Shared {
 
     /// Commits what is recorded, within one budget however often others save in between: somebody always wins.
     pub(crate) async fn commit(&self) -> Result<(), SessionError> {
-        self.core.backend.within_budget(self.commit_steps()).await
+        let committed = self.core.backend.within_budget(self.commit_steps()).await;
+        self.lock().note(&committed);
+        committed
     }
 
     async fn commit_steps(&self) -> Result<(), SessionError> {

@@ -3,7 +3,7 @@
 use portcullis_store::{Header, Locator, Record, Saved, Tag};
 
 use super::core::Core;
-use super::error::{Reason, SessionError};
+use super::error::{Reason, SessionError, SessionErrorKind};
 use super::id::{Token, new_tag};
 use super::ops::{Operation, within};
 use super::payload::{Payload, value_in};
@@ -23,6 +23,19 @@ pub(crate) struct State {
     cookie: Option<CookieChange>,
     /// The response's head is gone.
     sealed: bool,
+    /// The last commit failed, and not because the session had ended.
+    failed: bool,
+}
+
+/// What is left to do with a session when the response is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Nothing is recorded that is not committed.
+    Nothing,
+    /// A commit.
+    Commit,
+    /// The handler's own commit failed. The store is not waited for again.
+    Failed,
 }
 
 /// The session that a request holds.
@@ -89,7 +102,15 @@ pub(crate) enum CookieChange {
 
 impl State {
     pub(crate) fn new(held: Held) -> Self {
-        Self { held, pending: Vec::new(), view: None, attempt: None, cookie: None, sealed: false }
+        Self {
+            held,
+            pending: Vec::new(),
+            view: None,
+            attempt: None,
+            cookie: None,
+            sealed: false,
+            failed: false,
+        }
     }
 
     pub(crate) fn held(&self) -> &Held {
@@ -141,10 +162,19 @@ impl State {
         }
     }
 
-    /// Nothing can be recorded from here on; what is pending is still committed. Whether anything is.
-    pub(crate) fn seal(&mut self) -> bool {
+    /// Nothing can be recorded from here on. What is left to do.
+    pub(crate) fn seal(&mut self) -> Rest {
         self.sealed = true;
-        !self.pending.is_empty()
+        match self.failed {
+            true => Rest::Failed,
+            false if self.pending.is_empty() => Rest::Nothing,
+            false => Rest::Commit,
+        }
+    }
+
+    /// A commit ended.
+    pub(crate) fn note(&mut self, committed: &Result<(), SessionError>) {
+        self.failed = committed.as_ref().is_err_and(|error| error.kind() != SessionErrorKind::Ended);
     }
 
     pub(crate) fn discard(&mut self) {
