@@ -44,12 +44,12 @@ const MAX_HEADER: usize = 1024;
 /// The longest signature, that of an RSA key of 8192 bits, in bytes.
 const MAX_SIGNATURE: usize = 1024;
 
-/// The parts of a compact serialisation (RFC 7515, section 7.1), still encoded.
-struct Parts<'a> {
-    header: &'a str,
-    payload: &'a str,
-    signature: &'a str,
-    /// What is signed: header, dot, payload.
+/// A compact serialisation (RFC 7515, section 7.1), decoded; nothing of it has been verified.
+struct Jws<'a> {
+    header: Decoded<MAX_HEADER>,
+    payload: Vec<u8>,
+    signature: Decoded<MAX_SIGNATURE>,
+    /// What is signed: header, dot, payload, as they came.
     message: &'a [u8],
 }
 
@@ -66,14 +66,11 @@ impl Verifier {
 
     /// Whom the token names, if it is good at this moment.
     pub(super) fn verify(&self, token: &str, carrier: Carrier, now: Timestamp) -> Result<Identity, Refusal> {
-        let parts = Parts::split(token)?;
-        let header = Decoded::<MAX_HEADER>::of(parts.header)?;
-        let signature = Decoded::<MAX_SIGNATURE>::of(parts.signature)?;
-        let payload = decode(parts.payload)?;
-        let header = JoseHeader::parse(header.as_bytes())?;
-        let issuer = self.issuer_of(&payload)?;
-        issuer.verify(&header, parts.message, signature.as_bytes())?;
-        issuer.identify(&header, text(&payload)?, carrier, now)
+        let jws = Jws::decode(token)?;
+        let header = JoseHeader::parse(jws.header.as_bytes())?;
+        let issuer = self.issuer_of(&jws.payload)?;
+        issuer.verify(&header, &jws)?;
+        issuer.identify(&header, text(&jws.payload)?, carrier, now)
     }
 
     /// Whose keys to use. What an unverified payload says decides only where several issuers are configured; the
@@ -88,11 +85,11 @@ impl Verifier {
 }
 
 impl TrustedIssuer {
-    fn verify(&self, header: &JoseHeader<'_>, message: &[u8], signature: &[u8]) -> Result<(), Refusal> {
+    fn verify(&self, header: &JoseHeader<'_>, jws: &Jws<'_>) -> Result<(), Refusal> {
         if !self.algorithms.contains(header.algorithm) {
             return Err(Refusal::AlgorithmNotAllowed);
         }
-        self.keys.snapshot().verify(header.algorithm, header.kid.as_deref(), message, signature)
+        jws.verify(header, &self.keys.snapshot())
     }
 
     fn identify(
@@ -129,28 +126,34 @@ fn refs<'a>(words: &'a [Cow<'_, str>]) -> SmallVec<[&'a str; 8]> {
 /// not looked at. For signature vectors of others.
 #[doc(hidden)]
 pub fn verify_compact(token: &str, keys: &KeySet) -> Result<Vec<u8>, Refusal> {
-    let parts = Parts::split(token)?;
-    let header = Decoded::<MAX_HEADER>::of(parts.header)?;
-    let signature = Decoded::<MAX_SIGNATURE>::of(parts.signature)?;
-    let payload = decode(parts.payload)?;
-    let header = JoseHeader::parse(header.as_bytes())?;
-    keys.verify(header.algorithm, header.kid.as_deref(), parts.message, signature.as_bytes())?;
-    Ok(payload)
+    let jws = Jws::decode(token)?;
+    jws.verify(&JoseHeader::parse(jws.header.as_bytes())?, keys)?;
+    Ok(jws.payload)
 }
 
-impl<'a> Parts<'a> {
-    fn split(token: &'a str) -> Result<Self, Refusal> {
+impl<'a> Jws<'a> {
+    fn decode(token: &'a str) -> Result<Self, Refusal> {
         if token.len() > MAX_TOKEN {
             return Err(Refusal::TooLarge);
         }
-        let read = || {
-            let (header, rest) = token.split_once('.')?;
-            let (payload, signature) = rest.split_once('.')?;
-            let message = token.as_bytes().get(..header.len() + 1 + payload.len())?;
-            (!signature.contains('.')).then_some(Self { header, payload, signature, message })
-        };
-        let parts = read().ok_or(Refusal::NotThreeParts)?;
-        if parts.header.len() > MAX_HEADER { Err(Refusal::HeaderTooLarge) } else { Ok(parts) }
+        let (header, rest) = token.split_once('.').ok_or(Refusal::NotThreeParts)?;
+        let (payload, signature) = rest.split_once('.').ok_or(Refusal::NotThreeParts)?;
+        if signature.contains('.') {
+            return Err(Refusal::NotThreeParts);
+        }
+        if header.len() > MAX_HEADER {
+            return Err(Refusal::HeaderTooLarge);
+        }
+        Ok(Self {
+            header: Decoded::of(header)?,
+            payload: URL_SAFE_NO_PAD.decode(payload).map_err(|_| Refusal::NotBase64url)?,
+            signature: Decoded::of(signature)?,
+            message: token.as_bytes().get(..header.len() + 1 + payload.len()).unwrap_or_default(),
+        })
+    }
+
+    fn verify(&self, header: &JoseHeader<'_>, keys: &KeySet) -> Result<(), Refusal> {
+        keys.verify(header.algorithm, header.kid.as_deref(), self.message, self.signature.as_bytes())
     }
 }
 
@@ -167,10 +170,25 @@ impl<const N: usize> Decoded<N> {
     }
 }
 
-fn decode(base64url: &str) -> Result<Vec<u8>, Refusal> {
-    URL_SAFE_NO_PAD.decode(base64url).map_err(|_| Refusal::NotBase64url)
-}
-
 fn text(payload: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(payload).map_err(|_| Refusal::MalformedClaims)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_signature_and_the_longest_header_fit() {
+        for (len, fits) in [(0, true), (1023, true), (1024, true), (1025, false)] {
+            let base64url = URL_SAFE_NO_PAD.encode(vec![0xff; len]);
+            assert_eq!(Decoded::<MAX_SIGNATURE>::of(&base64url).map(|it| it.len).ok(), fits.then_some(len));
+        }
+        let token = |header: usize| format!("{}..", "A".repeat(header));
+        assert!(Jws::decode(&token(MAX_HEADER)).is_ok());
+        assert_eq!(Jws::decode(&token(MAX_HEADER + 1)).err(), Some(Refusal::HeaderTooLarge));
+        let token = |payload: usize| format!(".{}.", "A".repeat(payload));
+        assert!(Jws::decode(&token(MAX_TOKEN - 4)).is_ok());
+        assert_eq!(Jws::decode(&token(MAX_TOKEN - 1)).err(), Some(Refusal::TooLarge));
+    }
 }
