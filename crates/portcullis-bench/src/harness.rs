@@ -1,0 +1,236 @@
+//! [`measure`]: every candidate against the bare service, in rounds of shuffled order.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use allocation_counter::opt_out;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response};
+use tokio::runtime::{Builder, Runtime};
+use tower::{Service, ServiceExt as _};
+
+use crate::Failure;
+
+/// How many rounds to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Enough for medians that repeat.
+    Full,
+    /// Enough to see that it works.
+    Quick,
+}
+
+/// A service, and what it is sent.
+pub(crate) struct Candidate {
+    pub(crate) label: Label,
+    /// The same request for the bare service, so that what its head costs is in both.
+    request: Request<()>,
+    layered: Box<dyn Target>,
+    bare: Box<dyn Target>,
+}
+
+/// What a candidate is, and what it is held against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Label {
+    pub(crate) name: &'static str,
+    /// The peer's candidate that does the same.
+    pub(crate) peer: Option<&'static str>,
+    pub(crate) bounds: Bounds,
+}
+
+/// The most that a candidate may cost over the bare service.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bounds {
+    /// What is promised now; its allocations are enforced.
+    pub(crate) promised: Option<Bound>,
+    /// What is aimed at.
+    pub(crate) aim: Option<Bound>,
+}
+
+/// Nanoseconds and allocations for one request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    pub(crate) nanos: f64,
+    pub(crate) allocations: i64,
+}
+
+/// What a candidate costs over the bare service, for one request.
+#[derive(Debug)]
+pub(crate) struct Cost {
+    pub(crate) label: Label,
+    /// The first quartile, the median and the third one of the rounds, in nanoseconds.
+    pub(crate) nanos: [f64; 3],
+    pub(crate) allocations: i64,
+}
+
+/// A service whose type is erased, for a batch of requests at a time.
+trait Target {
+    fn answer(&mut self, runtime: &Runtime, requests: &mut Vec<Request<()>>) -> Result<(), Failure>;
+}
+
+struct Direct<S>(S);
+
+/// Few enough to stay in the nearest caches, many enough that reading the clock is nothing.
+const BATCH: usize = 64;
+
+impl Effort {
+    pub(crate) fn rounds(self) -> usize {
+        match self {
+            Self::Full => 301,
+            Self::Quick => 21,
+        }
+    }
+
+    fn batches(self) -> usize {
+        match self {
+            Self::Full => 24,
+            Self::Quick => 8,
+        }
+    }
+}
+
+impl Candidate {
+    pub(crate) fn new<S>(label: Label, request: Request<()>, service: S) -> Self
+    where
+        S: Service<Request<()>, Response = Response<()>, Error = Failure> + 'static,
+    {
+        let bare = tower::service_fn(bare);
+        Self { label, request, layered: Box::new(Direct(service)), bare: Box::new(Direct(bare)) }
+    }
+
+    /// Nanoseconds over the bare service in this round.
+    fn round(&mut self, runtime: &Runtime, batches: usize) -> Result<f64, Failure> {
+        let (mut layered, mut bare) = (Duration::ZERO, Duration::ZERO);
+        for _ in 0..batches {
+            layered += timed(&mut *self.layered, runtime, &self.request)?;
+            bare += timed(&mut *self.bare, runtime, &self.request)?;
+        }
+        let requests = (batches * BATCH) as f64;
+        Ok((layered.as_secs_f64() - bare.as_secs_f64()) * 1e9 / requests)
+    }
+
+    fn allocations(&mut self, runtime: &Runtime) -> Result<i64, Failure> {
+        let layered = counted(&mut *self.layered, runtime, &self.request)?;
+        Ok(layered - counted(&mut *self.bare, runtime, &self.request)?)
+    }
+}
+
+/// The service that everything is measured against.
+pub(crate) async fn bare(request: Request<()>) -> Result<Response<()>, Failure> {
+    black_box(&request);
+    Ok(json())
+}
+
+/// What every handler answers.
+pub(crate) fn json() -> Response<()> {
+    let mut response = Response::new(());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+impl<S> Target for Direct<S>
+where
+    S: Service<Request<()>, Response = Response<()>, Error = Failure>,
+{
+    fn answer(&mut self, runtime: &Runtime, requests: &mut Vec<Request<()>>) -> Result<(), Failure> {
+        runtime.block_on(async {
+            for request in requests.drain(..) {
+                let response = self.0.ready().await?.call(request).await?;
+                if !black_box(response).status().is_success() {
+                    return Err("a request was refused".into());
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Takes every candidate's costs.
+pub(crate) fn measure(mut candidates: Vec<Candidate>, effort: Effort) -> Result<Vec<Cost>, Failure> {
+    let runtime = Builder::new_current_thread().enable_time().build()?;
+    let mut nanos = vec![Vec::with_capacity(effort.rounds()); candidates.len()];
+    // Counted first: a counter that runs is not timed, and what is set up once is then behind us.
+    let allocations: Vec<i64> =
+        candidates.iter_mut().map(|candidate| candidate.allocations(&runtime)).collect::<Result<_, _>>()?;
+    let mut taken = Ok(());
+    opt_out(|| taken = take_rounds(&mut candidates, &mut nanos, &runtime, effort));
+    taken?;
+    let measured = candidates.into_iter().zip(nanos).zip(allocations);
+    Ok(measured
+        .map(|((candidate, nanos), allocations)| Cost {
+            label: candidate.label,
+            nanos: quartiles(nanos),
+            allocations,
+        })
+        .collect())
+}
+
+fn take_rounds(
+    candidates: &mut [Candidate],
+    nanos: &mut [Vec<f64>],
+    runtime: &Runtime,
+    effort: Effort,
+) -> Result<(), Failure> {
+    for _ in 0..effort.rounds() {
+        let mut turns: Vec<_> = candidates.iter_mut().zip(nanos.iter_mut()).collect();
+        shuffle(&mut turns);
+        for (candidate, nanos) in turns {
+            nanos.push(candidate.round(runtime, effort.batches())?);
+        }
+    }
+    Ok(())
+}
+
+/// How long a batch takes, the making of its requests aside.
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
+fn timed(target: &mut dyn Target, runtime: &Runtime, request: &Request<()>) -> Result<Duration, Failure> {
+    let mut requests = vec![request.clone(); BATCH];
+    let start = Instant::now();
+    target.answer(runtime, &mut requests)?;
+    Ok(start.elapsed())
+}
+
+/// How often one request allocates once all is warm.
+fn counted(target: &mut dyn Target, runtime: &Runtime, request: &Request<()>) -> Result<i64, Failure> {
+    target.answer(runtime, &mut vec![request.clone(); BATCH])?;
+    let mut requests = vec![request.clone()];
+    let mut answered = Ok(());
+    let counts = allocation_counter::measure(|| answered = target.answer(runtime, &mut requests));
+    answered?;
+    Ok(i64::try_from(counts.count_total)?)
+}
+
+/// The quartiles of some numbers.
+pub(crate) fn quartiles(mut numbers: Vec<f64>) -> [f64; 3] {
+    numbers.sort_unstable_by(f64::total_cmp);
+    let at = |quarter: usize| numbers.get(numbers.len() * quarter / 4).copied().unwrap_or(f64::NAN);
+    [at(1), at(2), at(3)]
+}
+
+/// Fisher and Yates; the hashers of the standard library are seeded at random.
+fn shuffle<T>(items: &mut [T]) {
+    let random = RandomState::new();
+    for last in (1..items.len()).rev() {
+        let other = random.hash_one(last) % (last as u64 + 1);
+        items.swap(last, usize::try_from(other).unwrap_or(0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bare_service_costs_nothing_over_itself() {
+        let label = Label { name: "bare", peer: None, bounds: Bounds::default() };
+        let candidate = Candidate::new(label, Request::new(()), tower::service_fn(bare));
+        let costs = measure(vec![candidate], Effort::Quick).unwrap();
+        assert_eq!(costs[0].allocations, 0);
+    }
+
+    #[test]
+    fn the_median_is_the_one_in_the_middle() {
+        assert_eq!(quartiles(vec![5.0, 1.0, 4.0, 2.0, 3.0]), [2.0, 3.0, 4.0]);
+    }
+}

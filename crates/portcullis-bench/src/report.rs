@@ -1,0 +1,104 @@
+//! [`Report`]: the numbers as a table, for the screen and for `RESULTS.md`.
+
+use std::fmt;
+
+use crate::harness::{Bound, Cost, Label};
+use crate::machine;
+use crate::threads::Speedup;
+
+/// Everything that was measured.
+pub(crate) struct Report {
+    pub(crate) costs: Vec<Cost>,
+    pub(crate) speedups: Vec<Speedup>,
+}
+
+impl Report {
+    /// Whether an allocation count is over what is promised.
+    pub(crate) fn allocates_too_much(&self) -> bool {
+        self.costs.iter().any(|cost| {
+            cost.label.bounds.promised.is_some_and(|promised| cost.allocations > promised.allocations)
+        })
+    }
+
+    fn peer_of(&self, label: Label) -> Option<&Cost> {
+        self.costs.iter().find(|cost| Some(cost.label.name) == label.peer)
+    }
+
+    fn cost_row(&self, cost: &Cost, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [low, median, high] = cost.nanos;
+        write!(f, "| {} | {median:.0} ({low:.0}-{high:.0}) | {} ", cost.label.name, cost.allocations)?;
+        let bounds = cost.label.bounds;
+        write!(f, "| {} | {} ", judged(cost, bounds.promised), judged(cost, bounds.aim))?;
+        match self.peer_of(cost.label) {
+            Some(peer) => writeln!(f, "| {} |", compared(cost, peer)),
+            None => writeln!(f, "| |"),
+        }
+    }
+}
+
+impl Cost {
+    fn median(&self) -> f64 {
+        let [_, median, _] = self.nanos;
+        median
+    }
+}
+
+/// A bound, and which half of it is met.
+fn judged(cost: &Cost, bound: Option<Bound>) -> String {
+    let Some(Bound { nanos, allocations }) = bound else { return String::new() };
+    let time = if cost.median() <= nanos { "met" } else { "not met" };
+    let count = if cost.allocations <= allocations { "met" } else { "not met" };
+    format!("{nanos} ns {time}, {allocations} {count}")
+}
+
+/// How many times as much the peer takes.
+fn compared(cost: &Cost, peer: &Cost) -> String {
+    let (nanos, allocations) = (peer.median(), peer.allocations);
+    format!("{:.1} x ({nanos:.0} ns, {allocations})", nanos / cost.median().max(1.0))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HEAD)?;
+        for line in machine::describe() {
+            writeln!(f, "* {line}")?;
+        }
+        f.write_str(COSTS)?;
+        self.costs.iter().try_for_each(|cost| self.cost_row(cost, f))?;
+        f.write_str(SPEEDUPS)?;
+        self.speedups.iter().try_for_each(|speedup| writeln!(f, "{speedup}"))
+    }
+}
+
+impl fmt::Display for Speedup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [low, median, high] = self.quartiles;
+        write!(f, "| {} | {median:.2} ({low:.2}-{high:.2}) | ", self.name)?;
+        match self.at_least {
+            Some(aim) => write!(f, "{aim} {} |", if median >= aim { "met" } else { "not met" }),
+            None => f.write_str("|"),
+        }
+    }
+}
+
+const HEAD: &str = "\
+# What the layers cost
+
+Written by `cargo xtask bench`. What a request costs over a bare service that is sent the same request in the same
+round: median and quartiles of the rounds, candidates in shuffled order, on a current-thread runtime; and how often it
+allocates, counted apart from the timing. Requests have the headers of a browser's, with two cookies besides the
+session's; they are made outside of what is timed, and dropped inside, by all. Responses have a content type.
+
+";
+
+const COSTS: &str = "
+| candidate | net ns (quartiles) | allocations | promised | aim | the peer takes |
+| --- | --- | --- | --- | --- | --- |
+";
+
+const SPEEDUPS: &str = "
+How much more two threads get done than one, each with sessions of its own in one store; 2 is perfect.
+
+| candidate | two threads against one (quartiles) | aim |
+| --- | --- | --- |
+";
