@@ -111,6 +111,7 @@ fn hash(secret: &[u8]) -> SecretHash {
 }
 
 #[cfg(test)]
+#[expect(clippy::string_slice, reason = "tokens are ASCII")]
 mod tests {
     use super::*;
 
