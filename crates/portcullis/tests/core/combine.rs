@@ -67,6 +67,20 @@ async fn every_pair_of_findings_has_its_outcome() {
 }
 
 #[tokio::test]
+async fn an_identity_that_does_not_stand_is_seen_by_nobody() {
+    let handler = service_fn(|request: Request<String>| async move {
+        assert!(request.extensions().get::<Identity>().is_none() && request.identity().is_none());
+        Ok::<_, Infallible>(Response::new(String::new()))
+    });
+    let away = Finds::what(Ok(Authentication::unavailable(Duration::from_secs(1))));
+    let stack = ServiceBuilder::new()
+        .layer(AuthenticateLayer::new(Finds::identity(by_session("ada"))))
+        .layer(AuthenticateLayer::new(away))
+        .service(handler);
+    assert_eq!(answer(&stack, get()).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_preference_settles_a_conflict_in_either_order() {
     let session = Finds::identity(by_session("ada"));
     let bearer = Finds::identity(by_bearer("bob"));

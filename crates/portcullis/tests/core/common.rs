@@ -1,10 +1,11 @@
 //! What the tests share: a service that counts its calls, an authenticator that finds what it is told, a log.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Once};
 use std::task::{Context, Poll};
 
 use http::request::Parts;
@@ -178,20 +179,26 @@ where
 }
 
 /// Runs `work` on this thread and returns what was logged meanwhile, a line per event.
+///
+/// One subscriber serves all tests: with one per test, a place that logs first while another test's is installed may
+/// be switched off for good.
 pub(crate) fn logged(work: impl Future<Output = ()>) -> Vec<String> {
-    let log = Log::default();
-    let lines = Arc::clone(&log.lines);
-    tracing::subscriber::with_default(log, || {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work);
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| {
+        tracing::subscriber::set_global_default(Log).unwrap();
+        // For places that logged between the making of the subscriber and now.
+        tracing::callsite::rebuild_interest_cache();
     });
-    let lines = lines.lock().unwrap();
-    lines.clone()
+    LINES.take();
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work);
+    LINES.take()
 }
 
-#[derive(Default)]
-struct Log {
-    lines: Arc<Mutex<Vec<String>>>,
+thread_local! {
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
+
+struct Log;
 
 struct Line(String);
 
@@ -217,7 +224,7 @@ impl tracing::Subscriber for Log {
     fn event(&self, event: &tracing::Event<'_>) {
         let mut line = Line(event.metadata().level().to_string());
         event.record(&mut line);
-        self.lines.lock().unwrap().push(line.0);
+        LINES.with_borrow_mut(|lines| lines.push(line.0));
     }
 
     fn enter(&self, _: &tracing::span::Id) {}
