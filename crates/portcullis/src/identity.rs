@@ -545,7 +545,8 @@ impl Authentication {
     /// What an outer layer had found, kept together with what this one found.
     pub(crate) fn on_top_of(mut self, outer: &Self, outcome: Outcome) -> Self {
         let own = std::mem::replace(&mut self.challenges, outer.challenges.clone());
-        self.challenges.extend(own);
+        // Two copies of one layer on one path have one challenge.
+        self.challenges.extend(own.into_iter().filter(|challenge| !outer.challenges.contains(challenge)));
         self.reader = self.reader.or_else(|| outer.reader.clone());
         self.outcome = outcome;
         self

@@ -13,6 +13,7 @@ mod claims;
 mod config;
 mod form;
 mod fuzz;
+mod independent;
 mod issuers;
 mod keys;
 mod log;
