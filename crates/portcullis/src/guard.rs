@@ -7,17 +7,17 @@
 //! `CsrfLayer` and [`RequireLayer`](crate::RequireLayer) are made of it; so can a check of the application's own be:
 //!
 //! ```
-//! use http::{Request, Response, request::Parts};
-//! use portcullis::guard::{Check, GuardLayer};
+//! use http::{Request, Response};
+//! use portcullis::guard::{Check, GuardLayer, Head, Pass};
 //! use portcullis::rejection::{Lack, Rejection};
 //! use tower::{Layer, ServiceExt, service_fn};
 //!
 //! struct OfficeHours;
 //!
 //! impl Check for OfficeHours {
-//!     fn check(&self, head: &mut Parts) -> Result<(), Rejection> {
+//!     fn check(&self, head: Head<'_>) -> Result<Pass, Rejection> {
 //!         let open = head.headers.get("x-hour").is_some_and(|hour| hour == "10");
-//!         if open { Ok(()) } else { Err(Rejection::forbidden(Lack::Policy)) }
+//!         if open { Ok(Pass::new()) } else { Err(Rejection::forbidden(Lack::Policy)) }
 //!     }
 //! }
 //!
@@ -36,22 +36,45 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Extensions, HeaderMap, Method, Request, Response, Uri};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::identity::{Authentication, Identity, IdentityExt};
 use crate::rejection::Rejection;
 use crate::respond::{DefaultResponder, RequestHead, Responder, refuse};
 
 /// Decides about a request by its head alone, at once.
 pub trait Check {
-    /// `Ok` lets the request pass; it may leave something in the extensions.
+    /// `Ok` lets the request pass.
     ///
     /// # Errors
     /// The reason why the request is refused.
-    fn check(&self, head: &mut Parts) -> Result<(), Rejection>;
+    fn check(&self, head: Head<'_>) -> Result<Pass, Rejection>;
 }
+
+/// A request's head, as a check sees it: without the body, and not to be changed.
+///
+/// It borrows from the request where it stands. Taking a request apart and putting it together again would cost more
+/// than most checks do.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Head<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The URI; under a nested axum router without its prefix.
+    pub uri: &'a Uri,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// What layers outside this one have left.
+    pub extensions: &'a Extensions,
+}
+
+/// A request may pass, and perhaps something goes along in its extensions.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Pass(Extensions);
 
 /// Puts a [`Check`] in front of a service.
 pub struct GuardLayer<C, R = DefaultResponder>(Arc<Core<C, R>>);
@@ -83,6 +106,52 @@ pin_project! {
         Forwarded { #[pin] response: F },
         // There is a response, until it is taken.
         Done { response: Option<Response<B>> },
+    }
+}
+
+impl<'a, B> From<&'a Request<B>> for Head<'a> {
+    fn from(request: &'a Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+}
+
+impl<'a> From<&'a Parts> for Head<'a> {
+    fn from(parts: &'a Parts) -> Self {
+        Self {
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+            extensions: &parts.extensions,
+        }
+    }
+}
+
+impl IdentityExt for Head<'_> {
+    fn identity(&self) -> Option<&Identity> {
+        self.extensions.identity()
+    }
+
+    fn authentication(&self) -> Option<&Authentication> {
+        self.extensions.authentication()
+    }
+}
+
+impl Pass {
+    /// The request goes on as it is. It costs nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The request goes on with `value` in its extensions.
+    pub fn with(value: impl Clone + Send + Sync + 'static) -> Self {
+        let mut extensions = Extensions::new();
+        extensions.insert(value);
+        Self(extensions)
     }
 }
 
@@ -122,12 +191,17 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (mut head, body) = request.into_parts();
-        let state = match self.core.check.check(&mut head) {
-            Ok(()) => State::Forwarded { response: self.inner.call(Request::from_parts(head, body)) },
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let head = Head::from(&request);
+        let state = match self.core.check.check(head) {
+            Ok(Pass(extensions)) => {
+                if !extensions.is_empty() {
+                    request.extensions_mut().extend(extensions);
+                }
+                State::Forwarded { response: self.inner.call(request) }
+            }
             Err(rejection) => {
-                let response = refuse(&self.core.responder, rejection, &RequestHead::of(&head));
+                let response = refuse(&self.core.responder, rejection, &RequestHead::of(head));
                 State::Done { response: Some(response) }
             }
         };

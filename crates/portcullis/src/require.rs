@@ -32,11 +32,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::request::Parts;
 use portcullis_store::{Clock, SystemClock};
 use tower_layer::Layer;
 
-use crate::guard::{Check, Guard, GuardLayer};
+use crate::guard::{Check, Guard, GuardLayer, Head, Pass};
 use crate::identity::{AuthMethod, Authentication, Identity, IdentityExt, Outcome};
 use crate::rejection::{Forbidden, Lack, Rejection};
 use crate::respond::DefaultResponder;
@@ -141,12 +140,12 @@ impl<S, R: Clone> Layer<S> for RequireLayer<R> {
 }
 
 impl Check for Require {
-    fn check(&self, head: &mut Parts) -> Result<(), Rejection> {
+    fn check(&self, head: Head<'_>) -> Result<Pass, Rejection> {
         let authentication = head.authentication().ok_or(FORGOTTEN)?;
         match authentication.outcome() {
             Outcome::Anonymous => Err(Rejection::unauthenticated(authentication)),
             Outcome::Unavailable { retry_after } => Err(Rejection::Unavailable { retry_after: *retry_after }),
-            Outcome::Authenticated(identity) => self.judge(identity, authentication),
+            Outcome::Authenticated(identity) => self.judge(identity, authentication).map(|()| Pass::new()),
         }
     }
 }

@@ -28,9 +28,9 @@ use std::fmt::Write as _;
 use http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri};
 
+use crate::guard::Head;
 use crate::rejection::Rejection;
 
 /// Turns a rejection into a response with body `B`.
@@ -78,7 +78,8 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 impl RequestHead {
     /// Notes what a responder needs from the request's head.
     #[must_use]
-    pub fn of(head: &Parts) -> Self {
+    pub fn of<'a>(head: impl Into<Head<'a>>) -> Self {
+        let head = head.into();
         Self {
             method: head.method.clone(),
             uri: head.uri.clone(),

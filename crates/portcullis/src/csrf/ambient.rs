@@ -1,9 +1,9 @@
 //! [`Ambient`]: whether a credential came along that browsers send by themselves.
 
 use http::header::{AUTHORIZATION, COOKIE};
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 
+use crate::guard::Head;
 use crate::identity::{Authentication, Carrier, Outcome};
 
 /// Whether a credential came along that browsers send by themselves, and who says so.
@@ -17,14 +17,14 @@ pub(super) enum Ambient {
 
 impl Ambient {
     /// Judges by the identity if a layer has looked for one, else by the headers.
-    pub(super) fn of(head: &Parts) -> Self {
+    pub(super) fn of(head: Head<'_>) -> Self {
         match head.extensions.get::<Authentication>().map(Authentication::state) {
             Some(Outcome::Authenticated(identity)) => Self::Known(identity.carrier() == Carrier::Ambient),
             Some(Outcome::Anonymous) => Self::Known(false),
             // A credential is there and its store is not. A cookie needs proof of origin all the same; a bearer
             // client must hear of the outage, not of a forgery.
-            Some(Outcome::Unavailable { .. }) => Self::Known(may_be_in(&head.headers)),
-            None => Self::Guessed(may_be_in(&head.headers)),
+            Some(Outcome::Unavailable { .. }) => Self::Known(may_be_in(head.headers)),
+            None => Self::Guessed(may_be_in(head.headers)),
         }
     }
 
@@ -50,6 +50,7 @@ fn is_token(authorization: &HeaderValue) -> bool {
 mod tests {
     use std::time::Duration;
 
+    use http::request::Parts;
     use http::{HeaderName, Request};
 
     use super::*;
@@ -101,7 +102,7 @@ mod tests {
             ),
         ];
         for (name, headers, found, expected) in rows {
-            assert_eq!(Ambient::of(&head(headers, found)), expected, "{name}");
+            assert_eq!(Ambient::of(Head::from(&head(headers, found))), expected, "{name}");
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::{Arc, Once};
 
-use http::request::Parts;
 use tower_layer::Layer;
 
 use super::ambient::Ambient;
@@ -12,7 +11,7 @@ use super::error::{ConfigError, ConfigErrorKind};
 use super::metadata::{Policy, verify};
 use super::origin::Origin;
 use super::{CsrfVerdict, SameSite};
-use crate::guard::{Check, Guard, GuardLayer};
+use crate::guard::{Check, Guard, GuardLayer, Head, Pass};
 use crate::rejection::{CsrfReason, Rejection};
 use crate::respond::DefaultResponder;
 
@@ -36,7 +35,7 @@ pub struct Csrf {
     warned: Arc<Once>,
 }
 
-type Exempt = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
+type Exempt = Arc<dyn Fn(Head<'_>) -> bool + Send + Sync>;
 
 impl CsrfLayer {
     /// Trusts the service's own origin only, and refuses by [`DefaultResponder`].
@@ -141,7 +140,7 @@ impl<R> CsrfLayer<R> {
     ///
     /// Under a nested axum router `head.uri` has lost its prefix; the whole of it is in axum's `OriginalUri`, among
     /// `head.extensions`. Requests of bearer clients, webhooks and native gRPC need no exemption.
-    pub fn exempt_if(mut self, exempt: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+    pub fn exempt_if(mut self, exempt: impl Fn(Head<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.check.exempt = Some(Arc::new(exempt));
         self
     }
@@ -161,22 +160,21 @@ impl<S, R: Clone> Layer<S> for CsrfLayer<R> {
 }
 
 impl Check for Csrf {
-    fn check(&self, head: &mut Parts) -> Result<(), Rejection> {
+    fn check(&self, head: Head<'_>) -> Result<Pass, Rejection> {
         let decided = self.decide(head);
         if self.report_only {
-            report(decided, head);
-            return Ok(());
+            return Ok(Pass::with(report(decided)));
         }
-        decided.map_err(Rejection::Csrf)
+        decided.map(|()| Pass::new()).map_err(Rejection::Csrf)
     }
 }
 
 impl Csrf {
-    fn decide(&self, head: &Parts) -> Result<(), CsrfReason> {
+    fn decide(&self, head: Head<'_>) -> Result<(), CsrfReason> {
         verify(&self.policy, head, || self.ambient(head)).or_else(|reason| self.excuse(reason, head))
     }
 
-    fn ambient(&self, head: &Parts) -> bool {
+    fn ambient(&self, head: Head<'_>) -> bool {
         let ambient = Ambient::of(head);
         if matches!(ambient, Ambient::Guessed(_)) {
             self.warned.call_once(|| {
@@ -189,22 +187,21 @@ impl Csrf {
         ambient.came_along()
     }
 
-    fn excuse(&self, reason: CsrfReason, head: &Parts) -> Result<(), CsrfReason> {
+    fn excuse(&self, reason: CsrfReason, head: Head<'_>) -> Result<(), CsrfReason> {
         let is_exempt =
             reason != CsrfReason::HostNotAllowed && self.exempt.as_ref().is_some_and(|exempt| exempt(head));
         if is_exempt { Ok(()) } else { Err(reason) }
     }
 }
 
-fn report(decided: Result<(), CsrfReason>, head: &mut Parts) {
-    let verdict = match decided {
+fn report(decided: Result<(), CsrfReason>) -> CsrfVerdict {
+    match decided {
         Ok(()) => CsrfVerdict::Passed,
         Err(reason) => {
             tracing::warn!(csrf = reason.label(), "would be refused: {}", reason.hint());
             CsrfVerdict::Refused(reason)
         }
-    };
-    head.extensions.insert(verdict);
+    }
 }
 
 impl<R> fmt::Debug for CsrfLayer<R> {

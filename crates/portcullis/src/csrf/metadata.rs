@@ -1,12 +1,12 @@
 //! [`verify`]: decides by a request's head whether it proved where it came from. Pure.
 
 use http::header::{HOST, ORIGIN, UPGRADE};
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method};
 
 use super::SameSite;
 use super::authority::{Authority, Host};
 use super::origin::Origin;
+use crate::guard::Head;
 use crate::rejection::CsrfReason;
 
 /// What a [`CsrfLayer`](super::CsrfLayer) was told.
@@ -50,27 +50,27 @@ static DESTINATION: [HeaderName; 1] = [HOST];
 /// matters, because it costs a look-up.
 pub(super) fn verify(
     policy: &Policy,
-    head: &Parts,
+    head: Head<'_>,
     ambient: impl FnOnce() -> bool,
 ) -> Result<(), CsrfReason> {
     policy.admit_host(head)?;
     let is_handshake = is_handshake(head);
-    if is_safe(&head.method) && !is_handshake {
+    if is_safe(head.method) && !is_handshake {
         return Ok(());
     }
     let ambient = ambient();
     if !ambient && !policy.always {
         return Ok(());
     }
-    once_each(&head.headers, &DECISIVE)?;
+    once_each(head.headers, &DECISIVE)?;
     if is_handshake {
         return policy.admit_handshake(head);
     }
-    match Relation::of(&head.headers)? {
+    match Relation::of(head.headers)? {
         Some(Relation::SameOrigin | Relation::ByUser) => Ok(()),
         Some(Relation::SameSite) if policy.same_site == SameSite::Allow => Ok(()),
         Some(site) => policy.admit_other_site(head, site),
-        None => match Source::of(&head.headers)? {
+        None => match Source::of(head.headers)? {
             Some(source) => policy.admit_source(head, source),
             None if policy.allow_missing || !ambient => Ok(()),
             None => Err(CsrfReason::MissingMetadata),
@@ -85,9 +85,9 @@ fn is_safe(method: &Method) -> bool {
 
 /// Whether this opens a WebSocket: with a safe method and `Upgrade` (RFC 6455, section 4.1), or with CONNECT, which
 /// HTTP/2 and HTTP/3 use (RFC 8441, RFC 9220). No other use of CONNECT reaches a service.
-fn is_handshake(head: &Parts) -> bool {
-    if !is_safe(&head.method) {
-        return head.method == Method::CONNECT;
+fn is_handshake(head: Head<'_>) -> bool {
+    if !is_safe(head.method) {
+        return *head.method == Method::CONNECT;
     }
     head.headers.contains_key(UPGRADE) && head.headers.get_all(UPGRADE).iter().any(names_websocket)
 }
@@ -102,36 +102,36 @@ fn names_websocket(upgrade: &http::HeaderValue) -> bool {
 
 impl Policy {
     /// Refuses a host that is not allowed, against DNS rebinding. A host that cannot be told is not allowed.
-    fn admit_host(&self, head: &Parts) -> Result<(), CsrfReason> {
+    fn admit_host(&self, head: Head<'_>) -> Result<(), CsrfReason> {
         let Some(allowed) = &self.hosts else { return Ok(()) };
         let own = own_authority(head).ok().flatten();
         let is_allowed = own.is_some_and(|own| allowed.iter().any(|host| host.is(&own.host)));
         if is_allowed { Ok(()) } else { Err(CsrfReason::HostNotAllowed) }
     }
 
-    fn admit_handshake(&self, head: &Parts) -> Result<(), CsrfReason> {
-        match Source::of(&head.headers)? {
+    fn admit_handshake(&self, head: Head<'_>) -> Result<(), CsrfReason> {
+        match Source::of(head.headers)? {
             Some(Source::Page(origin)) if self.is_own(&origin, head)? || self.trusts(&origin) => Ok(()),
             Some(_) | None => Err(CsrfReason::WebSocketOrigin),
         }
     }
 
-    fn admit_other_site(&self, head: &Parts, site: Relation) -> Result<(), CsrfReason> {
-        match Source::of(&head.headers)? {
+    fn admit_other_site(&self, head: Head<'_>, site: Relation) -> Result<(), CsrfReason> {
+        match Source::of(head.headers)? {
             Some(Source::Page(origin)) if self.trusts(&origin) => Ok(()),
             Some(_) | None if site == Relation::SameSite => Err(CsrfReason::SameSite),
             Some(_) | None => Err(CsrfReason::CrossSite),
         }
     }
 
-    fn admit_source(&self, head: &Parts, source: Source<'_>) -> Result<(), CsrfReason> {
+    fn admit_source(&self, head: Head<'_>, source: Source<'_>) -> Result<(), CsrfReason> {
         match source {
             Source::Page(origin) if self.is_own(&origin, head)? || self.trusts(&origin) => Ok(()),
             Source::Page(_) | Source::Opaque => Err(CsrfReason::OriginMismatch),
         }
     }
 
-    fn is_own(&self, origin: &Origin<&[u8]>, head: &Parts) -> Result<bool, CsrfReason> {
+    fn is_own(&self, origin: &Origin<&[u8]>, head: Head<'_>) -> Result<bool, CsrfReason> {
         let is_public = self.public.as_ref().is_some_and(|public| public.is(origin));
         Ok(is_public || own_authority(head)?.is_some_and(|own| origin.is_at(&own)))
     }
@@ -142,8 +142,8 @@ impl Policy {
 }
 
 /// Where the request goes to: its target, then `Host` (RFC 9112, section 3.2.2).
-fn own_authority(head: &Parts) -> Result<Option<Authority<&[u8]>>, CsrfReason> {
-    once_each(&head.headers, &DESTINATION)?;
+fn own_authority(head: Head<'_>) -> Result<Option<Authority<&[u8]>>, CsrfReason> {
+    once_each(head.headers, &DESTINATION)?;
     let target = head.uri.authority().map(|authority| authority.as_str().as_bytes());
     let named = target.or_else(|| Some(head.headers.get(HOST)?.as_bytes()));
     named.map(|text| Authority::parse(text).ok_or(CsrfReason::MalformedMetadata)).transpose()

@@ -244,7 +244,7 @@ impl Authenticator for ForgetsOnTheWayOut {
     type Visit = RequestHead;
 
     fn open(&self, head: &mut Parts) -> Opening<RequestHead> {
-        Opening::anonymous(RequestHead::of(head))
+        Opening::anonymous(RequestHead::of(&*head))
     }
 
     fn close(&self, visit: RequestHead, _: &response::Parts) -> Closing {

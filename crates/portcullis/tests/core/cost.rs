@@ -5,10 +5,9 @@ use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 
 use allocation_counter::measure;
-use http::request::Parts;
 use http::{Extensions, Request, Response};
 use portcullis::authenticate::AuthenticateLayer;
-use portcullis::guard::{Check, GuardLayer};
+use portcullis::guard::{Check, GuardLayer, Head, Pass};
 use portcullis::identity::Authentication;
 use portcullis::rejection::Rejection;
 use portcullis::{Identity, RequireLayer};
@@ -56,8 +55,8 @@ where
 struct Passes;
 
 impl Check for Passes {
-    fn check(&self, _: &mut Parts) -> Result<(), Rejection> {
-        Ok(())
+    fn check(&self, _: Head<'_>) -> Result<Pass, Rejection> {
+        Ok(Pass::new())
     }
 }
 

@@ -3,11 +3,11 @@
 use axum::Router;
 use axum::extract::OriginalUri;
 use axum::routing::post;
-use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use portcullis::CsrfLayer;
 use portcullis::authenticate::AuthenticateLayer;
 use portcullis::csrf::{ConfigErrorKind, CsrfVerdict, SameSite};
+use portcullis::guard::Head;
 use portcullis::rejection::{CsrfReason, Rejection};
 use portcullis::respond::RequestHead;
 use tower::{Layer, ServiceBuilder, service_fn};
@@ -242,7 +242,9 @@ async fn an_exemption_does_not_overrule_the_allowed_hosts() {
 
 #[tokio::test]
 async fn in_a_nested_router_an_exemption_sees_the_original_path() {
-    let original = |head: &Parts| head.extensions.get::<OriginalUri>().map(|uri| uri.path().to_owned());
+    fn original(head: Head<'_>) -> Option<String> {
+        head.extensions.get::<OriginalUri>().map(|uri| uri.path().to_owned())
+    }
     let layer = CsrfLayer::new().exempt_if(move |head| original(head).as_deref() == Some("/api/hook"));
     let inner =
         Router::new().route("/hook", post(|| async { "ran" })).route("/pay", post(|| async { "ran" }));

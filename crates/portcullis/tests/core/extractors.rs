@@ -8,7 +8,7 @@ use axum::routing::get;
 use http::{Request, Response};
 use portcullis::Identity;
 use portcullis::authenticate::AuthenticateLayer;
-use portcullis::guard::{Check, GuardLayer};
+use portcullis::guard::{Check, GuardLayer, Head, Pass};
 use portcullis::identity::{Authentication, Outcome};
 use portcullis::rejection::Rejection;
 use portcullis::respond::RequestHead;
@@ -104,8 +104,8 @@ fn a_missing_session_layer_is_a_500_that_names_it() {
 struct Passes;
 
 impl Check for Passes {
-    fn check(&self, _: &mut http::request::Parts) -> Result<(), Rejection> {
-        Ok(())
+    fn check(&self, _: Head<'_>) -> Result<Pass, Rejection> {
+        Ok(Pass::new())
     }
 }
 

@@ -3,10 +3,9 @@
 use std::io;
 use std::task::Poll;
 
-use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use portcullis::guard::{Check, GuardLayer};
+use portcullis::guard::{Check, GuardLayer, Head, Pass};
 use portcullis::rejection::{Lack, Rejection};
 use tower::limit::ConcurrencyLimit;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -17,9 +16,9 @@ use crate::common::{Handler, OtherBody, Picky, answer, call, get, poll_once};
 struct Please;
 
 impl Check for Please {
-    fn check(&self, head: &mut Parts) -> Result<(), Rejection> {
+    fn check(&self, head: Head<'_>) -> Result<Pass, Rejection> {
         let polite = head.headers.contains_key("please");
-        if polite { Ok(()) } else { Err(Rejection::forbidden(Lack::Policy)) }
+        if polite { Ok(Pass::new()) } else { Err(Rejection::forbidden(Lack::Policy)) }
     }
 }
 

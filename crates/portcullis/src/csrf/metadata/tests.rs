@@ -28,7 +28,7 @@ fn judge_at(
     change(&mut policy);
     let request = Request::builder().method(method).uri(uri);
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-    verify(&policy, &request.body(()).unwrap().into_parts().0, || ambient)
+    verify(&policy, (&request.body(()).unwrap()).into(), || ambient)
 }
 
 fn origin(text: &str) -> Origin {
@@ -296,7 +296,7 @@ fn a_safe_request_does_not_ask_for_its_credential() {
     let (head, ()) =
         Request::get("/").header(HOST, "a").header(COOKIE, "id=1").body(()).unwrap().into_parts();
     let asked = std::cell::Cell::new(false);
-    let passed = verify(&Policy::default(), &head, || {
+    let passed = verify(&Policy::default(), (&head).into(), || {
         asked.set(true);
         true
     });
