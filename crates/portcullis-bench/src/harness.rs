@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use allocation_counter::opt_out;
 use http::header::CONTENT_TYPE;
@@ -99,15 +99,16 @@ impl Candidate {
         Self { label, request, layered: Box::new(Direct(service)), bare: Box::new(Direct(bare)) }
     }
 
-    /// Nanoseconds over the bare service in this round.
+    /// Nanoseconds over the bare service in this round. Of the batches the median counts: in one that was interrupted,
+    /// the machine was about something else.
     fn round(&mut self, runtime: &Runtime, batches: usize) -> Result<f64, Failure> {
-        let (mut layered, mut bare) = (Duration::ZERO, Duration::ZERO);
+        let (mut layered, mut bare) = (Vec::with_capacity(batches), Vec::with_capacity(batches));
         for _ in 0..batches {
-            layered += timed(&mut *self.layered, runtime, &self.request)?;
-            bare += timed(&mut *self.bare, runtime, &self.request)?;
+            layered.push(timed(&mut *self.layered, runtime, &self.request)?);
+            bare.push(timed(&mut *self.bare, runtime, &self.request)?);
         }
-        let requests = (batches * BATCH) as f64;
-        Ok((layered.as_secs_f64() - bare.as_secs_f64()) * 1e9 / requests)
+        let ([_, layered, _], [_, bare, _]) = (quartiles(layered), quartiles(bare));
+        Ok((layered - bare) / BATCH as f64)
     }
 
     fn allocations(&mut self, runtime: &Runtime) -> Result<i64, Failure> {
@@ -182,13 +183,13 @@ fn take_rounds(
     Ok(())
 }
 
-/// How long a batch takes, the making of its requests aside.
+/// How many nanoseconds a batch takes, the making of its requests aside.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
-fn timed(target: &mut dyn Target, runtime: &Runtime, request: &Request<()>) -> Result<Duration, Failure> {
+fn timed(target: &mut dyn Target, runtime: &Runtime, request: &Request<()>) -> Result<f64, Failure> {
     let mut requests = vec![request.clone(); BATCH];
     let start = Instant::now();
     target.answer(runtime, &mut requests)?;
-    Ok(start.elapsed())
+    Ok(start.elapsed().as_secs_f64() * 1e9)
 }
 
 /// How often one request allocates once all is warm.

@@ -1,10 +1,9 @@
 //! Layers that find nothing to do.
 
-use http::request::Parts;
 use http::{HeaderName, Method};
 use portcullis::authenticate::{AuthenticateLayer, Authenticator, Opening};
 use portcullis::bearer::{Audience, Issuer, StaticKeys};
-use portcullis::guard::{Check, GuardLayer};
+use portcullis::guard::{Check, GuardLayer, Head, Pass};
 use portcullis::rejection::Rejection;
 use portcullis::{BearerLayer, Identity};
 use tower::{Layer as _, service_fn};
@@ -50,8 +49,8 @@ const KEYS: &str = r#"{"keys": [{"kty": "EC", "crv": "P-256", "kid": "2026-01", 
     "x": "A0lw4kyfOjw0LuBAd2dqEBAgLvg4JRYKeBZlcpIE-hA", "y": "jktd7sOpZy8S2RYHUZxVLBeruazA-0MiMfaj5GhRUwc"}]}"#;
 
 impl Check for Passes {
-    fn check(&self, _: &mut Parts) -> Result<(), Rejection> {
-        Ok(())
+    fn check(&self, _: Head<'_>) -> Result<Pass, Rejection> {
+        Ok(Pass::new())
     }
 }
 
