@@ -1,5 +1,6 @@
 //! Layers that find nothing to do.
 
+use http::request::Parts;
 use http::{HeaderName, Method};
 use portcullis::authenticate::{AuthenticateLayer, Authenticator, Opening};
 use portcullis::bearer::{Audience, Issuer, StaticKeys};
