@@ -215,3 +215,22 @@ async fn an_uncontended_request_costs_one_read_and_one_write() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_to_two_commits_of_one_request_are_not_mistaken_for_each_other() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        let gate = Arc::clone(&world.gate);
+        world.spy.on(Operation::Save).times(1).before(move || {
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.reached.notify_one();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        browser.get("/commit-in-a-task-and-write").await.assert_status(200);
+        assert_eq!(browser.get("/get/a").await.text(), "one");
+        assert_eq!(browser.get("/get/b").await.text(), "two");
+    })
+    .await;
+}

@@ -198,3 +198,55 @@ async fn one_realms_cookie_value_under_the_other_realms_name_is_nothing() {
         assert_eq!(browser.get("/me").await.text(), "ada admin");
     }
 }
+
+#[tokio::test]
+async fn inside_another_realm_a_session_is_nothing_and_its_roles_satisfy_no_guard() {
+    let clock = now();
+    for store in AnyStore::each(&clock) {
+        let layer = |realm: &str| {
+            let builder = portcullis::session::SessionLayer::builder(store.clone()).clock(clock.clone());
+            builder.realm(realm.parse().unwrap()).build().unwrap()
+        };
+        let require = portcullis::RequireLayer::authenticated().role("admin");
+        let staff = axum::Router::new()
+            .route("/me", axum::routing::get(async || "staff").layer(require))
+            .route("/login/{user}", axum::routing::get(sign_in))
+            .layer(layer("staff"));
+        let app = axum::Router::new()
+            .route("/login/{user}", axum::routing::get(sign_in))
+            .nest("/staff", staff)
+            .layer(layer("default"));
+        let browser = portcullis_testkit::client::Client::<axum::Router>::new(app);
+        browser.get("/login/ada").await.assert_status(200);
+        browser.get("/staff/me").await.assert_status(401);
+        browser.get("/staff/login/grace").await.assert_status(200);
+        browser.get("/staff/me").await.assert_status(200);
+        assert_eq!(browser.jar().names(), [COOKIE, "__Host-staff-id"], "one cookie each");
+    }
+}
+
+async fn sign_in(
+    session: portcullis::Session,
+    axum::extract::Path(user): axum::extract::Path<String>,
+) -> Result<(), portcullis::session::SessionError> {
+    session.login(portcullis::Identity::new(user).role("admin")).await
+}
+
+#[tokio::test]
+async fn two_copies_of_one_layer_are_as_good_as_one() {
+    let clock = now();
+    for store in AnyStore::each(&clock) {
+        let spy = portcullis_testkit::spy::Spy::new(store);
+        let layer = portcullis::session::SessionLayer::new(spy.clone());
+        let app = axum::Router::new()
+            .route("/login/{user}", axum::routing::get(sign_in))
+            .route("/me", axum::routing::get(async |me: portcullis::Identity| me.subject().to_owned()))
+            .layer(layer.clone())
+            .layer(layer);
+        let browser = portcullis_testkit::client::Client::<axum::Router>::new(app);
+        assert_eq!(browser.get("/login/ada").await.assert_status(200).set_cookies().len(), 1);
+        spy.forget();
+        assert_eq!(browser.get("/me").await.assert_status(200).text(), "ada");
+        assert_eq!(spy.calls().len(), 1, "loaded once");
+    }
+}

@@ -1,8 +1,16 @@
 //! How long a session lives, and what its values are.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use portcullis::session::{Lifetime, MemoryBackend};
+use axum::Router;
+use axum::routing::get;
+use portcullis::{Identity, Session};
+use portcullis_store::Clock;
+use portcullis_testkit::client::Client;
+
+use portcullis::session::{Lifetime, MemoryBackend, SessionLayer};
 use portcullis_testkit::spy::Operation;
 
 use crate::support::app::{World, now, on_each_store};
@@ -140,5 +148,67 @@ async fn a_read_only_layer_gives_the_identity_and_no_handle() {
         let response = browser.get("/me").await;
         assert_eq!((response.text().as_str(), response.header("vary")), ("ada", Some("cookie")));
         browser.get("/get/a").await.assert_status(500);
+    }
+}
+
+#[tokio::test]
+async fn a_session_outlives_neither_its_credential_nor_claims_a_later_proof() {
+    let (clock, auth_time) = (now(), now().now());
+    let layer =
+        SessionLayer::builder(MemoryBackend::with_clock(clock.clone())).clock(clock.clone()).build().unwrap();
+    let expires = auth_time.saturating_add(10 * MINUTE);
+    let app = Router::new()
+        .route(
+            "/login",
+            get(async move |session: Session| {
+                let from_token = Identity::new("ada").authenticated_at(auth_time).expires_at(expires);
+                session.login(from_token).await
+            }),
+        )
+        .route("/me", get(async |me: Identity| me.authenticated_at().unwrap().as_millis().to_string()))
+        .layer(layer);
+    clock.advance(5 * MINUTE);
+    let browser = Client::<Router>::new(app);
+    browser.get("/login").await.assert_status(200);
+    assert_eq!(browser.get("/me").await.assert_status(200).text(), auth_time.as_millis().to_string());
+    clock.advance(6 * MINUTE);
+    browser.get("/me").await.assert_status(401);
+}
+
+#[tokio::test]
+async fn an_update_runs_once_when_nobody_else_writes() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let app = Router::new()
+        .route(
+            "/",
+            get(async move |session: Session| {
+                session.update(&crate::support::app::A, move |held| {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    Some(held.unwrap_or_default() + "x")
+                })
+            }),
+        )
+        .layer(SessionLayer::new(MemoryBackend::new()));
+    Client::<Router>::new(app).get("/").await.assert_status(200);
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn what_can_never_work_is_found_when_the_layer_is_built() {
+    let builder = || SessionLayer::builder(MemoryBackend::new());
+    let life = |idle, absolute| Lifetime { idle, absolute };
+    let rows = [
+        ("the defaults", builder(), true),
+        ("no budget", builder().budget(Duration::ZERO), false),
+        ("no idle time", builder().lifetime(life(Duration::ZERO, MINUTE)), false),
+        ("idle over absolute", builder().lifetime(life(2 * MINUTE, MINUTE)), false),
+        ("for ever", builder().lifetime(life(MINUTE, Duration::MAX)), false),
+        ("anonymous for ever", builder().anonymous_lifetime(life(MINUTE, Duration::MAX)), false),
+        ("no room", builder().max_len(100), false),
+        ("a __Host- cookie with a domain", builder().domain("example.com"), false),
+    ];
+    for (name, builder, sound) in rows {
+        assert_eq!(builder.build().is_ok(), sound, "{name}");
     }
 }

@@ -248,3 +248,71 @@ async fn a_save_in_flight_does_not_restore_the_secret_before_a_rotation() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_rotation_whose_answer_was_lost_does_not_sign_the_user_out() {
+    on_each_store(|world| async move {
+        for path in ["/rotate", "/reauthenticated", "/rotate-and-say-how-it-went"] {
+            let browser = world.browser();
+            browser.get("/login?user=ada").await.assert_status(200);
+            world.spy.on(Operation::Save).times(1).lose_answer(StoreErrorKind::Timeout);
+            let response = browser.get(path).await;
+            assert_eq!(response.set_cookies().len(), 1, "{path}: {}", response.status);
+            assert_eq!(browser.get("/me").await.text(), "ada", "{path}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn logging_out_keeps_nothing_that_was_written_before() {
+    on_each_store(|world| async move {
+        let visitor = world.browser();
+        let response = visitor.get("/set-then-logout").await.assert_status(200);
+        assert!(response.set_cookies().is_empty());
+        assert_eq!(world.spy.calls(), []);
+        visitor.get("/login?user=ada").await.assert_status(200);
+        visitor.get("/set-then-logout").await.assert_status(200);
+        assert_eq!(visitor.get("/get/a").await.text(), "none");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_login_after_a_failed_commit_is_the_handlers_success() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        world.spy.on(Operation::Save).times(1).fail(StoreErrorKind::Unavailable);
+        assert_eq!(browser.get("/fail-then-login").await.assert_status(200).text(), "signed in");
+        assert_eq!(browser.get("/me").await.text(), "grace");
+        assert_eq!(browser.get("/get/a").await.text(), "none");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_needs_no_session_that_still_lives() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let slow = tokio::spawn(browser.get("/slow-commit-then-login").send());
+        world.gate.reached.notified().await;
+        browser.clone().get("/logout").await.assert_status(200);
+        world.gate.open.notify_one();
+        assert_eq!(slow.await.unwrap().assert_status(200).text(), "Err(Ended)");
+        assert_eq!(browser.get("/me").await.text(), "grace");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_proof_that_was_just_given_shows_in_the_handle() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        world.clock.advance(std::time::Duration::from_secs(60));
+        assert_eq!(browser.get("/fresh").await.text(), "true");
+    })
+    .await;
+}

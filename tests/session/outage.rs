@@ -108,11 +108,18 @@ async fn on_unavailable_anonymous_serves_pages_and_still_refuses_what_needs_some
             .route("/page", get(async || "page"))
             .route("/write", get(async |session: Session| session.remove(&crate::support::app::A)))
             .route("/mine", get(async |me: Identity| me.subject().to_owned()))
+            .route("/rotate", get(async |session: Session| session.rotate().await))
+            .route("/reauthenticated", get(async |session: Session| session.reauthenticated().await))
+            .route("/logout", get(async |session: Session| session.logout().await))
+            .route("/login", get(async |session: Session| session.login(Identity::new("ada")).await))
+            .route("/devices", get(async |session: Session| session.devices().list().await.map(drop)))
             .route("/required", get(async || "required").layer(RequireLayer::authenticated()))
             .layer(layer);
         let tab = Client::new(app).with_jar(browser.jar().clone());
         tab.get("/page").await.assert_status(200);
-        for path in ["/write", "/mine", "/required"] {
+        for path in
+            ["/write", "/mine", "/required", "/rotate", "/reauthenticated", "/logout", "/login", "/devices"]
+        {
             let response = tab.get(path).await.assert_status(503);
             assert!(response.set_cookies().is_empty(), "{path}");
         }

@@ -117,6 +117,12 @@ fn app(gate: Arc<Gate>) -> Router {
             get(async |session: Session| count_stubbornly(session).await.unwrap_or_default()),
         )
         .route("/append/{text}", get(append))
+        .route("/set-then-logout", get(set_then_logout))
+        .route("/fail-then-login", get(fail_then_login))
+        .route("/slow-commit-then-login", get(slow_commit_then_login))
+        .route("/commit-in-a-task-and-write", get(commit_in_a_task_and_write))
+        .route("/rotate-and-say-how-it-went", get(rotate_and_say_how_it_went))
+        .route("/fresh", get(fresh))
         .route("/take/{key}", get(take))
         .route("/clear-and-write", get(clear_and_write))
         .route("/slow/{value}", get(slow))
@@ -187,6 +193,55 @@ async fn count_carelessly(session: Session) -> Result<(), SessionError> {
 
 async fn append(session: Session, Path(text): Path<String>) -> Result<(), SessionError> {
     session.update(&A, move |held| Some(held.unwrap_or_default() + &text))
+}
+
+async fn set_then_logout(session: Session) -> Result<(), SessionError> {
+    session.set(&A, &"left behind".to_owned())?;
+    session.logout().await
+}
+
+async fn fail_then_login(session: Session) -> Result<&'static str, SessionError> {
+    session.set(&A, &"lost".to_owned())?;
+    assert!(session.commit().await.is_err());
+    session.login(Identity::new("grace")).await?;
+    Ok("signed in")
+}
+
+/// The session may end at the gate.
+async fn slow_commit_then_login(
+    session: Session,
+    gate: axum::Extension<Arc<Gate>>,
+) -> Result<String, SessionError> {
+    session.set(&A, &"late".to_owned())?;
+    gate.reached.notify_one();
+    gate.open.notified().await;
+    let committed = session.commit().await.map_err(|error| error.kind());
+    session.login(Identity::new("grace")).await?;
+    Ok(format!("{committed:?}"))
+}
+
+/// A commit of one value is under way in a task when the handler writes another and returns.
+async fn commit_in_a_task_and_write(
+    session: Session,
+    gate: axum::Extension<Arc<Gate>>,
+) -> Result<(), SessionError> {
+    session.set(&A, &"one".to_owned())?;
+    let committing = session.clone();
+    tokio::spawn(async move { committing.commit().await });
+    gate.reached.notified().await;
+    session.set(&B, &"two".to_owned())
+}
+
+async fn rotate_and_say_how_it_went(session: Session) -> String {
+    format!("{:?}", session.rotate().await.map_err(|error| error.kind()))
+}
+
+/// Whether the handle shows the proof that was just given.
+async fn fresh(session: Session) -> Result<String, SessionError> {
+    let before = session.identity().and_then(|me| me.authenticated_at());
+    session.reauthenticated().await?;
+    let after = session.identity().and_then(|me| me.authenticated_at());
+    Ok((after > before).to_string())
 }
 
 async fn take(session: Session, Path(key): Path<String>) -> Result<String, SessionError> {

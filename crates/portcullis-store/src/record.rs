@@ -194,8 +194,8 @@ impl Header {
             return Some(true);
         }
         // A write lands directly on top of the one it expects, or not at all.
-        let [_, before @ ..] = self.tags;
-        before.contains(&expected).then_some(false)
+        let [newest, before @ ..] = self.tags;
+        (newest != expected && before.contains(&expected)).then_some(false)
     }
 
     /// The moment at which the record's key expires: the sooner of the two deadlines.
@@ -321,6 +321,8 @@ mod tests {
         assert_eq!(header.proves(oldest, third), Some(true), "in the history");
         assert_eq!(header.proves(unknown, oldest), Some(true), "the oldest that is remembered");
         assert_eq!(header.proves(newest, unknown), None, "nothing came on top yet");
+        let fresh = Header { tags: [newest; 4], ..header };
+        assert_eq!(fresh.proves(newest, unknown), None, "nothing came on top of a new record yet");
         assert_eq!(header.proves(third, unknown), Some(false), "another write came on top");
         assert_eq!(header.proves(unknown, Tag([8; 8])), None, "older than the history");
     }

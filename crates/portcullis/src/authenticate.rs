@@ -83,6 +83,13 @@ pub trait Authenticator: Send + Sync + 'static {
         OnConflict::Refuse
     }
 
+    /// Whether what this authenticator finds takes the place of an outer layer's `identity` instead of being combined
+    /// with it, because that one counts for nothing here.
+    fn supersedes(&self, identity: &Identity) -> bool {
+        let _ = identity;
+        false
+    }
+
     /// The way in: looks at the head, and answers at once or with a future that owns what it needs.
     fn open(&self, head: &mut Parts) -> Opening<Self::Visit>;
 
@@ -334,7 +341,12 @@ impl<A: Authenticator, R> Core<A, R> {
     fn admit(&self, mut found: Authentication, head: &mut Parts) -> Result<(), Rejection> {
         found.add_challenge(self.authenticator.challenge());
         if let Some(outer) = head.extensions.get::<Authentication>() {
-            let outcome = combine(outer, &found, self.authenticator.on_conflict())?;
+            let superseded = outer.peek().is_some_and(|identity| self.authenticator.supersedes(identity));
+            let outcome = if superseded {
+                found.state().clone()
+            } else {
+                combine(outer, &found, self.authenticator.on_conflict())?
+            };
             found = found.on_top_of(outer, outcome);
         }
         match found.peek().cloned() {

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Extensions, Request, request};
-use portcullis_store::{Locator, Timestamp};
+use portcullis_store::{Locator, Realm, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
@@ -52,7 +52,7 @@ struct Inner {
     carrier: Carrier,
     authenticated_at: Option<Timestamp>,
     expires_at: Option<Timestamp>,
-    session_ref: Option<Locator>,
+    session: Option<(Realm, Locator)>,
 }
 
 /// Everything textual about an identity, in one allocation.
@@ -265,7 +265,7 @@ impl Identity {
     /// The public name of the session, for logs and device lists; `None` for other credentials.
     #[must_use]
     pub fn session_ref(&self) -> Option<&str> {
-        self.0.session_ref.as_ref().map(Locator::as_str)
+        self.0.session.as_ref().map(|(_, locator)| locator.as_str())
     }
 
     /// All claims, as a type of the application's.
@@ -306,7 +306,7 @@ impl Identity {
             carrier: stated.carrier,
             authenticated_at: stated.authenticated_at,
             expires_at: stated.expires_at,
-            session_ref: None,
+            session: None,
         })))
     }
 }
@@ -316,7 +316,7 @@ impl Identity {
     /// The identity that a session record holds.
     pub(crate) fn of_session(
         words: Words,
-        session: Locator,
+        session: (Realm, Locator),
         authenticated: Option<Timestamp>,
         expires: Timestamp,
     ) -> Self {
@@ -326,8 +326,13 @@ impl Identity {
             carrier: Carrier::Ambient,
             authenticated_at: authenticated,
             expires_at: Some(expires),
-            session_ref: Some(session),
+            session: Some(session),
         }))
+    }
+
+    /// The realm of the session that it was recognised by.
+    pub(crate) fn realm(&self) -> Option<&Realm> {
+        self.0.session.as_ref().map(|(realm, _)| realm)
     }
 
     pub(crate) fn words(&self) -> &Words {
@@ -341,6 +346,8 @@ impl Identity {
             .amr(self.amr())
             .scopes(self.scopes())
             .roles(self.roles());
+        builder.authenticated_at = self.authenticated_at();
+        builder.expires_at = self.expires_at();
         builder.acr = self.acr().map(str::to_owned);
         builder.claims = self.claims().unwrap_or_default();
         builder.build()
@@ -348,9 +355,9 @@ impl Identity {
 }
 
 impl IdentityBuilder {
-    /// Who vouches for the subject.
+    /// Who vouches for the subject. An empty name is nobody.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
-        self.issuer = Some(issuer.into());
+        self.issuer = Some(issuer.into()).filter(|issuer| !issuer.is_empty());
         self
     }
 
@@ -415,13 +422,13 @@ impl IdentityBuilder {
         self
     }
 
-    /// When the user last proved who they are. A session's login sets it to now.
+    /// When the user last proved who they are. A session's login sets it to now unless it is given.
     pub fn authenticated_at(mut self, at: Timestamp) -> Self {
         self.authenticated_at = Some(at);
         self
     }
 
-    /// When the credential ends on its own.
+    /// When the credential ends on its own. A session that is signed in by it ends no later.
     pub fn expires_at(mut self, at: Timestamp) -> Self {
         self.expires_at = Some(at);
         self
@@ -440,7 +447,7 @@ impl IdentityBuilder {
             carrier: self.carrier,
             authenticated_at: self.authenticated_at,
             expires_at: self.expires_at,
-            session_ref: None,
+            session: None,
         }))
     }
 

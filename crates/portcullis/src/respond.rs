@@ -26,7 +26,8 @@
 use std::fmt::Write as _;
 
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE, VARY,
+    WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri};
 
@@ -223,7 +224,7 @@ pub(crate) fn render<B>(responder: &impl Responder<B>, response: Response<B>) ->
     let (mut left, _) = response.into_parts();
     left.headers.remove(CONTENT_TYPE);
     left.headers.remove(CONTENT_LENGTH);
-    for name in rendered.headers().keys() {
+    for name in rendered.headers().keys().filter(|name| ![SET_COOKIE, VARY].contains(name)) {
         left.headers.remove(name);
     }
     for (name, value) in &left.headers {

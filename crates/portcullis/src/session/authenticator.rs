@@ -15,6 +15,7 @@ use super::expiry::{Age, age};
 use super::handle::Session;
 use super::id::{Presented, Proof};
 use super::state::{CookieChange, Held, Rest, Stored};
+use crate::Identity;
 use crate::authenticate::{Authenticator, Closed, Closing, Edits, Opened, Opening};
 use crate::identity::{Authentication, Outcome};
 use crate::rejection::{Challenge, Rejection};
@@ -36,6 +37,8 @@ pub struct Visit {
     touch: bool,
     /// To answer by, should the commit fail.
     head: Option<RequestHead>,
+    /// Whether another copy of the layer, further out, holds the session and does all there is to do.
+    held_outside: bool,
 }
 
 /// What is loaded for the candidates, in their order.
@@ -60,8 +63,16 @@ impl Authenticator for SessionAuthenticator {
         Some(self.challenge.clone())
     }
 
+    /// Another realm's sessions are nothing here.
+    fn supersedes(&self, outer: &Identity) -> bool {
+        outer.realm().is_some_and(|realm| *realm != self.core.realm)
+    }
+
     fn open(&self, head: &mut Parts) -> Opening<Visit> {
         let core = &self.core;
+        if let Some(session) = head.extensions.get::<Session>().filter(|it| Arc::ptr_eq(&it.0.core, core)) {
+            return Opening::anonymous(Visit::of_copy(session.clone()));
+        }
         let candidates = core.cookie.find(&head.headers);
         let late = self.late_head(head);
         match candidates.as_slice() {
@@ -96,18 +107,15 @@ impl Authenticator for SessionAuthenticator {
     }
 
     fn close(&self, visit: Visit, response: &response::Parts) -> Closing {
+        if visit.held_outside {
+            return Closing::nothing();
+        }
         let shared = &visit.session.0;
         if visit.touch {
             visit.touch(&self.core);
         }
         let discard = self.core.discard_on_5xx && response.status.is_server_error();
-        let rest = {
-            let mut state = shared.lock();
-            if discard {
-                state.discard();
-            }
-            state.seal()
-        };
+        let rest = shared.lock().seal(discard);
         match rest {
             Rest::Nothing => Closing::edits(visit.edits()),
             Rest::Commit => Closing::pending(async move { visit.commit().await }),
@@ -182,7 +190,8 @@ impl Visit {
     fn of(core: &Arc<Core>, stored: Stored, age: Age, head: Option<RequestHead>) -> (Authentication, Self) {
         let outcome = stored.identity.clone().map_or(Outcome::Anonymous, Outcome::Authenticated);
         let session = Session::new(Arc::clone(core), Held::Stored(stored));
-        Self { session, presented: true, touch: age == Age::TouchDue, head }.with(outcome)
+        Self { session, presented: true, touch: age == Age::TouchDue, head, held_outside: false }
+            .with(outcome)
     }
 
     fn of_nobody(
@@ -196,7 +205,11 @@ impl Visit {
             Held::Nothing | Held::Stored(_) | Held::Ended => Outcome::Anonymous,
         };
         let session = Session::new(Arc::clone(core), held);
-        Self { session, presented, touch: false, head }.with(outcome)
+        Self { session, presented, touch: false, head, held_outside: false }.with(outcome)
+    }
+
+    fn of_copy(session: Session) -> Self {
+        Self { session, presented: false, touch: false, head: None, held_outside: true }
     }
 
     fn with(self, outcome: Outcome) -> (Authentication, Self) {
@@ -205,10 +218,8 @@ impl Visit {
     }
 
     fn touch(&self, core: &Arc<Core>) {
-        let state = self.session.0.lock();
-        if let Some(Stored { locator, record, identity }) = state.stored() {
-            let user = identity.as_ref().map(|identity| core.user_of(identity));
-            core.touch_later(*locator, record.clone(), user);
+        if let Some(stored) = self.session.0.lock().stored() {
+            core.touch_later(stored);
         }
     }
 

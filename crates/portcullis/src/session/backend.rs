@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use portcullis_store::{
-    Created, Key, Locator, Record, Saved, SessionBackend, StoreError, StoreErrorKind, Tag, Touched, UserKey,
+    Created, Key, Locator, Record, Saved, SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp,
+    Touched, UserKey,
 };
 use tokio::time::Sleep;
 
@@ -36,7 +37,7 @@ trait Erased: Send + Sync {
     fn save<'a>(&'a self, key: Key<'a>, expected: Tag, record: &'a Record) -> BoxFuture<'a, Saved>;
     fn touch<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Touched>;
     fn destroy<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, ()>;
-    fn enrol<'a>(&'a self, user: UserKey<'a>, record: &'a Record, locator: Locator) -> BoxFuture<'a, ()>;
+    fn enrol<'a>(&'a self, user: UserKey<'a>, locator: Locator, deadline: Timestamp) -> BoxFuture<'a, ()>;
     fn withdraw<'a>(&'a self, user: UserKey<'a>, locators: &'a [Locator]) -> BoxFuture<'a, ()>;
     fn members<'a>(&'a self, user: UserKey<'a>) -> BoxFuture<'a, Vec<Locator>>;
 }
@@ -79,8 +80,8 @@ impl<B: SessionBackend> Erased for B {
         Box::pin(self.destroy(keys))
     }
 
-    fn enrol<'a>(&'a self, user: UserKey<'a>, record: &'a Record, locator: Locator) -> BoxFuture<'a, ()> {
-        Box::pin(self.enrol(user, locator, record.header.absolute_deadline))
+    fn enrol<'a>(&'a self, user: UserKey<'a>, locator: Locator, deadline: Timestamp) -> BoxFuture<'a, ()> {
+        Box::pin(self.enrol(user, locator, deadline))
     }
 
     fn withdraw<'a>(&'a self, user: UserKey<'a>, locators: &'a [Locator]) -> BoxFuture<'a, ()> {
@@ -99,6 +100,10 @@ impl Backend {
 
     pub(crate) fn set_budget(&mut self, budget: Duration) {
         self.budget = budget;
+    }
+
+    pub(crate) fn budget(&self) -> Duration {
+        self.budget
     }
 
     pub(crate) fn load_now(&self, key: Key<'_>) -> Option<Result<Option<Record>, StoreError>> {
@@ -147,10 +152,10 @@ impl Backend {
     pub(crate) async fn enrol(
         &self,
         user: UserKey<'_>,
-        record: &Record,
         locator: Locator,
+        deadline: Timestamp,
     ) -> Result<(), StoreError> {
-        self.within_budget(self.erased.enrol(user, record, locator)).await
+        self.within_budget(self.erased.enrol(user, locator, deadline)).await
     }
 
     pub(crate) async fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) -> Result<(), StoreError> {

@@ -18,7 +18,6 @@ use super::id::{Token, new_tag, user_locator};
 use super::payload::{Payload, identity_in};
 use super::state::Stored;
 use crate::Identity;
-use crate::identity::Words;
 
 /// What to do with a request that presents a session while the store is out of reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,9 +68,9 @@ impl Core {
         UserKey { realm: &self.realm, user }
     }
 
-    /// The user's name in the store. An identity without an issuer is one of ours.
-    pub(crate) fn user_of(&self, identity: &Identity) -> Locator {
-        user_locator(identity.issuer().or(self.issuer.as_deref()), identity.subject())
+    /// The user's name in the store.
+    pub(crate) fn user_of(identity: &Identity) -> Locator {
+        user_locator(identity.issuer(), identity.subject())
     }
 
     /// An empty payload of this realm.
@@ -80,10 +79,12 @@ impl Core {
     }
 
     /// A header for a session that begins now.
-    pub(crate) fn header(&self, token: &Token, signed_in: bool) -> Result<Header, SessionError> {
+    pub(crate) fn header(&self, token: &Token, user: Option<&Identity>) -> Result<Header, SessionError> {
         let now = self.clock.now();
-        let lifetime = if signed_in { self.user } else { self.anonymous };
-        let absolute_deadline = now.saturating_add(lifetime.absolute);
+        let lifetime = if user.is_some() { self.user } else { self.anonymous };
+        // A session does not outlive what its user was recognised by.
+        let expires = user.and_then(Identity::expires_at).unwrap_or(Timestamp::MAX);
+        let absolute_deadline = now.saturating_add(lifetime.absolute).min(expires);
         Ok(Header {
             tags: [new_tag()?; 4],
             flags: 0,
@@ -91,7 +92,7 @@ impl Core {
             previous: None,
             secret_since: now,
             created: now,
-            authenticated: signed_in.then_some(now),
+            authenticated: user.map(|user| user.authenticated_at().unwrap_or(now).min(now)),
             absolute_deadline,
             idle: lifetime.idle,
             idle_deadline: now.saturating_add(lifetime.idle).min(absolute_deadline),
@@ -118,25 +119,23 @@ impl Core {
     pub(crate) fn stored(&self, locator: Locator, record: Record) -> Result<Stored, StoreError> {
         let words = identity_in(&record.payload, self.realm.as_str()).map_err(|_| StoreErrorKind::Corrupt)?;
         let Header { authenticated, absolute_deadline, .. } = record.header;
-        let identity =
-            words.map(|words| Identity::of_session(words, locator, authenticated, absolute_deadline));
+        let identity = words.map(|words| {
+            Identity::of_session(words, (self.realm.clone(), locator), authenticated, absolute_deadline)
+        });
         Ok(Stored { locator, record, identity })
     }
 
-    /// An identity as a record holds it: without an issuer of its own, it is one of ours.
-    pub(crate) fn words_of(&self, identity: &Identity) -> Words {
+    /// An identity as it signs in: without an issuer of its own, it is one of ours.
+    pub(crate) fn settled(&self, identity: Identity) -> Identity {
         match (&self.issuer, identity.issuer()) {
-            (Some(issuer), None) => identity.with_issuer(issuer).words().clone(),
-            (Some(_) | None, _) => identity.words().clone(),
+            (Some(issuer), None) => identity.with_issuer(issuer),
+            (Some(_) | None, _) => identity,
         }
     }
 
     /// What to do to end this session.
-    pub(crate) fn ending(&self, stored: &Stored) -> Ending {
-        Ending {
-            locator: stored.locator,
-            user: stored.identity.as_ref().map(|identity| self.user_of(identity)),
-        }
+    pub(crate) fn ending(stored: &Stored) -> Ending {
+        Ending { locator: stored.locator, user: stored.identity.as_ref().map(Self::user_of) }
     }
 
     /// Destroys a session, and when that stands takes it out of its user's index.
@@ -160,13 +159,15 @@ impl Core {
 
     /// Moves the session's idle deadline behind the response, then repeats its index entry, which heals one that was
     /// lost in a failover. When too much goes on already, the next request does it.
-    pub(crate) fn touch_later(self: &Arc<Self>, locator: Locator, record: Record, user: Option<Locator>) {
+    pub(crate) fn touch_later(self: &Arc<Self>, stored: &Stored) {
+        let Ending { locator, user } = Self::ending(stored);
+        let deadline = stored.record.header.absolute_deadline;
         let core = Arc::clone(self);
         self.later(async move {
             let touched = core.backend.touch(core.key(locator)).await;
             match (touched, user) {
                 (Ok(Touched::Alive(_)), Some(user)) => {
-                    let enrolled = core.backend.enrol(core.user_key(user), &record, locator).await;
+                    let enrolled = core.backend.enrol(core.user_key(user), locator, deadline).await;
                     if let Err(error) = enrolled {
                         tracing::debug!(error = error.kind().label(), "an index entry was not repeated");
                     }

@@ -43,10 +43,15 @@ impl Devices {
     /// [`SignedOut`](super::SessionErrorKind::SignedOut) when nobody is signed in, or when the store did not answer.
     pub async fn list(&self) -> Result<Vec<Device>, SessionError> {
         let core = &self.0.0.core;
-        let (current, user) = self.signed_in()?;
+        let (current, user) = self.0.0.signed_in()?;
         let locators = core.backend.members(core.user_key(user)).await?;
         let keys: Vec<_> = locators.iter().map(|locator| core.key(*locator)).collect();
         let records = core.backend.load_many(&keys).await?;
+        let ended = locators.iter().zip(&records).filter(|(_, record)| record.is_none());
+        let ended: Vec<_> = ended.map(|(locator, _)| *locator).collect();
+        if !ended.is_empty() {
+            core.withdraw(user, &ended).await;
+        }
         let live = locators.iter().zip(records).filter_map(|(locator, record)| Some((*locator, record?)));
         let mut devices: Vec<Device> = live
             .map(|(locator, record)| Device {
@@ -70,7 +75,7 @@ impl Devices {
     /// [`NotFound`](super::SessionErrorKind::NotFound) when this user has no such session.
     pub async fn revoke(&self, session_ref: &str) -> Result<(), SessionError> {
         let core = &self.0.0.core;
-        let (_, user) = self.signed_in()?;
+        let (_, user) = self.0.0.signed_in()?;
         let locator = Locator::parse(session_ref).ok_or(Reason::NotFound)?;
         if !core.backend.members(core.user_key(user)).await?.contains(&locator) {
             return Err(Reason::NotFound.into());
@@ -87,7 +92,7 @@ impl Devices {
     /// When nobody is signed in, or the store did not answer; some may have ended.
     pub async fn revoke_others(&self) -> Result<(), SessionError> {
         let core = &self.0.0.core;
-        let (current, user) = self.signed_in()?;
+        let (current, user) = self.0.0.signed_in()?;
         let mut others = core.backend.members(core.user_key(user)).await?;
         others.retain(|locator| *locator != current);
         self.end(user, &others).await
@@ -98,7 +103,7 @@ impl Devices {
     /// # Errors
     /// As [`revoke_others`](Self::revoke_others).
     pub async fn revoke_all(&self) -> Result<(), SessionError> {
-        let (current, _) = self.signed_in()?;
+        let (current, _) = self.0.0.signed_in()?;
         self.revoke_others().await?;
         self.0.0.logout_if_current(current).await.map(drop)
     }
@@ -113,13 +118,6 @@ impl Devices {
         core.withdraw(user, ended).await;
         tracing::info!(count = ended.len(), reason = "revoked", "sessions destroyed");
         Ok(())
-    }
-
-    fn signed_in(&self) -> Result<(Locator, Locator), SessionError> {
-        match self.0.0.current() {
-            Some((current, Some(user))) => Ok((current, user)),
-            Some((_, None)) | None => Err(Reason::SignedOut.into()),
-        }
     }
 }
 

@@ -33,9 +33,11 @@ impl Lifetime {
     pub const ANONYMOUS: Self =
         Self { idle: Duration::from_secs(30 * 60), absolute: Duration::from_secs(30 * 60) };
 
-    /// Whether both are above zero and the idle time is not over the absolute one.
+    /// Whether both are above zero, the idle time is not over the absolute one, and that not over ten years, so that
+    /// any store can express it.
     pub(crate) fn is_sound(&self) -> bool {
-        self.idle >= Duration::from_millis(1) && self.idle <= self.absolute
+        const TEN_YEARS: Duration = Duration::from_secs(3650 * 24 * 3600);
+        self.idle >= Duration::from_millis(1) && self.idle <= self.absolute && self.absolute <= TEN_YEARS
     }
 }
 

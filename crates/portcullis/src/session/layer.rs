@@ -119,7 +119,8 @@ impl<R> SessionLayerBuilder<R> {
     }
 
     /// Who vouches for the subjects that sign in here, so that one person with a session and a bearer token of this
-    /// issuer is one person. Default: nobody.
+    /// issuer is one person. Default: nobody. Sessions that were signed in before it was changed keep the issuer that
+    /// they have, and stand in that one's device lists.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.core.issuer = Some(issuer.into());
         self
@@ -210,7 +211,12 @@ impl<R> SessionLayerBuilder<R> {
     fn problem(&self) -> Option<&'static str> {
         let core = &self.core;
         if !core.user.is_sound() || !core.anonymous.is_sound() {
-            return Some("a lifetime is above zero, and its idle time not over its absolute one");
+            return Some(
+                "a lifetime is above zero and at most ten years, and its idle time not over its absolute one",
+            );
+        }
+        if core.backend.budget().is_zero() {
+            return Some("the budget is above zero");
         }
         if !(1024..=MAX_MAX_LEN).contains(&core.max_len) {
             return Some("a session may have between 1 KiB and 256 KiB");

@@ -50,7 +50,14 @@ struct Sessions {
 
 #[derive(Default)]
 struct Indexes {
-    members: hashbrown::HashMap<OwnedKey, HashMap<Locator, Timestamp>>,
+    members: hashbrown::HashMap<OwnedKey, Members>,
+    sweep_at: usize,
+}
+
+/// One user's sessions and their deadlines.
+#[derive(Default)]
+struct Members {
+    deadlines: HashMap<Locator, Timestamp>,
     sweep_at: usize,
 }
 
@@ -125,6 +132,10 @@ impl Store {
         let now = self.clock.now();
         let sessions = self.sessions(key.locator)?;
         sessions.records.get(&key).filter(|record| record.header.expires() > now).cloned()
+    }
+
+    fn holds(&self, key: Key<'_>) -> bool {
+        self.sessions(key.locator).is_some_and(|sessions| sessions.records.contains_key(&key))
     }
 
     fn create(&self, key: Key<'_>, record: &Record) -> Result<Created, StoreError> {
@@ -205,17 +216,17 @@ impl Store {
         let Some(mut indexes) = self.indexes(user.user) else { return };
         indexes.sweep(now);
         let members = indexes.members.entry(index_key(user).into()).or_default();
-        members.retain(|_, deadline| *deadline > now);
-        members.insert(locator, deadline);
+        members.sweep(|locator, deadline| deadline > now && self.holds(Key { realm: user.realm, locator }));
+        members.deadlines.insert(locator, deadline);
     }
 
     fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) {
         let Some(mut indexes) = self.indexes(user.user) else { return };
         let Some(members) = indexes.members.get_mut(&index_key(user)) else { return };
         for locator in locators {
-            members.remove(locator);
+            members.deadlines.remove(locator);
         }
-        if members.is_empty() {
+        if members.deadlines.is_empty() {
             indexes.members.remove(&index_key(user));
         }
     }
@@ -223,8 +234,9 @@ impl Store {
     fn members(&self, user: UserKey<'_>) -> Vec<Locator> {
         let now = self.clock.now();
         let Some(indexes) = self.indexes(user.user) else { return Vec::new() };
-        let members = indexes.members.get(&index_key(user)).into_iter().flatten();
-        members.filter(|(_, deadline)| **deadline > now).map(|(locator, _)| *locator).collect()
+        let members = indexes.members.get(&index_key(user));
+        let deadlines = members.into_iter().flat_map(|members| &members.deadlines);
+        deadlines.filter(|(_, deadline)| **deadline > now).map(|(locator, _)| *locator).collect()
     }
 }
 
@@ -260,8 +272,19 @@ impl Indexes {
         if self.members.len() < self.sweep_at {
             return;
         }
-        self.members.retain(|_, members| members.values().any(|deadline| *deadline > now));
+        self.members.retain(|_, members| members.deadlines.values().any(|deadline| *deadline > now));
         self.sweep_at = (2 * self.members.len()).max(FIRST_SWEEP);
+    }
+}
+
+impl Members {
+    /// Takes entries away that are of no use, whenever their number has doubled.
+    fn sweep(&mut self, is_of_use: impl Fn(Locator, Timestamp) -> bool) {
+        if self.deadlines.len() < self.sweep_at {
+            return;
+        }
+        self.deadlines.retain(|locator, deadline| is_of_use(*locator, *deadline));
+        self.sweep_at = (2 * self.deadlines.len()).max(FIRST_SWEEP);
     }
 }
 
@@ -346,5 +369,59 @@ impl SessionBackend for MemoryBackend {
 impl fmt::Debug for MemoryBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryBackend").field("sessions", &self.0.count).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use portcullis_store::{Header, ManualClock, SecretHash};
+
+    use super::*;
+
+    fn record(now: Timestamp) -> Record {
+        let header = Header {
+            tags: [Tag::default(); 4],
+            flags: 0,
+            secret: SecretHash([0; 32]),
+            previous: None,
+            secret_since: now,
+            created: now,
+            authenticated: None,
+            absolute_deadline: now.saturating_add(Duration::from_secs(12 * 3600)),
+            idle: Duration::from_secs(60),
+            idle_deadline: now.saturating_add(Duration::from_secs(60)),
+        };
+        Record { header, payload: [].into() }
+    }
+
+    fn locator(n: u128) -> Locator {
+        Locator::from_bytes(n.to_be_bytes())
+    }
+
+    #[test]
+    fn one_session_more_than_there_may_be_is_full_until_others_expire() {
+        let (clock, realm) = (ManualClock::default(), Realm::default());
+        let store = MemoryBackend::with_clock(clock.clone()).max_sessions(100).0;
+        let create = |n| store.create(Key { realm: &realm, locator: locator(n) }, &record(clock.now()));
+        assert!((0..100).all(|n| create(n).is_ok()));
+        assert_eq!(create(100).unwrap_err().kind(), StoreErrorKind::Full);
+        clock.advance(Duration::from_secs(61));
+        assert!((101..201).all(|n| create(n).is_ok()));
+    }
+
+    #[test]
+    fn a_users_index_does_not_grow_with_sessions_that_have_ended() {
+        let (clock, realm) = (ManualClock::default(), Realm::default());
+        let store = MemoryBackend::with_clock(clock.clone()).0;
+        let user = UserKey { realm: &realm, user: locator(u128::MAX) };
+        for n in 0..10_000 {
+            let record = record(clock.now());
+            assert!(store.create(Key { realm: &realm, locator: locator(n) }, &record).is_ok());
+            store.enrol(user, locator(n), record.header.absolute_deadline);
+            store.destroy(Key { realm: &realm, locator: locator(n) });
+        }
+        assert!(store.members(user).len() <= FIRST_SWEEP, "{}", store.members(user).len());
     }
 }

@@ -51,6 +51,7 @@ mod layer;
 mod memory;
 mod ops;
 mod payload;
+mod shared;
 mod state;
 
 pub use self::authenticator::SessionAuthenticator;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use portcullis_store::{Header, Timestamp};
 
-use super::error::{Reason, SessionError};
+use super::error::SessionError;
 use super::id::Token;
 use super::payload::Payload;
 
@@ -81,11 +81,6 @@ fn add(key: &str, held: Option<&[u8]>, by: i64) -> Result<i64, SessionError> {
     let held = held.map_or(Ok(0), serde_json::from_slice::<i64>);
     let held = held.map_err(|_| SessionError::value(key, "is not a whole number"))?;
     held.checked_add(by).ok_or_else(|| SessionError::value(key, "would leave the range of 64 bits"))
-}
-
-/// Whether a record of this many bytes is over the limit.
-pub(crate) fn within(limit: usize, len: usize) -> Result<(), SessionError> {
-    if len <= limit { Ok(()) } else { Err(Reason::TooLarge { limit }.into()) }
 }
 
 impl fmt::Debug for Operation {

@@ -11,6 +11,9 @@
 
 use std::borrow::Cow;
 
+use portcullis_store::offset;
+
+use super::error::{Reason, SessionError};
 use crate::identity::Words;
 
 /// A payload taken apart, to be changed.
@@ -68,6 +71,12 @@ impl Payload {
         let identity = self.identity.as_ref().map_or(0, Words::encoded_len);
         let values: usize = self.values.iter().map(|value| 6 + value.key.len() + value.bytes.len()).sum();
         1 + self.realm.len() + 4 + identity + 2 + self.device.len() + 2 + values
+    }
+
+    /// Whether a record with this payload has at most `limit` bytes.
+    pub(crate) fn within(&self, limit: usize) -> Result<(), SessionError> {
+        let len = offset::PAYLOAD + self.encoded_len();
+        if len <= limit { Ok(()) } else { Err(Reason::TooLarge { limit }.into()) }
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {

@@ -1,11 +1,13 @@
 //! [`State`]: what one request knows of its session, and what it has recorded but not committed. No I/O here.
 
-use portcullis_store::{Header, Locator, Record, Saved, Tag};
+use std::fmt;
+
+use portcullis_store::{Header, Locator, Record, Saved, StoreError, StoreErrorKind, Tag};
 
 use super::core::Core;
 use super::error::{Reason, SessionError, SessionErrorKind};
 use super::id::{Token, new_tag};
-use super::ops::{Operation, within};
+use super::ops::Operation;
 use super::payload::{Payload, value_in};
 use crate::Identity;
 
@@ -23,7 +25,7 @@ pub(crate) struct State {
     cookie: Option<CookieChange>,
     /// The response's head is gone.
     sealed: bool,
-    /// The last commit failed, and not because the session had ended.
+    /// The last commit failed in a way that leaves it open what is stored.
     failed: bool,
 }
 
@@ -113,10 +115,6 @@ impl State {
         }
     }
 
-    pub(crate) fn held(&self) -> &Held {
-        &self.held
-    }
-
     pub(crate) fn stored(&self) -> Option<&Stored> {
         match &self.held {
             Held::Stored(stored) => Some(stored),
@@ -141,8 +139,9 @@ impl State {
             Some(view) => view,
             None => self.fresh_view(core)?,
         };
-        let applied =
-            operation.apply(&mut view.header, &mut view.payload).and_then(|()| view.within(core.max_len));
+        let applied = operation
+            .apply(&mut view.header, &mut view.payload)
+            .and_then(|()| view.payload.within(core.max_len));
         if applied.is_ok() {
             self.view = Some(view);
             self.pending.push(operation);
@@ -150,6 +149,25 @@ impl State {
             self.view = self.rebuilt_view(core)?;
         }
         applied
+    }
+
+    /// How many operations are recorded and not committed.
+    pub(crate) fn recorded(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// The session that is stored; that it cannot be told is an error, not "none".
+    pub(crate) fn holding(&self) -> Result<Option<&Stored>, SessionError> {
+        match &self.held {
+            Held::Stored(stored) => Ok(Some(stored)),
+            Held::Nothing | Held::Ended => Ok(None),
+            Held::Unavailable => Err(unavailable()),
+        }
+    }
+
+    /// The session that a login would take the place of. A login needs none, so one that has ended is none.
+    pub(crate) fn for_login(&self) -> Result<Option<&Stored>, SessionError> {
+        if self.sealed { Err(Reason::Sealed.into()) } else { self.holding() }
     }
 
     /// Whether something can still be written.
@@ -162,19 +180,42 @@ impl State {
         }
     }
 
-    /// Nothing can be recorded from here on. What is left to do.
-    pub(crate) fn seal(&mut self) -> Rest {
+    /// Nothing can be recorded from here on. What is left to do; with `discard`, what is recorded is dropped.
+    pub(crate) fn seal(&mut self, discard: bool) -> Rest {
         self.sealed = true;
+        // A secret that may have been replaced has to be found out about, or its user is signed out.
+        let rotates = self.attempt.as_ref().is_some_and(|attempt| self.rotates(attempt.operations));
+        match discard {
+            true if rotates => {
+                self.pending.truncate(self.attempt.as_ref().map_or(0, |attempt| attempt.operations))
+            }
+            true => self.discard(),
+            false => {}
+        }
         match self.failed {
-            true => Rest::Failed,
+            true if !rotates => Rest::Failed,
             false if self.pending.is_empty() => Rest::Nothing,
-            false => Rest::Commit,
+            true | false => Rest::Commit,
         }
     }
 
     /// A commit ended.
     pub(crate) fn note(&mut self, committed: &Result<(), SessionError>) {
-        self.failed = committed.as_ref().is_err_and(|error| error.kind() != SessionErrorKind::Ended);
+        self.failed = committed.as_ref().is_err_and(|error| match error.kind() {
+            SessionErrorKind::Store(_) | SessionErrorKind::Uncertain | SessionErrorKind::Entropy => true,
+            // The handler was told, and nothing is open.
+            SessionErrorKind::Ended
+            | SessionErrorKind::Sealed
+            | SessionErrorKind::SignedOut
+            | SessionErrorKind::NotFound
+            | SessionErrorKind::TooLarge
+            | SessionErrorKind::Value => false,
+        });
+    }
+
+    /// Whether a new secret is among the first recorded operations.
+    fn rotates(&self, operations: usize) -> bool {
+        self.pending.iter().take(operations).any(|operation| matches!(operation, Operation::Rotate { .. }))
     }
 
     pub(crate) fn discard(&mut self) {
@@ -207,8 +248,8 @@ impl State {
     }
 
     fn plan(&self, core: &Core) -> Result<Option<Step>, SessionError> {
-        let Some(view) = self.rebuilt_view(core)? else { return Ok(None) };
-        view.within(core.max_len)?;
+        let Some(view) = &self.view else { return Ok(None) };
+        view.payload.within(core.max_len)?;
         let operations = self.pending.len();
         match &self.held {
             Held::Unavailable => Err(unavailable()),
@@ -216,7 +257,7 @@ impl State {
             Held::Nothing if view.payload.values.is_empty() => Ok(None),
             Held::Nothing => {
                 let token = Token::mint()?;
-                let header = core.header(&token, false)?;
+                let header = core.header(&token, None)?;
                 Ok(Some(Step::Create(Creation { token, record: view.record(header), operations })))
             }
             Held::Stored(stored) => {
@@ -249,7 +290,7 @@ impl State {
         let Some(attempt) = self.attempt.take() else { return Ok(()) };
         match saved {
             Saved::Done => {
-                self.see(attempt.record);
+                self.see(attempt.record, core)?;
                 self.committed(attempt.operations, core)
             }
             Saved::Gone => {
@@ -258,16 +299,15 @@ impl State {
                 Err(Reason::Ended.into())
             }
             Saved::Conflict { current, in_doubt } => {
-                let in_doubt = in_doubt || attempt.in_doubt;
-                let applied = if in_doubt {
-                    current.header.proves(attempt.expected, attempt.record.header.tag())
+                let applied = if in_doubt || attempt.in_doubt {
+                    self.was_applied(&attempt, &current.header)
                 } else {
                     Some(false)
                 };
-                self.see(current);
+                self.see(current, core)?;
                 match applied {
                     Some(true) => self.committed(attempt.operations, core),
-                    Some(false) => Ok(()),
+                    Some(false) => self.rebuild_view(core),
                     None => {
                         self.discard();
                         Err(Reason::Uncertain.into())
@@ -277,11 +317,33 @@ impl State {
         }
     }
 
-    /// Puts a new session in the place of the one before.
-    pub(crate) fn replace(&mut self, held: Held, cookie: CookieChange) {
-        self.discard();
+    /// What the stored record proves about a save that got no answer.
+    fn was_applied(&self, attempt: &Attempt, current: &Header) -> Option<bool> {
+        // Nobody else can have put this secret there.
+        let has_its_secret =
+            self.rotates(attempt.operations) && current.secret == attempt.record.header.secret;
+        if has_its_secret {
+            Some(true)
+        } else {
+            current.proves(attempt.expected, attempt.record.header.tag())
+        }
+    }
+
+    /// Puts a new session in the place of the one before. The first `operations` that were recorded went into it or
+    /// went with it; later ones are on top of it.
+    pub(crate) fn replace(
+        &mut self,
+        held: Held,
+        cookie: CookieChange,
+        operations: usize,
+        core: &Core,
+    ) -> Result<(), SessionError> {
         self.held = held;
         self.cookie = Some(cookie);
+        self.attempt = None;
+        self.failed = false;
+        self.pending.drain(..operations.min(self.pending.len()));
+        self.rebuild_view(core)
     }
 
     /// The session with what is pending applied.
@@ -292,21 +354,29 @@ impl State {
         }
     }
 
-    fn see(&mut self, record: Record) {
+    fn see(&mut self, record: Record, core: &Core) -> Result<(), SessionError> {
         if let Held::Stored(stored) = &mut self.held {
-            stored.record = record;
+            *stored = core.stored(stored.locator, record)?;
         }
+        Ok(())
     }
 
     fn committed(&mut self, operations: usize, core: &Core) -> Result<(), SessionError> {
-        let operations = operations.min(self.pending.len());
-        for operation in self.pending.drain(..operations) {
+        for operation in self.pending.drain(..operations.min(self.pending.len())) {
             if let Operation::Rotate { token, .. } = operation {
                 self.cookie = Some(CookieChange::Set(token));
             }
         }
-        self.view = self.rebuilt_view(core)?;
-        Ok(())
+        self.rebuild_view(core)
+    }
+
+    /// What cannot be applied to the session as it stands is dropped, and said.
+    fn rebuild_view(&mut self, core: &Core) -> Result<(), SessionError> {
+        let rebuilt = self.rebuilt_view(core);
+        if rebuilt.is_err() {
+            self.discard();
+        }
+        rebuilt.map(|view| self.view = view)
     }
 
     fn rebuilt_view(&self, core: &Core) -> Result<Option<View>, SessionError> {
@@ -330,13 +400,9 @@ impl State {
 
 impl View {
     fn of(record: &Record) -> Result<Self, SessionError> {
-        let payload = Payload::decode(&record.payload)
-            .map_err(|_| portcullis_store::StoreError::new(portcullis_store::StoreErrorKind::Corrupt))?;
+        let payload =
+            Payload::decode(&record.payload).map_err(|_| StoreError::new(StoreErrorKind::Corrupt))?;
         Ok(Self { header: record.header, payload })
-    }
-
-    fn within(&self, limit: usize) -> Result<(), SessionError> {
-        within(limit, portcullis_store::offset::PAYLOAD + self.payload.encoded_len())
     }
 
     fn record(&self, header: Header) -> Record {
@@ -345,11 +411,11 @@ impl View {
 }
 
 fn unavailable() -> SessionError {
-    portcullis_store::StoreError::new(portcullis_store::StoreErrorKind::Unavailable).into()
+    StoreError::new(StoreErrorKind::Unavailable).into()
 }
 
-impl std::fmt::Debug for View {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("View").field("header", &self.header).finish_non_exhaustive()
     }
 }
