@@ -84,7 +84,7 @@ impl RequestHead {
         Self {
             method: head.method.clone(),
             uri: head.uri.clone(),
-            protocol: Protocol::of(&head.headers),
+            protocol: Protocol::of(head.headers),
             accept: head.headers.get(ACCEPT).cloned(),
             fetch_mode: head.headers.get(SEC_FETCH_MODE).cloned(),
         }
