@@ -1,5 +1,7 @@
 //! End-to-end tests: real layers on real frameworks, with sessions in memory and in a real redis-server.
 //!
+//! `quickstart` asks the example's service everything that it promises; `chromium` uses it with a real browser.
+//!
 //! Test names are claims; those of the modules `session`, `bearer`, `csrf` and `stack` are rows of the catalogue of
 //! attacks.
 #![allow(
@@ -14,8 +16,13 @@
     reason = "tests: what goes wrong is a failed test"
 )]
 
+mod chromium;
+/// The service that the tests of `quickstart` and `chromium` talk to, as its program has it.
+#[path = "../examples/quickstart/mod.rs"]
+mod example;
 mod faults;
 mod hyper;
+mod quickstart;
 mod session;
 mod stack;
 mod support;

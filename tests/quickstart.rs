@@ -1,0 +1,11 @@
+//! What the example `quickstart` promises, asked by a browser-like client, in memory and in a private redis-server.
+
+mod api;
+mod cross_site;
+mod devices;
+mod input;
+mod instances;
+mod outage;
+mod pages;
+mod sign_in;
+pub mod stage;
