@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// What `cargo xtask test` needs.
-pub(crate) const TESTS: &[&Need] = &[&REDIS];
+pub(crate) const TESTS: &[&Need] = &[&REDIS, &CHROMIUM, &CHROMEDRIVER];
 /// What `cargo xtask bench` needs.
 pub(crate) const BENCHES: &[&Need] = &[&REDIS];
 
@@ -36,6 +36,32 @@ const REDIS: Need = Need {
         PackageManager::Dnf | PackageManager::Apk => &["redis", "valkey"],
         PackageManager::Pacman => &["valkey", "redis"],
         PackageManager::Brew => &["redis", "valkey"],
+    },
+};
+
+const CHROMIUM: Need = Need {
+    name: "chromium",
+    why: "the example is tested with a real browser; its tests fail without one, they do not skip",
+    variable: "CHROMIUM_BIN",
+    programs: &["chromium", "chromium-browser", "google-chrome"],
+    packages: |manager| match manager {
+        PackageManager::Apt => &["chromium", "chromium-browser"],
+        PackageManager::Dnf | PackageManager::Apk | PackageManager::Pacman | PackageManager::Brew => {
+            &["chromium"]
+        }
+    },
+};
+
+const CHROMEDRIVER: Need = Need {
+    name: "chromedriver",
+    why: "the tests drive the browser through it",
+    variable: "CHROMEDRIVER_BIN",
+    programs: &["chromedriver"],
+    packages: |manager| match manager {
+        PackageManager::Apt => &["chromium-driver", "chromium-chromedriver"],
+        PackageManager::Apk => &["chromium-chromedriver"],
+        PackageManager::Pacman => &["chromium"],
+        PackageManager::Dnf | PackageManager::Brew => &["chromedriver"],
     },
 };
 
@@ -67,7 +93,7 @@ impl Need {
         }
     }
 
-    /// A variable that names nothing is an error, not a reason to take another server than the one asked for.
+    /// A variable that names nothing is an error, not a reason to take another program than the one asked for.
     fn locate(&self, variable: Option<&OsStr>, path: &OsStr) -> Option<Located> {
         match variable.filter(|value| !value.is_empty()) {
             Some(value) => {
