@@ -33,7 +33,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Method, Request, Response, Uri};
@@ -192,20 +192,19 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let head = Head::from(&request);
-        let state = match self.core.check.check(head) {
+        match self.core.check.check(Head::from(&request)) {
             Ok(Pass(extensions)) => {
                 if !extensions.is_empty() {
                     request.extensions_mut().extend(extensions);
                 }
-                State::Forwarded { response: self.inner.call(request) }
+                GuardFuture { state: State::Forwarded { response: self.inner.call(request) } }
             }
             Err(rejection) => {
-                let response = refuse(&self.core.responder, rejection, &RequestHead::of(head));
-                State::Done { response: Some(response) }
+                let head = RequestHead::of(Head::from(&request));
+                let response = refuse(&self.core.responder, rejection, &head);
+                GuardFuture { state: State::Done { response: Some(response) } }
             }
-        };
-        GuardFuture { state }
+        }
     }
 }
 
@@ -219,9 +218,11 @@ where
         let mut state = self.project().state;
         match state.as_mut().project() {
             StateProj::Forwarded { response } => {
-                let response = ready!(response.poll(cx));
-                state.set(State::Done { response: None });
-                Poll::Ready(response)
+                let polled = response.poll(cx);
+                if polled.is_ready() {
+                    state.set(State::Done { response: None });
+                }
+                polled
             }
             // Polled again after it was done, a future may do as it likes but panic.
             StateProj::Done { response } => response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it))),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
 /// A value that is not printed. There is no `Display`, no `Serialize`, and `Debug` shows `[redacted]`.
 #[cfg_attr(not(feature = "session"), allow(dead_code, reason = "not every feature holds secrets"))]
@@ -21,10 +21,13 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoEntropy> {
     Ok(bytes)
 }
 
-/// Whether both are the same, in a time that depends on their lengths only.
+/// Whether both are the same, in a time that does not depend on what they are.
 #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only sessions compare so far"))]
-pub(crate) fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
-    a.ct_eq(b).into()
+pub(crate) fn constant_time_eq(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    // Of words: it takes a quarter of the time that it takes of bytes.
+    let (a, b) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
+    let same = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*a).ct_eq(&u64::from_ne_bytes(*b));
+    a.iter().zip(b).map(same).fold(Choice::from(1), |all, one| all & one).into()
 }
 
 impl<T> fmt::Debug for Redacted<T> {
@@ -46,10 +49,17 @@ mod tests {
     #[cfg(feature = "session")]
     fn random_bytes_differ() {
         assert_ne!(random::<16>(), random::<16>());
-        assert!(
-            constant_time_eq(b"same", b"same")
-                && !constant_time_eq(b"same", b"not")
-                && !constant_time_eq(b"a", b"b")
-        );
+    }
+
+    #[test]
+    #[cfg(feature = "session")]
+    fn a_difference_in_any_byte_is_seen() {
+        let one = [7; 32];
+        assert!(constant_time_eq(&one, &one.clone()));
+        for at in 0..32 {
+            let mut other = one;
+            other[at] ^= 0x80;
+            assert!(!constant_time_eq(&one, &other), "{at}");
+        }
     }
 }
