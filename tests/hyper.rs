@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tower::{ServiceBuilder, service_fn};
 
 use crate::support::app::now;
-use crate::support::store::AnyStore;
+use crate::support::store::{AnyStore, PATIENCE};
 
 async fn app(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let session = request.extensions().get::<Session>().unwrap().clone();
@@ -32,7 +32,9 @@ async fn app(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infall
 }
 
 async fn serve(store: impl SessionBackend) -> SocketAddr {
-    let layers = ServiceBuilder::new().layer(SessionLayer::new(store)).layer(CsrfLayer::new());
+    let layers = ServiceBuilder::new()
+        .layer(SessionLayer::builder(store).budget(PATIENCE).build().unwrap())
+        .layer(CsrfLayer::new());
     let service = TowerToHyperService::new(layers.service(service_fn(app)));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

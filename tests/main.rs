@@ -20,7 +20,6 @@ mod chromium;
 /// The service that the tests of `quickstart` and `chromium` talk to, as its program has it.
 #[path = "../examples/quickstart/mod.rs"]
 mod example;
-mod faults;
 mod hyper;
 mod quickstart;
 mod session;

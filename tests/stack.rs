@@ -10,14 +10,15 @@ use portcullis_testkit::jwt::{Algorithm, TestIssuer};
 use serde_json::json;
 
 use crate::support::app::now;
-use crate::support::store::AnyStore;
+use crate::support::store::{AnyStore, PATIENCE};
 
 const ISSUER: &str = "https://app.example";
 const MOVED: SessionKey<i64> = SessionKey::new("moved");
 
 fn app(store: &AnyStore, issuer: &TestIssuer) -> Router {
     let clock = now();
-    let session = SessionLayer::builder(store.clone()).clock(clock).issuer(ISSUER).build().unwrap();
+    let session =
+        SessionLayer::builder(store.clone()).clock(clock).issuer(ISSUER).budget(PATIENCE).build().unwrap();
     let keys = StaticKeys::jwks(&issuer.jwks_of(&[Algorithm::Es256])).unwrap();
     let bearer = BearerLayer::new([Issuer::new(ISSUER, Audience::one_of(["api"])).keys(keys)]).unwrap();
     Router::new()

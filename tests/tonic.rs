@@ -18,7 +18,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::support::app::{World, now};
-use crate::support::store::AnyStore;
+use crate::support::store::{AnyStore, PATIENCE};
 
 const ISSUER: &str = "https://idp.example";
 
@@ -106,7 +106,7 @@ async fn over_a_session_cookie_an_outage_is_14_and_a_forged_call_is_7() {
         let (incoming, address) = listen().await;
         let (_, health) = tonic_health::server::health_reporter();
         let server = Server::builder()
-            .layer(SessionLayer::builder(spy.clone()).clock(clock.clone()).build().unwrap())
+            .layer(SessionLayer::builder(spy.clone()).clock(clock.clone()).budget(PATIENCE).build().unwrap())
             .layer(CsrfLayer::new())
             .layer(RequireLayer::authenticated())
             .add_service(health)

@@ -65,16 +65,19 @@ async fn a_commit_that_failed_with_data_to_write_is_503() {
 
 #[tokio::test]
 async fn a_store_that_hangs_costs_a_request_its_budget_and_no_more() {
-    on_each_store(|world| async move {
-        let browser = world.browser();
+    let clock = now();
+    for store in AnyStore::each(&clock) {
+        let world = World::with(&store, &clock, |layer| layer.budget(Duration::from_millis(450)));
+        let browser = World::new(&store, &clock).browser();
         browser.get("/login?user=ada").await.assert_status(200);
+        let browser = world.browser().with_jar(browser.jar().clone());
         for (operation, path) in [(Operation::Load, "/me"), (Operation::Save, "/set/a/x")] {
-            world.spy.on(operation).times(1).hang();
+            world.spy.on(operation).hang();
             let answer = tokio::time::timeout(Duration::from_secs(5), browser.get(path).send()).await;
             answer.expect("the budget is 450 ms").assert_status(503);
+            world.spy.obey_no_more();
         }
-    })
-    .await;
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use portcullis_testkit::spy::Spy;
 use serde::Deserialize;
 use tokio::sync::Notify;
 
-use super::store::AnyStore;
+use super::store::{AnyStore, PATIENCE};
 
 pub const A: SessionKey<String> = SessionKey::new("a");
 pub const B: SessionKey<String> = SessionKey::new("b");
@@ -56,7 +56,7 @@ impl World {
     ) -> Self {
         let spy = Spy::new(store.clone());
         let gate = Arc::new(Gate::default());
-        let builder = SessionLayer::builder(spy.clone()).clock(clock.clone());
+        let builder = SessionLayer::builder(spy.clone()).clock(clock.clone()).budget(PATIENCE);
         let layer = configure(builder).build().unwrap();
         let app = app(Arc::clone(&gate)).layer(layer);
         Self { clock: clock.clone(), spy, store: store.clone(), gate, app }

@@ -1,6 +1,7 @@
 //! [`AnyStore`]: a backend of either kind, so that one test shows its claim on each.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use portcullis::session::MemoryBackend;
 use portcullis_redis::{RedisBackend, RedisConfig};
@@ -42,9 +43,13 @@ impl AnyStore {
     }
 }
 
-/// A new connection to this server.
-pub fn connect(url: &str, prefix: &str) -> RedisBackend {
-    RedisBackend::connect(RedisConfig::standalone(url).unwrap().key_prefix(prefix)).unwrap()
+/// For tests that are about something else than time, on a machine that may be busy with others.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A new connection to this server, with [`PATIENCE`].
+fn connect(url: &str, prefix: &str) -> RedisBackend {
+    let config = RedisConfig::standalone(url).unwrap().key_prefix(prefix);
+    RedisBackend::connect(config.budget(PATIENCE).attempt_timeout(PATIENCE)).unwrap()
 }
 
 macro_rules! either {

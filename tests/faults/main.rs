@@ -1,15 +1,33 @@
-//! Redis goes away under load, and comes back.
+//! Redis goes away under load, and comes back. A binary of its own: what it says about time it says of a machine that
+//! does nothing else.
+#![allow(
+    missing_docs,
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "tests: what goes wrong is a failed test; and only a part of the support is used"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::SystemClock;
 use portcullis_testkit::redis::RedisServer;
 use tokio::time::Instant;
 
 use crate::support::app::{Browser, World, now};
-use crate::support::store::{AnyStore, connect};
+use crate::support::store::AnyStore;
+
+/// The layer's default.
+const BUDGET: Duration = Duration::from_millis(450);
 
 /// What one kind of request met, from several tasks.
 #[derive(Debug, Default)]
@@ -39,8 +57,10 @@ impl Tally {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_killed_under_load_costs_no_session_no_acknowledged_write_and_no_answer() {
     let server = RedisServer::builder().arg("--appendonly", "yes").arg("--appendfsync", "always").start();
-    let store = AnyStore::Redis(connect(&server.url(), "p"), "p".to_owned());
-    let world = World::with(&store, &now(), |layer| layer.clock(SystemClock));
+    // The budgets that users get, too.
+    let backend = RedisBackend::connect(RedisConfig::standalone(server.url()).unwrap()).unwrap();
+    let store = AnyStore::Redis(backend, "p".to_owned());
+    let world = World::with(&store, &now(), |layer| layer.clock(SystemClock).budget(BUDGET));
     let browser = world.browser();
     browser.get("/login?user=ada").await.assert_status(200);
 
