@@ -61,6 +61,7 @@ use std::task::{Context, Poll, ready};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, response};
 use pin_project_lite::pin_project;
+use smallvec::SmallVec;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -151,7 +152,8 @@ pub enum Closing {
 /// Headers to add to a response.
 #[derive(Debug, Default)]
 pub struct Edits {
-    append: Vec<(HeaderName, HeaderValue)>,
+    /// One is usual, a `Vary`.
+    append: SmallVec<[(HeaderName, HeaderValue); 1]>,
     insert: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -359,21 +361,10 @@ impl<A: Authenticator, R> Core<A, R> {
     }
 
     /// Lets the authenticator act on the response.
-    fn go_out<S, B, F, ResB>(
-        &self,
-        visit: A::Visit,
-        response: Response<ResB>,
-    ) -> State<S, A::Visit, B, F, Response<ResB>>
-    where
-        R: Responder<ResB>,
-    {
+    fn go_out<ResB>(&self, visit: A::Visit, response: Response<ResB>) -> (Closing, Response<ResB>) {
         let (parts, body) = response.into_parts();
         let closing = self.authenticator.close(visit, &parts);
-        let response = Response::from_parts(parts, body);
-        match closing {
-            Closing::Ready(closed) => State::Done { response: Some(self.finish(closed, response)) },
-            Closing::Pending(closing) => State::Closing { closing, response: Some(response) },
-        }
+        (closing, Response::from_parts(parts, body))
     }
 
     fn finish<ResB>(&self, closed: Closed, mut response: Response<ResB>) -> Response<ResB>
@@ -443,13 +434,19 @@ where
                     this.core.go_in(inner, opened, head, body)
                 }
                 StateProj::Inside { response, visit } => {
+                    // Polled again after it was done, a future may do as it likes but panic.
+                    if visit.is_none() {
+                        return Poll::Pending;
+                    }
                     let response = ready!(response.poll(cx));
-                    let Some(visit) = visit.take() else { return Poll::Pending };
-                    match response {
-                        Ok(response) => this.core.go_out(visit, response),
-                        Err(error) => {
-                            this.state.set(State::Done { response: None });
-                            return Poll::Ready(Err(error));
+                    let (Some(visit), response) = (visit.take(), response?) else { return Poll::Pending };
+                    match this.core.go_out(visit, response) {
+                        // Not by way of a state: a response is large.
+                        (Closing::Ready(closed), response) => {
+                            return Poll::Ready(Ok(this.core.finish(closed, response)));
+                        }
+                        (Closing::Pending(closing), response) => {
+                            State::Closing { closing, response: Some(response) }
                         }
                     }
                 }
@@ -458,7 +455,6 @@ where
                     let response = response.take().map(|response| this.core.finish(closed, response));
                     State::Done { response }
                 }
-                // Polled again after it was done, a future may do as it likes but panic.
                 StateProj::Done { response } => {
                     return response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it)));
                 }
