@@ -25,6 +25,10 @@ impl Keys {
         self.join([user.realm.as_str(), ":u:{", user.user.as_str(), "}"])
     }
 
+    pub(crate) fn credentials(&self, user: UserKey<'_>) -> String {
+        self.join([user.realm.as_str(), ":c:{", user.user.as_str(), "}"])
+    }
+
     fn join(&self, parts: [&str; 4]) -> String {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let mut key = String::with_capacity(self.prefix.len() + 1 + len);
@@ -49,6 +53,10 @@ mod tests {
         assert_eq!(
             keys.index(UserKey { realm: &realm, user: locator }),
             "p:staff:u:{AAAAAAAAAAAAAAAAAAAAAA}"
+        );
+        assert_eq!(
+            keys.credentials(UserKey { realm: &realm, user: locator }),
+            "p:staff:c:{AAAAAAAAAAAAAAAAAAAAAA}"
         );
     }
 }

@@ -32,7 +32,7 @@
 //! | --- | --- |
 //! | `Timeout` | no answer, or no connection, in time |
 //! | `Unavailable` | nobody listens; the connection broke; `LOADING`, `READONLY`, `MASTERDOWN`, `CLUSTERDOWN`, `TRYAGAIN`, `BUSY` for the whole of the budget |
-//! | `Full` | `OOM`: reading, touching and destroying still work |
+//! | `Full` | `OOM`: reading, touching, destroying and changing a credential version still work |
 //! | `Config` | `WRONGPASS`, `NOAUTH`, `NOPERM`; a node of a cluster; a server that lacks a command |
 //! | `Corrupt` | the key holds something else, or a record of a newer format |
 //! | `TooLarge` | over [`max_record_len`](RedisConfig::max_record_len); nothing was sent |
@@ -46,13 +46,14 @@
 //! * Permissions that suffice, for the default prefix:
 //!
 //! ```text
-//! ACL SETUSER app on >secret ~p:* +get +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +zadd +zrem +zrange +zrangebyscore +zremrangebyscore
+//! ACL SETUSER app on >secret ~p:* +get +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrange +zrangebyscore +zremrangebyscore +zscore
 //! ```
 //!
 //! | key | type | holds |
 //! | --- | --- | --- |
 //! | `p:<realm>:s:<locator>` | string | one session: the encoded [`Record`](portcullis_store::Record) |
 //! | `p:<realm>:u:{<user>}` | sorted set | one user's sessions: locators, by absolute deadline |
+//! | `p:<realm>:c:{<user>}` | string | how often the user's credentials were changed, in decimal |
 //!
 //! # Events
 //!

@@ -1,9 +1,10 @@
 //! Replies of the server, read. Values are matched by hand: an error of the redis crate's own conversions prints the
 //! value, and that may be a session.
 
-use portcullis_store::{HeaderError, Locator, Record, StoreError, StoreErrorKind};
+use portcullis_store::{Enrolled, HeaderError, Locator, Record, StoreError, StoreErrorKind};
 use redis::Value;
 
+use crate::script::answer::{DONE, STALE, TAKEN};
 use crate::verdict::Failure;
 
 /// What one of our scripts answers.
@@ -36,6 +37,23 @@ pub(crate) fn record(reply: Value) -> Result<Option<Record>, StoreError> {
 
 fn bytes(reply: Value) -> Result<Vec<u8>, StoreError> {
     if let Value::BulkString(bytes) = reply { Ok(bytes) } else { Err(unexpected()) }
+}
+
+/// The answer of a script that enters a session in an index.
+pub(crate) fn enrolled(reply: Value) -> Result<Enrolled, StoreError> {
+    match accepted(reply)? {
+        Value::Int(DONE) => Ok(Enrolled::Done),
+        Value::Int(TAKEN) => Ok(Enrolled::Taken),
+        Value::Int(STALE) => Ok(Enrolled::StaleCredential),
+        members @ Value::Array(_) => locators(members).map(Enrolled::Full),
+        _ => Err(unexpected()),
+    }
+}
+
+/// A number in decimal; what is none was not written by us.
+pub(crate) fn number(reply: Value) -> Result<u64, StoreError> {
+    let text = bytes(reply)?;
+    std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()).ok_or_else(unreadable)
 }
 
 /// The locators in a list.

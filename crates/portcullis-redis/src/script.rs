@@ -29,6 +29,8 @@ pub(crate) mod answer {
     pub(crate) const TAKEN: i64 = 2;
     /// What is there is no record, or one of an unknown format.
     pub(crate) const UNREADABLE: i64 = 3;
+    /// The user's credentials were changed.
+    pub(crate) const STALE: i64 = 4;
 }
 
 /// The last moment that is written: later ones are not exact in Lua's numbers. It is in the year 144683.
@@ -44,6 +46,9 @@ pub(crate) static ENROL: LazyLock<Script> =
     LazyLock::new(|| Script::new(&[TIME, INDEX, include_str!("lua/enrol.lua")]));
 pub(crate) static MEMBERS: LazyLock<Script> =
     LazyLock::new(|| Script::new(&[TIME, include_str!("lua/members.lua")]));
+
+pub(crate) static BUMP: LazyLock<Script> =
+    LazyLock::new(|| Script::new(&[TIME, include_str!("lua/bump.lua")]));
 
 const RECORD: &str = include_str!("lua/record.lua");
 const TIME: &str = include_str!("lua/time.lua");
@@ -98,6 +103,7 @@ fn constants() -> String {
         ("DONE", answer::DONE.unsigned_abs()),
         ("TAKEN", answer::TAKEN.unsigned_abs()),
         ("UNREADABLE", answer::UNREADABLE.unsigned_abs()),
+        ("STALE", answer::STALE.unsigned_abs()),
     ];
     constants.iter().map(|(name, value)| format!("local {name} = {value}\n")).collect()
 }
@@ -110,7 +116,7 @@ mod tests {
     fn every_constant_of_a_script_is_written_into_it() {
         let constants = constants();
         let defined = |name: &str| constants.contains(&format!("local {name} = "));
-        for script in [&SAVE, &TOUCH, &CREATE, &ENROL, &MEMBERS] {
+        for script in [&SAVE, &TOUCH, &CREATE, &ENROL, &MEMBERS, &BUMP] {
             let code = script.source.lines().filter(|line| !line.trim_start().starts_with("--"));
             let code: String = code.flat_map(|line| [line, "\n"]).collect();
             let words = code.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
@@ -141,7 +147,7 @@ mod tests {
 
     #[test]
     fn no_script_asks_to_be_refused_by_a_full_server() {
-        for script in [&SAVE, &TOUCH, &CREATE, &ENROL, &MEMBERS] {
+        for script in [&SAVE, &TOUCH, &CREATE, &ENROL, &MEMBERS, &BUMP] {
             assert!(!script.source.contains("#!"));
         }
     }

@@ -1,10 +1,11 @@
 //! [`RedisBackend`] as a [`SessionBackend`]: what each operation sends.
 
 use std::fmt;
+use std::time::Duration;
 
 use portcullis_store::{
-    Created, Header, Key, Locator, Record, Saved, SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp,
-    Touched, UserKey,
+    Created, CredentialVersion, Enrolled, Enrolment, Header, Key, Locator, Record, Saved, SessionBackend,
+    StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey,
 };
 use redis::{Cmd, ConnectionAddr, Pipeline, Value, cmd};
 
@@ -12,8 +13,10 @@ use crate::client::Client;
 use crate::config::{ConfigError, RedisConfig};
 use crate::keys::Keys;
 use crate::link::Connector;
-use crate::reply::{Answer, accepted, answer, decode, locators, record, unexpected, unreadable};
-use crate::script::answer::{DONE, GONE, TAKEN, UNREADABLE};
+use crate::reply::{
+    Answer, accepted, answer, decode, enrolled, locators, number, record, unexpected, unreadable,
+};
+use crate::script::answer::{DONE, GONE, UNREADABLE};
 use crate::script::{self, LAST_TIME};
 
 /// Sessions in Redis or Valkey, over one shared connection.
@@ -88,21 +91,18 @@ impl SessionBackend for RedisBackend {
         &self,
         key: Key<'_>,
         record: &Record,
-        user: UserKey<'_>,
-    ) -> Result<Created, StoreError> {
+        enrolment: Enrolment<'_>,
+    ) -> Result<Enrolled, StoreError> {
         let bytes = self.encode(record)?;
-        let (session, index) = (self.keys.session(key), self.keys.index(user));
+        let (session, index) = (self.keys.session(key), self.keys.index(enrolment.user));
+        let credentials = self.keys.credentials(enrolment.user);
         let (unit, time) = expiry(&record.header);
-        let time = time.to_string();
-        let deadline = score(record.header.absolute_deadline);
-        let arguments: [&[u8]; 5] =
-            [&bytes, unit.as_bytes(), time.as_bytes(), key.locator.as_bytes(), deadline.as_bytes()];
-        let reply = script::CREATE.run(&mut self.client.call(), &[&session, &index], &arguments).await?;
-        match answer(reply)? {
-            Answer::Code(DONE) => Ok(Created::Done),
-            Answer::Code(TAKEN) => Ok(Created::Taken),
-            Answer::Code(_) | Answer::Bytes(_) => Err(unexpected()),
-        }
+        let (time, entry) = (time.to_string(), Entry::of(&enrolment));
+        let mut arguments: Vec<&[u8]> =
+            vec![&bytes, unit.as_bytes(), time.as_bytes(), key.locator.as_bytes()];
+        entry.push_onto(&mut arguments);
+        let keys = [session.as_str(), &index, &credentials];
+        enrolled(script::CREATE.run(&mut self.client.call(), &keys, &arguments).await?)
     }
 
     async fn save(&self, key: Key<'_>, expected: Tag, record: &Record) -> Result<Saved, StoreError> {
@@ -142,16 +142,12 @@ impl SessionBackend for RedisBackend {
         accepted(self.client.call().send(&unlink).await?).map(drop)
     }
 
-    async fn enrol(
-        &self,
-        user: UserKey<'_>,
-        locator: Locator,
-        deadline: Timestamp,
-    ) -> Result<(), StoreError> {
-        let name = self.keys.index(user);
-        let deadline = score(deadline);
-        let arguments: [&[u8]; 2] = [locator.as_bytes(), deadline.as_bytes()];
-        accepted(script::ENROL.run(&mut self.client.call(), &[&name], &arguments).await?).map(drop)
+    async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {
+        let (index, credentials) = (self.keys.index(enrolment.user), self.keys.credentials(enrolment.user));
+        let entry = Entry::of(&enrolment);
+        let mut arguments: Vec<&[u8]> = vec![locator.as_bytes()];
+        entry.push_onto(&mut arguments);
+        enrolled(script::ENROL.run(&mut self.client.call(), &[&index, &credentials], &arguments).await?)
     }
 
     async fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) -> Result<(), StoreError> {
@@ -169,6 +165,57 @@ impl SessionBackend for RedisBackend {
     async fn members(&self, user: UserKey<'_>) -> Result<Vec<Locator>, StoreError> {
         let name = self.keys.index(user);
         locators(script::MEMBERS.run(&mut self.client.call(), &[&name], &[]).await?)
+    }
+
+    async fn credential_version(&self, user: UserKey<'_>) -> Result<CredentialVersion, StoreError> {
+        let reply = accepted(self.client.call().send(&get(&self.keys.credentials(user))).await?)?;
+        if reply == Value::Nil {
+            return Ok(CredentialVersion::default());
+        }
+        number(reply).map(CredentialVersion)
+    }
+
+    async fn bump_credential_version(
+        &self,
+        user: UserKey<'_>,
+        keep: Duration,
+    ) -> Result<CredentialVersion, StoreError> {
+        let name = self.keys.credentials(user);
+        let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX).clamp(1, LAST_TIME / 2).to_string();
+        let reply = script::BUMP.run(&mut self.client.call(), &[&name], &[keep.as_bytes()]).await?;
+        number(accepted(reply)?).map(CredentialVersion)
+    }
+}
+
+/// An enrolment as the scripts take it.
+struct Entry<'a> {
+    deadline: String,
+    limit: String,
+    version: String,
+    replaces: Option<Locator>,
+    evicted: &'a [Locator],
+}
+
+impl<'a> Entry<'a> {
+    fn of(enrolment: &Enrolment<'a>) -> Self {
+        Self {
+            deadline: score(enrolment.deadline),
+            limit: enrolment.limit.map_or_else(String::new, |limit| limit.to_string()),
+            version: enrolment.credential_version.map_or_else(String::new, |version| version.0.to_string()),
+            replaces: enrolment.replaces,
+            evicted: enrolment.evicted,
+        }
+    }
+
+    fn push_onto<'b>(&'b self, arguments: &mut Vec<&'b [u8]>) {
+        let replaces = self.replaces.as_ref().map_or(&b""[..], |locator| locator.as_bytes());
+        arguments.extend([
+            self.deadline.as_bytes(),
+            self.limit.as_bytes(),
+            self.version.as_bytes(),
+            replaces,
+        ]);
+        arguments.extend(self.evicted.iter().map(|locator| locator.as_bytes().as_slice()));
     }
 }
 

@@ -27,12 +27,14 @@
 //! ```
 
 mod clock;
+mod enrolment;
 mod error;
 mod key;
 mod record;
 mod session;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use enrolment::{CredentialVersion, Enrolled, Enrolment};
 pub use error::{StoreError, StoreErrorKind};
 pub use key::{InvalidRealm, Key, Locator, Realm, UserKey};
 pub use record::{Header, HeaderError, Record, SecretHash, Tag, offset};

@@ -1,8 +1,11 @@
 //! [`SessionBackend`]: what a place that keeps sessions must do.
 
 use std::future::Future;
+use std::time::Duration;
 
-use crate::{Key, Locator, Record, StoreError, Tag, Timestamp, UserKey};
+use crate::{
+    CredentialVersion, Enrolled, Enrolment, Key, Locator, Record, StoreError, Tag, Timestamp, UserKey,
+};
 
 /// A place that keeps sessions, and an index of each user's sessions.
 ///
@@ -16,6 +19,9 @@ use crate::{Key, Locator, Record, StoreError, Tag, Timestamp, UserKey};
 /// * **Each call ends within the backend's own budget**, well under a second, with
 ///   [`StoreErrorKind::Timeout`] or [`StoreErrorKind::Unavailable`] if need be.
 /// * **Dropping a future** leaves the store as if the call had timed out: the write was applied whole or not at all.
+///
+/// * **The limit of an [`Enrolment`] is exact** and its credential version is compared in the same step as the entry is
+///   made: whatever runs at the same time, in this process or another, comes wholly before or wholly after.
 ///
 /// The conformance suite in `portcullis-testkit` checks them.
 ///
@@ -56,22 +62,22 @@ pub trait SessionBackend: Send + Sync + 'static {
         record: &Record,
     ) -> impl Future<Output = Result<Created, StoreError>> + Send;
 
-    /// [`create`](Self::create), then [`enrol`](Self::enrol) under `user` until the record's absolute deadline, in
-    /// this order. A store that keeps order on a connection can send both at once.
+    /// [`create`](Self::create), then [`enrol`](Self::enrol), in this order. A store that keeps order on a connection
+    /// can send both at once.
     ///
-    /// On an error the record may exist without its entry; the caller destroys it.
+    /// On an error, and with every answer but [`Enrolled::Done`] and [`Enrolled::Taken`], the record may exist without
+    /// its entry: the caller destroys it, or calls `enrol` until it is `Done`.
     fn create_enrolled(
         &self,
         key: Key<'_>,
         record: &Record,
-        user: UserKey<'_>,
-    ) -> impl Future<Output = Result<Created, StoreError>> + Send {
+        enrolment: Enrolment<'_>,
+    ) -> impl Future<Output = Result<Enrolled, StoreError>> + Send {
         async move {
-            let created = self.create(key, record).await?;
-            if created == Created::Done {
-                self.enrol(user, key.locator, record.header.absolute_deadline).await?;
+            match self.create(key, record).await? {
+                Created::Done => self.enrol(key.locator, enrolment).await,
+                Created::Taken => Ok(Enrolled::Taken),
             }
-            Ok(created)
         }
     }
 
@@ -94,13 +100,20 @@ pub trait SessionBackend: Send + Sync + 'static {
     /// Deletes records. When it returns, no [`load`](Self::load) anywhere finds them.
     fn destroy(&self, keys: &[Key<'_>]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Enters a session in its user's index until `deadline`, its absolute deadline; drops entries past theirs.
+    /// Enters a session in its user's index, and drops entries past their deadlines; all in one step:
+    ///
+    /// 1. Unless the user's credential version is the one that the enrolment names, if any, nothing changes:
+    ///    [`Enrolled::StaleCredential`].
+    /// 2. [`evicted`](Enrolment::evicted) entries are taken out.
+    /// 3. A session that is there already stays, until the later deadline: [`Enrolled::Done`], whatever the limit.
+    /// 4. If as many others as the [`limit`](Enrolment::limit) are there, not counting the one that it
+    ///    [`replaces`](Enrolment::replaces), nothing else changes: [`Enrolled::Full`], with those others.
+    /// 5. Else it is entered: [`Enrolled::Done`].
     fn enrol(
         &self,
-        user: UserKey<'_>,
         locator: Locator,
-        deadline: Timestamp,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+        enrolment: Enrolment<'_>,
+    ) -> impl Future<Output = Result<Enrolled, StoreError>> + Send;
 
     /// Takes sessions out of their user's index. Entries that are not there are no error.
     fn withdraw(
@@ -111,6 +124,22 @@ pub trait SessionBackend: Send + Sync + 'static {
 
     /// The sessions in a user's index whose deadline has not passed. Some may have ended.
     fn members(&self, user: UserKey<'_>) -> impl Future<Output = Result<Vec<Locator>, StoreError>> + Send;
+
+    /// How often the user's credentials were changed, as far as is known; the default version when never.
+    fn credential_version(
+        &self,
+        user: UserKey<'_>,
+    ) -> impl Future<Output = Result<CredentialVersion, StoreError>> + Send;
+
+    /// Makes every version of the user's that was read before stale, and gives the new one. It may be forgotten when
+    /// `keep` has passed without another. It works in a store that has no room for sessions.
+    ///
+    /// Sent twice it counts twice: that makes one more version stale, and none good again.
+    fn bump_credential_version(
+        &self,
+        user: UserKey<'_>,
+        keep: Duration,
+    ) -> impl Future<Output = Result<CredentialVersion, StoreError>> + Send;
 }
 
 /// What became of a [`create`](SessionBackend::create).

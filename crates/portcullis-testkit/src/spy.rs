@@ -14,9 +14,17 @@
 //! #     async fn save(&self, _: Key<'_>, _: Tag, _: &Record) -> Result<Saved, StoreError> { Ok(Saved::Gone) }
 //! #     async fn touch(&self, _: Key<'_>) -> Result<Touched, StoreError> { Ok(Touched::Gone) }
 //! #     async fn destroy(&self, _: &[Key<'_>]) -> Result<(), StoreError> { Ok(()) }
-//! #     async fn enrol(&self, _: UserKey<'_>, _: Locator, _: Timestamp) -> Result<(), StoreError> { Ok(()) }
+//! #     async fn enrol(&self, _: Locator, _: Enrolment<'_>) -> Result<Enrolled, StoreError> { Ok(Enrolled::Done) }
 //! #     async fn withdraw(&self, _: UserKey<'_>, _: &[Locator]) -> Result<(), StoreError> { Ok(()) }
 //! #     async fn members(&self, _: UserKey<'_>) -> Result<Vec<Locator>, StoreError> { Ok(vec![]) }
+//! #     async fn credential_version(&self, _: UserKey<'_>) -> Result<CredentialVersion, StoreError> {
+//! #         Ok(CredentialVersion(0))
+//! #     }
+//! #     async fn bump_credential_version(
+//! #         &self, _: UserKey<'_>, _: std::time::Duration,
+//! #     ) -> Result<CredentialVersion, StoreError> {
+//! #         Ok(CredentialVersion(1))
+//! #     }
 //! # }
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! use portcullis_testkit::spy::{Operation, Spy};
@@ -38,10 +46,11 @@ use std::fmt;
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use portcullis_store::{
-    Created, Key, Locator, Realm, Record, Saved, SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp,
-    Touched, UserKey,
+    Created, CredentialVersion, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved, SessionBackend,
+    StoreError, StoreErrorKind, Tag, Touched, UserKey,
 };
 use tokio::sync::watch;
 
@@ -80,6 +89,8 @@ pub enum Operation {
     Enrol,
     Withdraw,
     Members,
+    CredentialVersion,
+    BumpCredentialVersion,
 }
 
 /// An order in the making: which calls, and how many of them. See [`Spy::on`].
@@ -264,7 +275,7 @@ impl Operation {
     /// Whether it is meant to change something in the store.
     #[must_use]
     pub const fn is_write(self) -> bool {
-        !matches!(self, Self::Load | Self::LoadMany | Self::Members)
+        !matches!(self, Self::Load | Self::LoadMany | Self::Members | Self::CredentialVersion)
     }
 }
 
@@ -309,10 +320,10 @@ impl<B: SessionBackend> SessionBackend for Spy<B> {
         &self,
         key: Key<'_>,
         record: &Record,
-        user: UserKey<'_>,
-    ) -> Result<Created, StoreError> {
-        let call = Call::on_index(Operation::CreateEnrolled, user, &[key.locator]);
-        self.obey(call, self.backend.create_enrolled(key, record, user)).await
+        enrolment: Enrolment<'_>,
+    ) -> Result<Enrolled, StoreError> {
+        let call = Call::on_index(Operation::CreateEnrolled, enrolment.user, &[key.locator]);
+        self.obey(call, self.backend.create_enrolled(key, record, enrolment)).await
     }
 
     async fn save(&self, key: Key<'_>, expected: Tag, record: &Record) -> Result<Saved, StoreError> {
@@ -327,14 +338,9 @@ impl<B: SessionBackend> SessionBackend for Spy<B> {
         self.obey(Call::on_sessions(Operation::Destroy, keys), self.backend.destroy(keys)).await
     }
 
-    async fn enrol(
-        &self,
-        user: UserKey<'_>,
-        locator: Locator,
-        deadline: Timestamp,
-    ) -> Result<(), StoreError> {
-        let call = Call::on_index(Operation::Enrol, user, &[locator]);
-        self.obey(call, self.backend.enrol(user, locator, deadline)).await
+    async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {
+        let call = Call::on_index(Operation::Enrol, enrolment.user, &[locator]);
+        self.obey(call, self.backend.enrol(locator, enrolment)).await
     }
 
     async fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) -> Result<(), StoreError> {
@@ -344,6 +350,20 @@ impl<B: SessionBackend> SessionBackend for Spy<B> {
 
     async fn members(&self, user: UserKey<'_>) -> Result<Vec<Locator>, StoreError> {
         self.obey(Call::on_index(Operation::Members, user, &[]), self.backend.members(user)).await
+    }
+
+    async fn credential_version(&self, user: UserKey<'_>) -> Result<CredentialVersion, StoreError> {
+        let call = Call::on_index(Operation::CredentialVersion, user, &[]);
+        self.obey(call, self.backend.credential_version(user)).await
+    }
+
+    async fn bump_credential_version(
+        &self,
+        user: UserKey<'_>,
+        keep: Duration,
+    ) -> Result<CredentialVersion, StoreError> {
+        let call = Call::on_index(Operation::BumpCredentialVersion, user, &[]);
+        self.obey(call, self.backend.bump_credential_version(user, keep)).await
     }
 }
 

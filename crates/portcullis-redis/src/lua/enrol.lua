@@ -1,4 +1,3 @@
--- Enters a session in its user's index. KEYS: index. ARGV: locator, deadline.
+-- Enters a session in its user's index. KEYS: index, credentials. ARGV: locator, then as in index.lua.
 
-enrol(KEYS[1], ARGV[1], ARGV[2])
-return DONE
+return enrol(KEYS[1], KEYS[2], ARGV[1], 2)

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use portcullis_redis::{RedisBackend, RedisConfig};
-use portcullis_store::{Created, Record, Saved, SessionBackend, StoreErrorKind, Timestamp, Touched};
+use portcullis_store::{
+    Created, CredentialVersion, Enrolled, Record, Saved, SessionBackend, StoreErrorKind, Timestamp, Touched,
+};
 use portcullis_testkit::redis::{Proxy, RedisServer};
 
 use crate::support::{HOUR, Session, backend, commands, left, next, record};
@@ -17,11 +19,12 @@ fn counts<const N: usize>(expected: [(&str, u64); N]) -> BTreeMap<String, u64> {
 async fn acquaint(backend: &RedisBackend) {
     let (session, record) = (Session::new(), record(b""));
     let (key, user) = (session.key(), session.user());
-    let _ = backend.create_enrolled(key, &record, user).await.unwrap();
+    let _ = backend.create_enrolled(key, &record, session.enrolment(&record)).await.unwrap();
     let _ = backend.save(key, record.header.tag(), &next(&record, b"")).await.unwrap();
     let _ = backend.touch(key).await.unwrap();
-    backend.enrol(user, key.locator, record.header.absolute_deadline).await.unwrap();
+    let _ = backend.enrol(key.locator, session.enrolment(&record)).await.unwrap();
     backend.members(user).await.unwrap();
+    backend.bump_credential_version(user, HOUR).await.unwrap();
 }
 
 #[tokio::test]
@@ -44,8 +47,17 @@ async fn each_operation_is_one_round_trip() {
     assert_eq!(sent["evalsha"], 1, "touch");
     let (_, sent) = commands(&server, backend.destroy(&[key, key])).await;
     assert_eq!(sent, counts([("unlink", 1)]), "destroy");
-    let (_, sent) = commands(&server, backend.create_enrolled(key, &record, user)).await;
-    assert_eq!((sent["evalsha"], sent.get("eval")), (1, None), "login");
+    let (_, sent) =
+        commands(&server, backend.create_enrolled(key, &record, session.enrolment(&record))).await;
+    assert_eq!((sent["evalsha"], sent.get("eval"), sent.get("get")), (1, None, None), "login");
+    let version = backend.credential_version(user).await.unwrap();
+    let conditions = session.enrolment(&record).limit(3).credential_version(version);
+    let (enrolled, sent) = commands(&server, backend.enrol(key.locator, conditions)).await;
+    assert_eq!((enrolled.unwrap(), sent["evalsha"], sent.get("eval")), (Enrolled::Done, 1, None), "enrol");
+    let (_, sent) = commands(&server, backend.credential_version(user)).await;
+    assert_eq!(sent, counts([("get", 1)]), "credential_version");
+    let (_, sent) = commands(&server, backend.bump_credential_version(user, HOUR)).await;
+    assert_eq!(sent, counts([("evalsha", 1), ("incr", 1), ("pexpire", 2)]), "bump_credential_version");
     let (_, sent) = commands(&server, backend.members(user)).await;
     assert_eq!(sent, counts([("evalsha", 1), ("time", 1), ("zrangebyscore", 1)]), "members");
     let (_, sent) = commands(&server, backend.withdraw(user, &[key.locator])).await;
@@ -64,7 +76,7 @@ async fn what_needs_no_answer_sends_nothing() {
         small.withdraw(session.user(), &[]).await.unwrap();
         let too_large = [
             small.create(session.key(), &large).await.map(drop),
-            small.create_enrolled(session.key(), &large, session.user()).await.map(drop),
+            small.create_enrolled(session.key(), &large, session.enrolment(&large)).await.map(drop),
             small.save(session.key(), large.header.tag(), &large).await.map(drop),
         ];
         for outcome in too_large {
@@ -161,7 +173,9 @@ async fn a_session_never_outlives_its_entry_in_the_index() {
     shift(&mut record, |time| time.saturating_sub(HOUR - Duration::from_secs(60)));
     record.header.idle = HOUR;
     record.header.idle_deadline = record.header.absolute_deadline;
-    assert_eq!(backend.create_enrolled(session.key(), &record, session.user()).await.unwrap(), Created::Done);
+    let enrolment = session.enrolment(&record);
+    let enrolled = backend.create_enrolled(session.key(), &record, enrolment).await.unwrap();
+    assert_eq!(enrolled, Enrolled::Done);
     let _ = backend.touch(session.key()).await.unwrap();
     // In this order, because time passes in between.
     let (entry, lives) = (left(&server, &session.index_name()), left(&server, &session.name()));
@@ -174,12 +188,48 @@ async fn a_late_repetition_does_not_shorten_an_entry() {
     let server = RedisServer::start();
     let backend = backend(&server.url());
     let session = Session::new();
-    let (user, locator) = (session.user(), session.key().locator);
-    let later = record(b"").header.absolute_deadline;
-    backend.enrol(user, locator, later).await.unwrap();
-    backend.enrol(user, locator, later.saturating_sub(HOUR / 2)).await.unwrap();
+    let locator = session.key().locator;
+    let (record, mut sooner) = (record(b""), record(b""));
+    let later = record.header.absolute_deadline;
+    sooner.header.absolute_deadline = later.saturating_sub(HOUR / 2);
+    for record in [&record, &sooner] {
+        assert_eq!(backend.enrol(locator, session.enrolment(record)).await.unwrap(), Enrolled::Done);
+    }
     let score = server.command(&["ZSCORE", &session.index_name(), locator.as_str()]);
     assert_eq!(score, later.as_millis().to_string());
+}
+
+#[tokio::test]
+async fn a_credential_version_is_forgotten_by_itself_and_never_while_it_is_needed() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let session = Session::new();
+    for expected in 1..=3 {
+        let version = backend.bump_credential_version(session.user(), HOUR).await.unwrap();
+        assert_eq!(version, CredentialVersion(expected));
+        let lives = left(&server, &session.credentials_name());
+        assert!((3_590_000..=3_600_000).contains(&lives), "{lives} ms");
+        server.command(&["PEXPIRE", &session.credentials_name(), "60000"]);
+    }
+    let longest = backend.bump_credential_version(session.user(), Duration::MAX).await.unwrap();
+    assert_eq!(longest, CredentialVersion(4), "no server takes such a time, and it is kept");
+    assert!(left(&server, &session.credentials_name()) > 3_600_000);
+}
+
+#[tokio::test]
+async fn an_index_dies_with_its_last_entry_also_when_it_was_full() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let (session, other) = (Session::new(), Session::new());
+    let record = record(b"");
+    let only_one = session.enrolment(&record).limit(1);
+    assert_eq!(backend.enrol(session.key().locator, only_one).await.unwrap(), Enrolled::Done);
+    let full = backend.enrol(other.key().locator, only_one).await.unwrap();
+    assert_eq!(full, Enrolled::Full(vec![session.key().locator]));
+    let lives = left(&server, &session.index_name());
+    assert!((3_590_000..=3_600_000).contains(&lives), "{lives} ms");
+    backend.withdraw(session.user(), &[session.key().locator]).await.unwrap();
+    assert_eq!(server.command(&["EXISTS", &session.index_name()]), "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]

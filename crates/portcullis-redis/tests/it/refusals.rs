@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use portcullis_store::{Created, Saved, SessionBackend, StoreErrorKind, Touched};
+use portcullis_store::{
+    Created, CredentialVersion, Enrolled, Saved, SessionBackend, StoreErrorKind, Touched,
+};
 use portcullis_testkit::redis::{Proxy, RedisServer};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -15,7 +17,8 @@ async fn a_full_server_is_full_and_still_reads_touches_and_destroys() {
     let backend = backend(&server.url());
     let (session, first) = Session::stored(&backend).await;
     let (key, user) = (session.key(), session.user());
-    backend.enrol(user, key.locator, first.header.absolute_deadline).await.unwrap();
+    let enrolment = session.enrolment(&first);
+    assert_eq!(backend.enrol(key.locator, enrolment).await.unwrap(), Enrolled::Done);
     let second = next(&first, b"second");
     assert_eq!(backend.save(key, first.header.tag(), &second).await.unwrap(), Saved::Done);
 
@@ -23,11 +26,13 @@ async fn a_full_server_is_full_and_still_reads_touches_and_destroys() {
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
     server.command(&["SCRIPT", "FLUSH"]);
     let (new, one_more) = (Session::new(), record(b"new"));
+    let evicted = [key.locator];
     let refused = [
         ("save", backend.save(key, second.header.tag(), &next(&second, b"third")).await.map(drop)),
         ("create", backend.create(new.key(), &one_more).await.map(drop)),
-        ("create_enrolled", backend.create_enrolled(new.key(), &one_more, user).await.map(drop)),
-        ("enrol", backend.enrol(user, Session::new().key().locator, first.header.absolute_deadline).await),
+        ("create_enrolled", backend.create_enrolled(new.key(), &one_more, enrolment).await.map(drop)),
+        ("enrol", backend.enrol(new.key().locator, enrolment).await.map(drop)),
+        ("enrol in a place", backend.enrol(new.key().locator, enrolment.evicted(&evicted)).await.map(drop)),
     ];
     for (operation, outcome) in refused {
         assert_eq!(outcome.map_err(|error| error.kind()), Err(StoreErrorKind::Full), "{operation}");
@@ -41,6 +46,8 @@ async fn a_full_server_is_full_and_still_reads_touches_and_destroys() {
     let Touched::Alive(deadline) = touched else { panic!("{touched:?}") };
     assert!(deadline > first.header.idle_deadline, "it moved");
     assert_eq!(backend.load(key).await.unwrap().unwrap().header.idle_deadline, deadline);
+    let bumped = backend.bump_credential_version(user, BUDGET).await.unwrap();
+    assert_eq!(bumped, CredentialVersion(1), "a password that was changed is more urgent than memory");
     backend.withdraw(user, &[key.locator]).await.unwrap();
     backend.destroy(&[key]).await.unwrap();
     assert_eq!(backend.load(key).await.unwrap(), None);
@@ -105,13 +112,19 @@ async fn the_documented_permissions_suffice() {
     let backend = backend(&format!("redis://app:secret@127.0.0.1:{}", server.port().unwrap()));
     let (session, record) = (Session::new(), record(b""));
     let (key, user) = (session.key(), session.user());
-    assert_eq!(backend.create_enrolled(key, &record, user).await.unwrap(), Created::Done);
+    let other = Session::new().key().locator;
+    let all = session.enrolment(&record).limit(1).credential_version(CredentialVersion(0)).replaces(other);
+    assert_eq!(backend.create_enrolled(key, &record, all).await.unwrap(), Enrolled::Done);
     assert_eq!(backend.create(key, &record).await.unwrap(), Created::Done, "a resend");
     assert_eq!(backend.save(key, record.header.tag(), &next(&record, b"")).await.unwrap(), Saved::Done);
     assert!(matches!(backend.touch(key).await.unwrap(), Touched::Alive(_)));
     assert_eq!(backend.load_many(&[key]).await.unwrap().len(), 1);
     assert_eq!(backend.members(user).await.unwrap(), [key.locator]);
-    backend.enrol(user, key.locator, record.header.absolute_deadline).await.unwrap();
+    assert!(matches!(backend.enrol(other, session.enrolment(&record).limit(1)).await, Ok(Enrolled::Full(_))));
+    let evicted = [other];
+    assert_eq!(backend.enrol(key.locator, all.evicted(&evicted)).await.unwrap(), Enrolled::Done);
+    backend.bump_credential_version(user, BUDGET).await.unwrap();
+    assert_eq!(backend.credential_version(user).await.unwrap(), CredentialVersion(1));
     backend.destroy(&[key]).await.unwrap();
     backend.withdraw(user, &[key.locator]).await.unwrap();
 }
@@ -168,13 +181,15 @@ async fn what_is_no_session_is_corrupt_and_stays() {
     let (session, record) = (Session::new(), record(b""));
     server.command(&["LPUSH", &session.name(), "a list"]);
     server.command(&["SET", &session.index_name(), "no index"]);
+    server.command(&["SET", &session.credentials_name(), "no number"]);
     let key = session.key();
     let refused = [
         ("load", backend.load(key).await.map(drop)),
         ("save", backend.save(key, record.header.tag(), &record).await.map(drop)),
         ("touch", backend.touch(key).await.map(drop)),
         ("members", backend.members(session.user()).await.map(drop)),
-        ("enrol", backend.enrol(session.user(), key.locator, record.header.absolute_deadline).await),
+        ("enrol", backend.enrol(key.locator, session.enrolment(&record)).await.map(drop)),
+        ("credential_version", backend.credential_version(session.user()).await.map(drop)),
     ];
     for (operation, outcome) in refused {
         assert_eq!(outcome.map_err(|error| error.kind()), Err(StoreErrorKind::Corrupt), "{operation}");

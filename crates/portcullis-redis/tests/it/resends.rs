@@ -1,9 +1,9 @@
 //! Writes whose answer was lost: sent again, and done once.
 
-use portcullis_store::{Created, Saved, SessionBackend};
+use portcullis_store::{Created, CredentialVersion, Enrolled, Saved, SessionBackend};
 use portcullis_testkit::redis::{Proxy, RedisServer};
 
-use crate::support::{Session, backend, commands, next, patient, record, recovery};
+use crate::support::{HOUR, Session, backend, commands, next, patient, record, recovery};
 
 #[tokio::test]
 async fn a_save_whose_answer_was_lost_is_applied_once() {
@@ -113,7 +113,45 @@ async fn a_create_whose_answer_was_lost_is_done() {
 
     let enrolled = Session::new();
     proxy.cut_next_reply();
-    let created = backend.create_enrolled(enrolled.key(), &record, enrolled.user()).await.unwrap();
-    assert_eq!(created, Created::Done);
+    let enrolment = enrolled.enrolment(&record).limit(1);
+    let created = backend.create_enrolled(enrolled.key(), &record, enrolment).await.unwrap();
+    assert_eq!(created, Enrolled::Done, "it does not stand in its own way");
     assert_eq!(backend.members(enrolled.user()).await.unwrap(), [enrolled.key().locator]);
+}
+
+#[tokio::test]
+async fn an_enrolment_whose_answer_was_lost_is_done() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let backend = patient(&proxy.url());
+    let ([held, new], record) = ([Session::new(), Session::new()], record(b""));
+    recovery(&backend, &held).await;
+    let (held_ref, new_ref) = (held.key().locator, new.key().locator);
+    let only_one = held.enrolment(&record).limit(1);
+    assert_eq!(backend.enrol(held_ref, only_one).await.unwrap(), Enrolled::Done);
+
+    proxy.cut_next_reply();
+    assert_eq!(backend.enrol(new_ref, only_one).await.unwrap(), Enrolled::Full(vec![held_ref]));
+    proxy.cut_next_reply();
+    let evicted = [held_ref];
+    assert_eq!(backend.enrol(new_ref, only_one.evicted(&evicted)).await.unwrap(), Enrolled::Done);
+    assert_eq!(backend.members(held.user()).await.unwrap(), [new_ref]);
+}
+
+#[tokio::test]
+async fn a_bump_whose_answer_was_lost_makes_no_stale_version_good() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let backend = patient(&proxy.url());
+    let (session, record) = (Session::new(), record(b""));
+    recovery(&backend, &session).await;
+    let first = backend.bump_credential_version(session.user(), HOUR).await.unwrap();
+    proxy.cut_next_reply();
+    let second = backend.bump_credential_version(session.user(), HOUR).await.unwrap();
+    assert_eq!((first, second), (CredentialVersion(1), CredentialVersion(3)));
+    for stale in 0..3 {
+        let enrolment = session.enrolment(&record).credential_version(CredentialVersion(stale));
+        let enrolled = backend.enrol(session.key().locator, enrolment).await.unwrap();
+        assert_eq!(enrolled, Enrolled::StaleCredential, "{stale}");
+    }
 }

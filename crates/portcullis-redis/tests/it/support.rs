@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::{
-    Clock, Created, Header, Key, Locator, Realm, Record, SecretHash, SessionBackend, StoreError, SystemClock,
-    Tag, UserKey,
+    Clock, Created, Enrolment, Header, Key, Locator, Realm, Record, SecretHash, SessionBackend, StoreError,
+    SystemClock, Tag, UserKey,
 };
 use portcullis_testkit::redis::RedisServer;
 use tokio::time::Instant;
@@ -53,12 +53,21 @@ impl Session {
         UserKey { realm: &self.realm, user: self.user }
     }
 
+    /// Into the index of this session's user, for as long as the record may live, without conditions.
+    pub(crate) fn enrolment(&self, record: &Record) -> Enrolment<'_> {
+        Enrolment::new(self.user(), record.header.absolute_deadline)
+    }
+
     pub(crate) fn name(&self) -> String {
         format!("p:default:s:{}", self.locator)
     }
 
     pub(crate) fn index_name(&self) -> String {
         format!("p:default:u:{{{}}}", self.user)
+    }
+
+    pub(crate) fn credentials_name(&self) -> String {
+        format!("p:default:c:{{{}}}", self.user)
     }
 
     /// A new session, stored.

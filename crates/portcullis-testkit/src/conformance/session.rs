@@ -16,9 +16,17 @@
 //! #     async fn save(&self, _: Key<'_>, _: Tag, _: &Record) -> Result<Saved, StoreError> { Ok(Saved::Gone) }
 //! #     async fn touch(&self, _: Key<'_>) -> Result<Touched, StoreError> { Ok(Touched::Gone) }
 //! #     async fn destroy(&self, _: &[Key<'_>]) -> Result<(), StoreError> { Ok(()) }
-//! #     async fn enrol(&self, _: UserKey<'_>, _: Locator, _: Timestamp) -> Result<(), StoreError> { Ok(()) }
+//! #     async fn enrol(&self, _: Locator, _: Enrolment<'_>) -> Result<Enrolled, StoreError> { Ok(Enrolled::Done) }
 //! #     async fn withdraw(&self, _: UserKey<'_>, _: &[Locator]) -> Result<(), StoreError> { Ok(()) }
 //! #     async fn members(&self, _: UserKey<'_>) -> Result<Vec<Locator>, StoreError> { Ok(vec![]) }
+//! #     async fn credential_version(&self, _: UserKey<'_>) -> Result<CredentialVersion, StoreError> {
+//! #         Ok(CredentialVersion(0))
+//! #     }
+//! #     async fn bump_credential_version(
+//! #         &self, _: UserKey<'_>, _: std::time::Duration,
+//! #     ) -> Result<CredentialVersion, StoreError> {
+//! #         Ok(CredentialVersion(1))
+//! #     }
 //! # }
 //! # impl MyBackend { async fn connect() -> Self { Self } }
 //! struct MyStore;
@@ -45,6 +53,7 @@ mod concurrency;
 mod expiry;
 mod failure;
 mod index;
+mod limits;
 mod records;
 mod stage;
 
@@ -248,6 +257,16 @@ promises! {
     CreateEnrolledEnters => index::create_enrolled_enters,
     /// `create_enrolled` of a taken key enters nothing.
     CreateEnrolledTakesNothing => index::create_enrolled_takes_nothing,
+    /// A session beyond the limit is Full, shows the others and is not entered; one that is entered stays, and is Done.
+    LimitsHold => limits::limits_hold,
+    /// Evicted entries are taken out, also when it is Full; the one to be replaced does not count, and stays.
+    EvictedGiveWay => limits::evicted_give_way,
+    /// `create_enrolled` of a session beyond the limit is Full; the session can be enrolled when there is room.
+    CreateEnrolledKeepsTheLimit => limits::create_enrolled_keeps_the_limit,
+    /// An enrolment that names a stale credential version is refused, changes nothing, and says so before it says Full.
+    StaleCredentialsAreRefused => limits::stale_credentials_are_refused,
+    /// A bump changes a user's credential version, and no other user's, for as long as it is to be kept.
+    VersionsChange => limits::versions_change,
     /// Of concurrent creates under one key exactly one is Done.
     OneCreateWins => concurrency::one_create_wins,
     /// Of concurrent saves that expect one tag exactly one is Done, and the others are shown it.
@@ -260,6 +279,10 @@ promises! {
     DestroyWinsRaces => concurrency::destroy_wins_races,
     /// Concurrent enrolments are all kept.
     EnrolmentsAreAllKept => concurrency::enrolments_are_all_kept,
+    /// Of concurrent enrolments for the last place exactly one is Done, and the others are shown it.
+    OneTakesTheLastPlace => concurrency::one_takes_the_last_place,
+    /// An enrolment of a named version that races a bump is refused, or is in the index when the bump is done.
+    BumpsExcludeEnrolments => concurrency::bumps_exclude_enrolments,
     /// A write whose future is dropped is applied whole or not at all, and its handle stays usable.
     DroppedWritesAreWhole => concurrency::dropped_writes_are_whole,
     /// What is not a record of this version is Corrupt and is never written to.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use portcullis_store::{
-    Created, Key, Locator, Realm, Record, Saved, SessionBackend, StoreErrorKind, Tag, Timestamp, Touched,
-    UserKey,
+    Created, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved, SessionBackend, StoreErrorKind, Tag,
+    Timestamp, Touched, UserKey,
 };
 use portcullis_testkit::clock::{Clock, ManualClock};
 use portcullis_testkit::conformance::session::{self, Harness};
@@ -60,16 +60,19 @@ async fn every_operation_is_noted_with_its_keys() {
     let (locator, name) = (Locator::from_bytes([1; 16]), Locator::from_bytes([2; 16]));
     let (key, user) = (Key { realm: &realm, locator }, UserKey { realm: &realm, user: name });
 
-    assert_eq!(spy.create_enrolled(key, &record(1), user).await.unwrap(), Created::Done);
+    let enrolment = Enrolment::new(user, Timestamp::MAX);
+    assert_eq!(spy.create_enrolled(key, &record(1), enrolment).await.unwrap(), Enrolled::Done);
     assert_eq!(spy.create(key, &record(9)).await.unwrap(), Created::Taken);
     assert!(spy.load(key).await.unwrap().is_some());
     assert_eq!(spy.load_many(&[key, key]).await.unwrap().len(), 2);
     assert_eq!(spy.save(key, Tag([1; 8]), &record(2)).await.unwrap(), Saved::Done);
     assert!(matches!(spy.touch(key).await.unwrap(), Touched::Alive(_)));
-    spy.enrol(user, locator, Timestamp::MAX).await.unwrap();
+    assert_eq!(spy.enrol(locator, enrolment).await.unwrap(), Enrolled::Done);
     assert_eq!(spy.members(user).await.unwrap(), [locator]);
     spy.destroy(&[key]).await.unwrap();
     spy.withdraw(user, &[locator]).await.unwrap();
+    let bumped = spy.bump_credential_version(user, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(spy.credential_version(user).await.unwrap(), bumped);
 
     let expected = [
         (Operation::CreateEnrolled, 1, true),
@@ -82,6 +85,8 @@ async fn every_operation_is_noted_with_its_keys() {
         (Operation::Members, 0, true),
         (Operation::Destroy, 1, false),
         (Operation::Withdraw, 1, true),
+        (Operation::BumpCredentialVersion, 0, true),
+        (Operation::CredentialVersion, 0, true),
     ];
     let calls = spy.clone().calls();
     assert_eq!(calls.len(), expected.len());
@@ -91,7 +96,7 @@ async fn every_operation_is_noted_with_its_keys() {
         assert_eq!(call.user, names_user.then_some(name), "{operation:?}");
         assert_eq!(call.realm, Some(realm.clone()), "{operation:?}");
     }
-    assert_eq!((spy.writes(), spy.count(Operation::Load)), (7, 1));
+    assert_eq!((spy.writes(), spy.count(Operation::Load)), (8, 1));
     spy.forget();
     assert_eq!(spy.calls(), []);
 }

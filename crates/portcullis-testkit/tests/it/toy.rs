@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use portcullis_store::{
-    Clock, Created, Header, Key, Locator, ManualClock, Record, Saved, SessionBackend, StoreError,
-    StoreErrorKind, SystemClock, Tag, Timestamp, Touched, UserKey,
+    Clock, Created, CredentialVersion, Enrolled, Enrolment, Header, Key, Locator, ManualClock, Record, Saved,
+    SessionBackend, StoreError, StoreErrorKind, SystemClock, Tag, Timestamp, Touched, UserKey,
 };
 use portcullis_testkit::conformance::session::Harness;
 
@@ -63,6 +63,27 @@ pub(crate) enum Fault {
     CreateEnrolledForgets,
     CreateEnrolledUntilIdle,
     CreateEnrolledAlwaysEnters,
+    CreateEnrolledIgnoresLimit,
+    LimitIsIgnored,
+    LimitIsOneTooMany,
+    LimitCountsTheDead,
+    LimitRefusesAResend,
+    FullShowsNothing,
+    FullEnters,
+    EvictedStay,
+    FullKeepsEvicted,
+    ReplacedCounts,
+    ReplacedIsWithdrawn,
+    VersionIsIgnored,
+    StaleEnters,
+    StaleComesAfterFull,
+    StaleResendIsDone,
+    BumpDoesNothing,
+    BumpComesRound,
+    BumpConcernsAll,
+    VersionIsForgotten,
+    LimitIsNotAtomic,
+    VersionIsNotAtomic,
     CreateIsNotAtomic,
     SaveIsNotAtomic,
     ConflictShowsNothing,
@@ -92,6 +113,7 @@ struct Store {
     sessions: HashMap<Name, Entry>,
     indexes: HashMap<Name, Vec<(Locator, Timestamp)>>,
     index_ends: HashMap<Name, Timestamp>,
+    versions: HashMap<Name, (u64, Timestamp)>,
 }
 
 #[derive(Clone)]
@@ -243,6 +265,68 @@ impl<C: Clock + Clone> Toy<C> {
         Ok(Saved::Conflict { current, in_doubt: false })
     }
 
+    fn version(&self, user: UserKey<'_>) -> u64 {
+        let name =
+            if self.is(F::BumpConcernsAll) { (String::new(), locator_of_all()) } else { self.user(user) };
+        let now = self.clock.now();
+        self.store().versions.get(&name).filter(|(_, until)| *until > now).map_or(0, |(version, _)| *version)
+    }
+
+    fn bump_sync(&self, user: UserKey<'_>, keep: Duration) -> u64 {
+        let name =
+            if self.is(F::BumpConcernsAll) { (String::new(), locator_of_all()) } else { self.user(user) };
+        let version = match self.fault {
+            F::BumpDoesNothing => self.version(user),
+            F::BumpComesRound => (self.version(user) + 1) % 8,
+            _ => self.version(user) + 1,
+        };
+        let until = self.clock.now().saturating_add(keep);
+        let mut store = self.store();
+        let kept = store.versions.entry(name).or_insert((version, until));
+        *kept = (version, if self.is(F::VersionIsForgotten) { kept.1 } else { until });
+        version
+    }
+
+    /// Why the session is not to be entered, if so.
+    fn refusal(&self, locator: Locator, enrolment: &Enrolment<'_>) -> Option<Enrolled> {
+        let stale =
+            enrolment.credential_version.is_some_and(|checked| checked.0 != self.version(enrolment.user));
+        let stale = stale && !self.is(F::VersionIsIgnored);
+        if stale && !self.is(F::StaleComesAfterFull) && !self.is(F::StaleResendIsDone) {
+            return Some(Enrolled::StaleCredential);
+        }
+        let name = self.user(enrolment.user);
+        let now = self.clock.now();
+        let mut store = self.store();
+        let index = store.indexes.entry(name).or_default();
+        if !self.is(F::EvictedStay) && !self.is(F::FullKeepsEvicted) {
+            index.retain(|(member, _)| !enrolment.evicted.contains(member));
+        }
+        let live = |until: Timestamp| until > now || self.is(F::LimitCountsTheDead);
+        let replaced = enrolment.replaces.filter(|_| !self.is(F::ReplacedCounts));
+        let others: Vec<Locator> = index
+            .iter()
+            .filter(|(member, until)| live(*until) && Some(*member) != replaced)
+            .map(|(member, _)| *member)
+            .filter(|member| self.is(F::EvictedStay) || !enrolment.evicted.contains(member))
+            .collect();
+        let known = index.iter().any(|(member, until)| *member == locator && *until > now);
+        if stale && self.is(F::StaleResendIsDone) {
+            return (!known).then_some(Enrolled::StaleCredential);
+        }
+        let limit = enrolment.limit.filter(|_| !self.is(F::LimitIsIgnored)).map(|limit| limit as usize);
+        let limit = limit.map(|limit| limit + usize::from(self.is(F::LimitIsOneTooMany)));
+        let full = limit.is_some_and(|limit| others.len() >= limit);
+        if full && (!known || self.is(F::LimitRefusesAResend)) {
+            return Some(Enrolled::Full(if self.is(F::FullShowsNothing) { vec![] } else { others }));
+        }
+        index.retain(|(member, _)| self.is(F::EvictedStay) || !enrolment.evicted.contains(member));
+        if self.is(F::ReplacedIsWithdrawn) {
+            index.retain(|(member, _)| Some(*member) != enrolment.replaces);
+        }
+        stale.then_some(Enrolled::StaleCredential)
+    }
+
     fn enrol_sync(&self, user: UserKey<'_>, locator: Locator, deadline: Timestamp) {
         let name = self.user(user);
         let now = self.clock.now();
@@ -308,18 +392,22 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
         &self,
         key: Key<'_>,
         record: &Record,
-        user: UserKey<'_>,
-    ) -> Result<Created, StoreError> {
+        enrolment: Enrolment<'_>,
+    ) -> Result<Enrolled, StoreError> {
         let created = self.create(key, record).await?;
         let until = match self.fault {
             F::CreateEnrolledUntilIdle => record.header.idle_deadline,
             _ => record.header.absolute_deadline,
         };
         let enters = created == Created::Done || self.is(F::CreateEnrolledAlwaysEnters);
+        let mut enrolled = Enrolled::Done;
         if enters && !self.is(F::CreateEnrolledForgets) {
-            self.enrol(user, key.locator, until).await?;
+            let mut enrolment = enrolment;
+            enrolment.deadline = until;
+            enrolment.limit = enrolment.limit.filter(|_| !self.is(F::CreateEnrolledIgnoresLimit));
+            enrolled = self.enrol(key.locator, enrolment).await?;
         }
-        Ok(created)
+        Ok(if created == Created::Done { enrolled } else { Enrolled::Taken })
     }
 
     async fn save(&self, key: Key<'_>, expected: Tag, record: &Record) -> Result<Saved, StoreError> {
@@ -419,20 +507,49 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
         Ok(())
     }
 
-    async fn enrol(
-        &self,
-        user: UserKey<'_>,
-        locator: Locator,
-        deadline: Timestamp,
-    ) -> Result<(), StoreError> {
+    async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {
         self.answers().await?;
+        let (user, deadline) = (enrolment.user, enrolment.deadline);
+        let refusal = self.refusal(locator, &enrolment);
+        let torn = match self.fault {
+            F::LimitIsNotAtomic => enrolment.limit.is_some(),
+            F::VersionIsNotAtomic => enrolment.credential_version.is_some(),
+            _ => false,
+        };
+        if torn {
+            tokio::task::yield_now().await;
+        }
+        if let Some(refusal) = refusal {
+            let enters = match refusal {
+                Enrolled::Full(_) => self.is(F::FullEnters),
+                _ => self.is(F::StaleEnters),
+            };
+            if enters {
+                self.enrol_sync(user, locator, deadline);
+            }
+            return Ok(refusal);
+        }
         if self.is(F::EnrolIsNotAtomic) {
             let before = self.store().indexes.get(&self.user(user)).cloned().unwrap_or_default();
             tokio::task::yield_now().await;
             self.store().indexes.insert(self.user(user), before);
         }
         self.enrol_sync(user, locator, deadline);
-        Ok(())
+        Ok(Enrolled::Done)
+    }
+
+    async fn credential_version(&self, user: UserKey<'_>) -> Result<CredentialVersion, StoreError> {
+        self.answers().await?;
+        Ok(CredentialVersion(self.version(user)))
+    }
+
+    async fn bump_credential_version(
+        &self,
+        user: UserKey<'_>,
+        keep: Duration,
+    ) -> Result<CredentialVersion, StoreError> {
+        self.answers().await?;
+        Ok(CredentialVersion(self.bump_sync(user, keep)))
     }
 
     async fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) -> Result<(), StoreError> {
@@ -462,6 +579,10 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
         let alive = |until: Timestamp| until > now || self.is(F::EntriesStay);
         Ok(index.into_iter().filter(|(_, until)| alive(*until)).map(|(member, _)| member).collect())
     }
+}
+
+fn locator_of_all() -> Locator {
+    Locator::from_bytes([0; 16])
 }
 
 /// A store of toys on a clock that is moved.

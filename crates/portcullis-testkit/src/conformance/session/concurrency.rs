@@ -4,9 +4,11 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use portcullis_store::{
-    Created, Key, Locator, Realm, Record, Saved, SessionBackend, StoreError, Touched, UserKey,
+    Created, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved, SessionBackend, StoreError, Touched,
+    UserKey,
 };
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -199,7 +201,7 @@ async fn race(
 pub(super) async fn enrolments_are_all_kept<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
     let (user, gone) = (stage.user(), locator());
     let deadline = stage.soon(100_000);
-    stage.store.enrol(user, gone, deadline).await?;
+    stage.enrol(user, gone, deadline).await?;
     let enrolled: Vec<Locator> = at_once(stage, 32, |number, store| {
         let (realm, user, entry): (Realm, _, _) = (stage.realm.clone(), user.user, locator());
         async move {
@@ -207,12 +209,69 @@ pub(super) async fn enrolments_are_all_kept<H: Harness>(stage: &Stage<'_, H>) ->
             if number == 0 {
                 store.withdraw(user, &[gone]).await?;
             }
-            store.enrol(user, entry, deadline).await?;
+            let _ = store.enrol(entry, Enrolment::new(user, deadline)).await?;
             Ok(entry)
         }
     })
     .await?;
     stage.expect_members(user, &enrolled, "enrolled at once").await
+}
+
+pub(super) async fn one_takes_the_last_place<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    for round in 0..8 {
+        let (user, held) = (stage.user(), locator());
+        let deadline = stage.soon(100_000);
+        stage.enrol(user, held, deadline).await?;
+        let answers = at_once(stage, 8, |_, store| {
+            let (realm, user, entry): (Realm, _, _) = (stage.realm.clone(), user.user, locator());
+            async move {
+                let user = UserKey { realm: &realm, user };
+                Ok((entry, store.enrol(entry, Enrolment::new(user, deadline).limit(2)).await?))
+            }
+        })
+        .await?;
+        let done: Vec<Locator> =
+            answers.iter().filter(|(_, answer)| *answer == Enrolled::Done).map(|(entry, _)| *entry).collect();
+        let [winner] = *done.as_slice() else {
+            return Err(Stop::Broken(format!("{} of 8 enrolments for one place were Done", done.len())));
+        };
+        for (_, answer) in &answers {
+            let shown = matches!(answer, Enrolled::Full(all) if all.len() == 2 && all.contains(&winner));
+            ensure!(*answer == Enrolled::Done || shown, "a loser was told {answer:?}");
+        }
+        stage.expect_members(user, &[held, winner], &format!("after race {round}")).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn bumps_exclude_enrolments<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    const KEEP: Duration = Duration::from_secs(3600);
+    let deadline = stage.soon(100_000);
+    for _ in 0..8 {
+        let user = stage.user();
+        let checked = stage.store.credential_version(user).await?;
+        let results = at_once(stage, RACERS, |number, store| {
+            let (realm, user, entry): (Realm, _, _) = (stage.realm.clone(), user.user, locator());
+            async move {
+                let user = UserKey { realm: &realm, user };
+                if number == RACERS / 2 {
+                    store.bump_credential_version(user, KEEP).await?;
+                    return Ok((None, store.members(user).await?));
+                }
+                let enrolment = Enrolment::new(user, deadline).credential_version(checked);
+                let enrolled = store.enrol(entry, enrolment).await?;
+                Ok((Some((entry, enrolled)), Vec::new()))
+            }
+        })
+        .await?;
+        let seen: Vec<Locator> =
+            results.iter().filter(|(entry, _)| entry.is_none()).flat_map(|(_, seen)| seen.clone()).collect();
+        for (entry, enrolled) in results.into_iter().filter_map(|(entry, _)| entry) {
+            let expected = if seen.contains(&entry) { Enrolled::Done } else { Enrolled::StaleCredential };
+            ensure!(enrolled == expected, "one was {enrolled:?}; the index after the bump says {expected:?}");
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn dropped_writes_are_whole<H: Harness>(stage: &Stage<'_, H>) -> Outcome {

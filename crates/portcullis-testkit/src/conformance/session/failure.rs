@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use portcullis_store::{Created, SessionBackend, StoreError, StoreErrorKind, offset};
+use portcullis_store::{Created, Enrolment, SessionBackend, StoreError, StoreErrorKind, offset};
 
 use super::Harness;
 use super::stage::{Outcome, Stage, Stop, ensure, locator, next};
@@ -43,19 +43,22 @@ pub(super) async fn an_outage_is_an_error<H: Harness>(stage: &Stage<'_, H>) -> O
     let Some(store) = stage.harness.unreachable().await else { return Err(Stop::NotChecked) };
     let (key, user, record) = (stage.key(), stage.user(), stage.record());
     let write = next(&record, b"");
+    let enrolment = Enrolment::new(user, record.header.absolute_deadline);
     fails("load", store.load(key)).await?;
     if let Some(answer) = store.load_now(key) {
         fails("load_now", async { answer }).await?;
     }
     fails("load_many", store.load_many(&[key, stage.key()])).await?;
     fails("create", store.create(key, &record)).await?;
-    fails("create_enrolled", store.create_enrolled(key, &record, user)).await?;
+    fails("create_enrolled", store.create_enrolled(key, &record, enrolment)).await?;
     fails("save", store.save(key, record.header.tag(), &write)).await?;
     fails("touch", store.touch(key)).await?;
     fails("destroy", store.destroy(&[key])).await?;
-    fails("enrol", store.enrol(user, locator(), record.header.absolute_deadline)).await?;
+    fails("enrol", store.enrol(locator(), enrolment)).await?;
     fails("withdraw", store.withdraw(user, &[locator()])).await?;
-    fails("members", store.members(user)).await
+    fails("members", store.members(user)).await?;
+    fails("credential_version", store.credential_version(user)).await?;
+    fails("bump_credential_version", store.bump_credential_version(user, Duration::from_secs(60))).await
 }
 
 /// The operation must fail within a second, as one that found nobody.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_store::{
-    Created, Header, Key, Locator, Realm, Record, Saved, SecretHash, SessionBackend, StoreError, Tag,
-    Timestamp, UserKey,
+    Created, Enrolled, Enrolment, Header, Key, Locator, Realm, Record, Saved, SecretHash, SessionBackend,
+    StoreError, Tag, Timestamp, UserKey,
 };
 
 use super::Harness;
@@ -110,6 +110,25 @@ impl<'h, H: Harness> Stage<'h, H> {
         Ok(())
     }
 
+    /// Enters a session in a user's index, which must succeed.
+    pub(super) async fn enrol(&self, user: UserKey<'_>, entry: Locator, deadline: Timestamp) -> Outcome {
+        self.expect_enrolled(entry, Enrolment::new(user, deadline), &Enrolled::Done, "without conditions")
+            .await
+    }
+
+    pub(super) async fn expect_enrolled(
+        &self,
+        entry: Locator,
+        enrolment: Enrolment<'_>,
+        expected: &Enrolled,
+        when: &str,
+    ) -> Outcome {
+        let enrolled = sorted(self.store.enrol(entry, enrolment).await?);
+        let expected = sorted(expected.clone());
+        ensure!(enrolled == expected, "{when}: an enrol was {enrolled:?} instead of {expected:?}");
+        Ok(())
+    }
+
     /// The record under `key`, as every way of reading tells it; they must agree.
     pub(super) async fn read(&self, key: Key<'_>) -> Result<Option<Record>, Stop> {
         let loaded = self.store.load(key).await?;
@@ -171,6 +190,14 @@ impl<'h, H: Harness> Stage<'h, H> {
         self.pass(moment).await;
         if self.now() < deadline { Ok(()) } else { Err(Stop::Late) }
     }
+}
+
+/// The order of members says nothing.
+fn sorted(mut enrolled: Enrolled) -> Enrolled {
+    if let Enrolled::Full(members) = &mut enrolled {
+        members.sort_unstable();
+    }
+    enrolled
 }
 
 /// The record that a request writes on top of `before`.
