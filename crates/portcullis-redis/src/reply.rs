@@ -41,11 +41,12 @@ fn bytes(reply: Value) -> Result<Vec<u8>, StoreError> {
 
 /// The answer of a script that enters a session in an index.
 pub(crate) fn enrolled(reply: Value) -> Result<Enrolled, StoreError> {
-    match accepted(reply)? {
-        Value::Int(DONE) => Ok(Enrolled::Done),
-        Value::Int(TAKEN) => Ok(Enrolled::Taken),
-        Value::Int(STALE) => Ok(Enrolled::StaleCredential),
-        members @ Value::Array(_) => locators(members).map(Enrolled::Full),
+    let reply = accepted(reply)?;
+    let Value::Int(code) = reply else { return locators(reply).map(Enrolled::Full) };
+    match code {
+        DONE => Ok(Enrolled::Done),
+        TAKEN => Ok(Enrolled::Taken),
+        STALE => Ok(Enrolled::StaleCredential),
         _ => Err(unexpected()),
     }
 }
