@@ -1,11 +1,10 @@
 //! [`CookieConfig`]: the session's cookie, how it is found in a request and written to a response.
 
+use std::time::Duration;
+
 use cookie::Cookie;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
-use smallvec::SmallVec;
-
-use super::id::{Presented, TOKEN_LEN, Token};
 
 /// When a browser sends the cookie along with requests that another site makes it send (RFC 6265bis, 5.6.7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,66 +19,72 @@ pub enum SameSite {
 }
 
 /// The session's cookie: its name and attributes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CookieConfig {
     pub(crate) name: String,
     pub(crate) same_site: SameSite,
     pub(crate) path: String,
     pub(crate) domain: Option<String>,
     pub(crate) secure: bool,
+    pub(crate) partitioned: bool,
 }
-
-/// At most this many well-formed cookies of the name are looked up; one is normal, a few come from subdomains and
-/// sub-paths, and more from somebody who wants work done.
-pub(crate) const MAX_CANDIDATES: usize = 4;
-
-/// The tokens that a request presents.
-pub(crate) type Candidates = SmallVec<[Presented; MAX_CANDIDATES]>;
 
 /// RFC 6265, section 6.1: browsers keep cookies of at least this many bytes, name and value together.
 const MAX_COOKIE_LEN: usize = 4096;
 
+/// Browsers ignore an attribute with a longer value (RFC 6265bis, section 5.6), and so would scope the cookie otherwise.
+const MAX_ATTRIBUTE_LEN: usize = 1024;
+
+/// RFC 1035, section 2.3.4.
+const MAX_DOMAIN_LEN: usize = 253;
+
+/// Browsers keep no cookie for longer (RFC 6265bis, section 5.5).
+pub(crate) const LONGEST_LIFE: Duration = Duration::from_secs(400 * 24 * 3600);
+
+impl Default for CookieConfig {
+    fn default() -> Self {
+        Self {
+            name: "__Host-id".to_owned(),
+            same_site: SameSite::Lax,
+            path: "/".to_owned(),
+            domain: None,
+            secure: true,
+            partitioned: false,
+        }
+    }
+}
+
 impl CookieConfig {
-    /// What is wrong with the combination, if anything.
-    pub(crate) fn problem(&self) -> Option<&'static str> {
+    /// What is wrong with the combination, if anything, when values are `value_len` bytes long.
+    pub(crate) fn problem(&self, value_len: usize) -> Option<&'static str> {
         let host_only = self.path == "/" && self.domain.is_none() && self.secure;
-        let legal = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b';');
         if self.name.is_empty() || !self.name.bytes().all(is_token) {
             Some("a cookie's name is an RFC 9110 token")
-        } else if self.name.len() + TOKEN_LEN > MAX_COOKIE_LEN {
+        } else if self.name.len() + value_len > MAX_COOKIE_LEN {
             Some("the cookie's name and value exceed 4096 bytes")
-        } else if !self.path.starts_with('/') || !legal(&self.path) {
-            Some("a cookie's path starts with '/' and is printable ASCII without ';'")
-        } else if self.domain.as_deref().is_some_and(|domain| domain.is_empty() || !legal(domain)) {
-            Some("a cookie's domain is printable ASCII without ';'")
+        } else if !is_path(&self.path) {
+            Some("a cookie's path starts with '/' and is at most 1024 bytes of printable ASCII without ';'")
+        } else if self.domain.as_deref().is_some_and(|domain| !is_domain(domain)) {
+            Some("a cookie's domain is a domain name, without dot in front, scheme or port")
         } else if has_prefix(&self.name, "__Host-") && !host_only {
             Some("a __Host- cookie is Secure, has Path=/ and no Domain")
-        } else if has_prefix(&self.name, "__Secure-") && !self.secure {
-            Some("a __Secure- cookie is Secure")
+        } else if ["__Secure-", "__Http-"].iter().any(|prefix| has_prefix(&self.name, prefix)) && !self.secure
+        {
+            Some("a __Secure- or __Http- cookie is Secure")
         } else if self.same_site == SameSite::None && !self.secure {
             Some("SameSite=None needs Secure")
+        } else if self.partitioned && !self.secure {
+            Some("Partitioned needs Secure")
         } else {
             None
         }
     }
 
-    /// The tokens that a request presents: the first well-formed ones, each once. What is not well-formed counts as
-    /// absent.
-    pub(crate) fn find(&self, headers: &HeaderMap) -> Candidates {
-        let mut found = Candidates::new();
-        let pairs = headers
-            .get_all(COOKIE)
-            .into_iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-        for presented in pairs.filter_map(|pair| self.value(pair)).filter_map(Presented::parse) {
-            if found.len() == MAX_CANDIDATES {
-                break;
-            }
-            if !found.contains(&presented) {
-                found.push(presented);
-            }
-        }
-        found
+    /// The values of the cookies of this name that a request presents.
+    pub(crate) fn values<'a>(&self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a [u8]> {
+        let lines = headers.get_all(COOKIE).into_iter();
+        let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+        pairs.filter_map(|pair| self.value(pair))
     }
 
     fn value<'a>(&self, pair: &'a [u8]) -> Option<&'a [u8]> {
@@ -87,13 +92,14 @@ impl CookieConfig {
         rest.trim_ascii_start().strip_prefix(b"=").map(<[u8]>::trim_ascii)
     }
 
-    /// `Set-Cookie` that hands out this token.
-    pub(crate) fn set(&self, token: &Token) -> Option<HeaderValue> {
-        self.header(token.value(), None)
+    /// `Set-Cookie` that hands out this value: for `life`, or until the browser is closed.
+    pub(crate) fn set(&self, value: String, life: Option<Duration>) -> Option<HeaderValue> {
+        let seconds = |life: Duration| i64::try_from(life.min(LONGEST_LIFE).as_secs()).unwrap_or(i64::MAX);
+        self.header(value, life.map(|life| cookie::time::Duration::seconds(seconds(life))))
     }
 
     /// `Set-Cookie` that takes the cookie away. It repeats every attribute, because a browser removes only the cookie
-    /// of the same name, domain and path, and honours `__Host-` only with its attributes.
+    /// of the same name, domain, path and partition, and honours `__Host-` only with its attributes.
     pub(crate) fn removal(&self) -> Option<HeaderValue> {
         self.header(String::new(), Some(cookie::time::Duration::ZERO))
     }
@@ -105,6 +111,9 @@ impl CookieConfig {
             cookie.set_domain(domain);
         }
         cookie.set_secure(self.secure);
+        if self.partitioned {
+            cookie.set_partitioned(true);
+        }
         cookie.set_http_only(true);
         cookie.set_same_site(match self.same_site {
             SameSite::Strict => cookie::SameSite::Strict,
@@ -123,6 +132,18 @@ fn has_prefix(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
+fn is_path(path: &str) -> bool {
+    let legal = |byte: u8| matches!(byte, b' '..=b'~') && byte != b';';
+    path.starts_with('/') && path.len() <= MAX_ATTRIBUTE_LEN && path.bytes().all(legal)
+}
+
+/// Letters, digits and hyphens; other scripts in their ASCII form (RFC 5890).
+fn is_domain(domain: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let is_label = |label: &str| !label.is_empty() && label.bytes().all(legal);
+    domain.len() <= MAX_DOMAIN_LEN && domain.split('.').all(is_label)
+}
+
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -131,14 +152,11 @@ fn is_token(byte: u8) -> bool {
 mod tests {
     use super::*;
 
+    /// As long as a signed token.
+    const VALUE_LEN: usize = 89;
+
     fn config() -> CookieConfig {
-        CookieConfig {
-            name: "__Host-id".to_owned(),
-            same_site: SameSite::Lax,
-            path: "/".to_owned(),
-            domain: None,
-            secure: true,
-        }
+        CookieConfig::default()
     }
 
     fn request(cookies: &[&str]) -> HeaderMap {
@@ -147,11 +165,19 @@ mod tests {
 
     #[test]
     fn the_default_cookie_has_every_attribute() {
-        let token = Token::mint().unwrap();
-        let expected = format!("__Host-id={}; HttpOnly; SameSite=Lax; Secure; Path=/", token.value());
-        let value = config().set(&token).unwrap();
-        assert_eq!(value, expected);
+        let value = config().set("value".to_owned(), None).unwrap();
+        assert_eq!(value, "__Host-id=value; HttpOnly; SameSite=Lax; Secure; Path=/");
         assert!(value.is_sensitive());
+    }
+
+    #[test]
+    fn a_persistent_cookie_lives_as_long_as_browsers_let_it() {
+        for (life, expected) in [(Duration::from_millis(1500), "1"), (Duration::MAX, "34560000")] {
+            let value = config().set("value".to_owned(), Some(life)).unwrap();
+            let expected =
+                format!("__Host-id=value; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age={expected}");
+            assert_eq!(value, expected);
+        }
     }
 
     #[test]
@@ -160,37 +186,35 @@ mod tests {
             name: "id".into(),
             domain: Some("example.com".into()),
             path: "/app".into(),
-            ..config()
+            same_site: SameSite::None,
+            partitioned: true,
+            secure: true,
         };
-        let value = config.removal().unwrap();
-        assert_eq!(value, "id=; HttpOnly; SameSite=Lax; Secure; Path=/app; Domain=example.com; Max-Age=0");
+        let (set, removal) = (config.set("value".into(), None).unwrap(), config.removal().unwrap());
+        let attributes = "HttpOnly; SameSite=None; Partitioned; Secure; Path=/app; Domain=example.com";
+        assert_eq!(set, format!("id=value; {attributes}"));
+        assert_eq!(removal, format!("id=; {attributes}; Max-Age=0"));
     }
 
     #[test]
     fn the_cookie_is_found_wherever_it_stands() {
-        let [one, two] = [Token::mint().unwrap().value(), Token::mint().unwrap().value()];
-        let rows: [(&str, Vec<String>, usize); 9] = [
-            ("alone", vec![format!("__Host-id={one}")], 1),
-            ("among others", vec![format!("a=b; __Host-id={one};c=d")], 1),
-            ("in a second header", vec!["a=b".into(), format!("__Host-id={one}")], 1),
-            ("spaces around", vec![format!(" __Host-id = {one} ")], 1),
-            ("after a malformed one", vec![format!("__Host-id=shadow; __Host-id={one}")], 1),
-            ("twice the same", vec![format!("__Host-id={one}; __Host-id={one}")], 1),
-            ("two different ones", vec![format!("__Host-id={one}; __Host-id={two}")], 2),
-            ("another name with the same end", vec![format!("x__Host-id={one}")], 0),
-            ("another name with the same start", vec![format!("__Host-id2={one}")], 0),
+        let rows: [(&str, &[&str], &[&str]); 9] = [
+            ("alone", &["__Host-id=1"], &["1"]),
+            ("among others", &["a=b; __Host-id=1;c=d"], &["1"]),
+            ("in a second header", &["a=b", "__Host-id=1"], &["1"]),
+            ("spaces around", &[" __Host-id = 1 "], &["1"]),
+            ("empty", &["__Host-id="], &[""]),
+            ("twice", &["__Host-id=1; __Host-id=2"], &["1", "2"]),
+            ("without a value", &["__Host-id"], &[]),
+            ("another name with the same end", &["x__Host-id=1"], &[]),
+            ("another name with the same start", &["__Host-id2=1"], &[]),
         ];
         for (name, cookies, expected) in rows {
-            let cookies: Vec<&str> = cookies.iter().map(String::as_str).collect();
-            assert_eq!(config().find(&request(&cookies)).len(), expected, "{name}");
+            let headers = request(cookies);
+            let values: Vec<_> = config().values(&headers).map(<[u8]>::to_vec).collect();
+            let expected: Vec<_> = expected.iter().map(|value| value.as_bytes().to_vec()).collect();
+            assert_eq!(values, expected, "{name}");
         }
-    }
-
-    #[test]
-    fn a_hundred_cookies_are_four_candidates() {
-        let many: Vec<String> =
-            (0..100).map(|_| format!("__Host-id={}", Token::mint().unwrap().value())).collect();
-        assert_eq!(config().find(&request(&[&many.join("; ")])).len(), MAX_CANDIDATES);
     }
 
     #[test]
@@ -222,10 +246,48 @@ mod tests {
                 CookieConfig { name: "id".into(), path: "/; Domain=evil".into(), ..config() },
                 false,
             ),
+            (
+                "a path over the size",
+                CookieConfig { name: "id".into(), path: format!("/{:01024}", 0), ..config() },
+                false,
+            ),
             ("a name over the size", CookieConfig { name: "n".repeat(4096), ..config() }, false),
+            ("the longest name", CookieConfig { name: "n".repeat(4096 - VALUE_LEN), ..config() }, true),
+            (
+                "__HTTP- without Secure",
+                CookieConfig { name: "__HTTP-id".into(), secure: false, ..config() },
+                false,
+            ),
+            ("Partitioned", CookieConfig { partitioned: true, ..config() }, true),
+            (
+                "Partitioned without Secure",
+                CookieConfig { name: "id".into(), secure: false, partitioned: true, ..config() },
+                false,
+            ),
         ];
         for (name, config, sound) in rows {
-            assert_eq!(config.problem().is_none(), sound, "{name}");
+            assert_eq!(config.problem(VALUE_LEN).is_none(), sound, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_domain_is_a_domain_name() {
+        let rows = [
+            ("example.com", true),
+            ("EXAMPLE.com", true),
+            ("xn--bcher-kva.example", true),
+            ("", false),
+            (".example.com", false),
+            ("example.com.", false),
+            ("https://example.com", false),
+            ("example.com:443", false),
+            ("bücher.example", false),
+            ("example.com; Path=/", false),
+            (&"a.".repeat(127), false),
+        ];
+        for (domain, sound) in rows {
+            let config = CookieConfig { name: "id".into(), domain: Some(domain.to_owned()), ..config() };
+            assert_eq!(config.problem(VALUE_LEN).is_none(), sound, "{domain}");
         }
     }
 }
