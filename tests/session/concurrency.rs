@@ -4,10 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis::Session;
+use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::StoreErrorKind;
+use portcullis_testkit::redis::{Proxy, RedisServer};
 use portcullis_testkit::spy::Operation;
 
-use crate::support::app::{Browser, World, on_each_store};
+use super::handle::around;
+use crate::support::app::{Browser, COUNT, World, now, on_each_store};
+use crate::support::store::{AnyStore, PATIENCE};
 
 async fn signed_in(world: &World, user: &str) -> Browser {
     let browser = world.browser();
@@ -233,4 +238,35 @@ async fn answers_to_two_commits_of_one_request_are_not_mistaken_for_each_other()
         assert_eq!(browser.get("/get/b").await.text(), "two");
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_save_that_the_store_itself_sent_again_is_not_applied_again_on_top_of_another() {
+    let server = RedisServer::shared();
+    let proxy = Arc::new(Proxy::start(server).await);
+    let quick = World::new(&AnyStore::redis(), &now());
+    let AnyStore::Redis(_, prefix) = &quick.store else { panic!("a redis store") };
+    let config = RedisConfig::standalone(proxy.url()).unwrap().key_prefix(prefix.as_str());
+    let slow =
+        RedisBackend::connect(config.budget(PATIENCE).attempt_timeout(Duration::from_millis(500))).unwrap();
+    let slow = World::new(&AnyStore::Redis(slow, prefix.clone()), &now());
+    let browser = signed_in(&quick, "ada").await;
+    browser.get("/count").await.assert_status(200);
+    let other = browser.clone();
+    let stored = around(&quick, async |session: Session| session.get(&COUNT).unwrap().unwrap().to_string());
+    let stored = stored.with_jar(browser.jar().clone());
+    let handler = async move |session: Session| {
+        session.increment(&COUNT, 1).unwrap();
+        proxy.swallow_next_reply();
+        // As soon as it was applied, and before it is sent again, another request saves.
+        let overtake = async {
+            while stored.get("/").await.text() != "2" {
+                tokio::task::yield_now().await;
+            }
+            other.get("/count").await.assert_status(200);
+        };
+        tokio::join!(session.commit(), overtake).0.unwrap();
+    };
+    around(&slow, handler).with_jar(browser.jar().clone()).get("/").await.assert_status(200);
+    assert_eq!(browser.get("/count").await.text(), "4");
 }

@@ -66,6 +66,37 @@ async fn a_response_varies_by_cookie_when_the_session_or_the_identity_was_read()
 }
 
 #[tokio::test]
+async fn however_a_handler_learns_who_is_calling_the_response_varies() {
+    use axum::extract::Request;
+    use portcullis::authenticate::{AuthenticateLayer, Authenticator, Opening};
+    use portcullis::identity::{Authentication, IdentityExt};
+
+    /// Stands inside, and knows nobody.
+    struct KnowsNobody;
+    impl Authenticator for KnowsNobody {
+        type Visit = ();
+
+        fn open(&self, _: &mut http::request::Parts) -> Opening<()> {
+            Opening::anonymous(())
+        }
+    }
+    let extensions = async |request: Request| _ = request.extensions().identity();
+    let app = axum::Router::new()
+        .route("/request", axum::routing::get(async |request: Request| _ = request.identity()))
+        .route("/extensions", axum::routing::get(extensions))
+        .route("/behind-another", axum::routing::get(extensions).layer(AuthenticateLayer::new(KnowsNobody)))
+        .route("/found", axum::routing::get(async |found: Authentication| _ = found.identity()))
+        .route("/outcome", axum::routing::get(async |found: Authentication| _ = found.outcome().clone()))
+        .route("/neither", axum::routing::get(async |_: Request| ()))
+        .layer(portcullis::session::SessionLayer::new(portcullis::session::MemoryBackend::new()));
+    let visitor = portcullis_testkit::client::Client::<axum::Router>::new(app);
+    for path in ["/request", "/extensions", "/behind-another", "/found", "/outcome", "/neither"] {
+        let response = visitor.get(path).await.assert_status(200);
+        assert_eq!(response.header("vary"), (path != "/neither").then_some("cookie"), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn anonymous_requests_touch_no_store() {
     on_each_store(|world| async move {
         let browser = world.browser();

@@ -42,8 +42,9 @@ async fn what_is_stored_does_not_hold_the_secret() {
         let locator = portcullis_store::Locator::parse(&cookie[..22]).unwrap();
         let record = world.store.load(Key { realm: &realm, locator }).await.unwrap().unwrap();
         let bytes = record.encode();
-        let secret = &cookie.as_bytes()[23..];
-        assert!(!bytes.windows(secret.len()).any(|window| window == secret));
+        for piece in cookie.as_bytes()[23..].windows(8) {
+            assert!(!bytes.windows(piece.len()).any(|window| window == piece));
+        }
         assert!(!format!("{record:?}").contains("ada"));
     })
     .await;

@@ -328,6 +328,16 @@ mod tests {
     }
 
     #[test]
+    fn a_record_expires_at_the_sooner_of_its_deadlines() {
+        for (idle, absolute) in [(1, 2), (2, 1)] {
+            let mut header = record().header;
+            (header.idle_deadline, header.absolute_deadline) =
+                (Timestamp::from_millis(idle), Timestamp::from_millis(absolute));
+            assert_eq!(header.expires(), Timestamp::from_millis(1));
+        }
+    }
+
+    #[test]
     fn debug_shows_neither_hash_nor_payload() {
         let text = format!("{:?}", record());
         assert!(!text.contains("payload\"") && !text.contains("[6"), "{text}");

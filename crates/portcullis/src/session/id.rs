@@ -146,6 +146,50 @@ mod tests {
         assert_eq!(Presented::parse(&[0xff; TOKEN_LEN]), None, "arbitrary bytes");
     }
 
+    fn header(secret: SecretHash, previous: Option<(SecretHash, Timestamp)>) -> Header {
+        Header {
+            tags: [Tag::default(); 4],
+            flags: 0,
+            secret,
+            previous,
+            secret_since: Timestamp::EPOCH,
+            created: Timestamp::EPOCH,
+            authenticated: None,
+            absolute_deadline: Timestamp::MAX,
+            idle: std::time::Duration::ZERO,
+            idle_deadline: Timestamp::MAX,
+        }
+    }
+
+    #[test]
+    fn a_secret_proves_possession_and_the_one_before_until_its_grace_ends() {
+        let [token, other] = [Token::mint().unwrap(), Token::mint().unwrap()];
+        let presented = Presented::parse(token.value().as_bytes()).unwrap();
+        let until = |millis| Some((token.hash(), Timestamp::from_millis(millis)));
+        let rows = [
+            ("the current one", header(token.hash(), None), Proof::Current),
+            ("another", header(other.hash(), None), Proof::None),
+            ("the one before, in time", header(other.hash(), until(1000)), Proof::Previous),
+            ("the one before, late", header(other.hash(), until(999)), Proof::None),
+            ("both", header(token.hash(), until(1000)), Proof::Current),
+        ];
+        for (name, header, expected) in rows {
+            assert_eq!(presented.proves(&header, Timestamp::from_millis(1000)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_bit_of_a_secret_counts() {
+        let token = Token::mint().unwrap();
+        let presented = Presented::parse(token.value().as_bytes()).unwrap();
+        for bit in 0..256 {
+            let mut almost = token.hash();
+            almost.0[bit / 8] ^= 1 << (bit % 8);
+            let header = header(almost, Some((almost, Timestamp::MAX)));
+            assert_eq!(presented.proves(&header, Timestamp::EPOCH), Proof::None, "bit {bit}");
+        }
+    }
+
     #[test]
     fn debug_shows_the_locator_and_no_secret() {
         let token = Token::mint().unwrap();

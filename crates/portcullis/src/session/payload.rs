@@ -275,4 +275,20 @@ mod tests {
         assert_eq!(payload.value("cart"), None);
         assert_eq!(payload.remove("cart"), None);
     }
+
+    #[test]
+    fn whoever_sets_a_value_last_says_whether_it_goes_along() {
+        let mut payload = sample();
+        for mark in [false, true, false] {
+            payload.set(Cow::from("cart"), mark, Vec::new());
+            assert_eq!(payload.values.iter().find(|value| value.key == "cart").unwrap().keep_on_login, mark);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_left_over_are_malformed() {
+        let mut bytes = sample().encode();
+        bytes.push(0);
+        assert!(Payload::decode(&bytes).is_err());
+    }
 }

@@ -256,6 +256,18 @@ impl Authenticator for ForgetsOnTheWayOut {
 }
 
 #[tokio::test]
+async fn nothing_of_a_response_that_is_refused_on_the_way_out_goes_out() {
+    let inner = service_fn(|_: Request<String>| async {
+        let response = Response::builder().status(201).header(SERVER, "done").header(SET_COOKIE, "a=1");
+        Ok::<_, Infallible>(response.body("done".to_owned()).unwrap())
+    });
+    let response = answer(&AuthenticateLayer::new(ForgetsOnTheWayOut).layer(inner), get()).await;
+    assert_eq!((response.status(), response.body().as_str()), (StatusCode::SERVICE_UNAVAILABLE, ""));
+    assert!(all(&response, "server").is_empty());
+    assert_eq!(all(&response, "set-cookie"), ["id=new"]);
+}
+
+#[tokio::test]
 async fn a_way_out_that_fails_takes_the_place_of_the_response_and_keeps_its_headers() {
     let service = AuthenticateLayer::new(ForgetsOnTheWayOut).layer(Handler::default());
     let response = answer(&service, get()).await;

@@ -81,6 +81,23 @@ async fn an_identity_that_does_not_stand_is_seen_by_nobody() {
 }
 
 #[tokio::test]
+async fn whoever_does_not_stand_is_in_no_extension() {
+    let away = Finds::what(Ok(Authentication::unavailable(Duration::from_secs(1))));
+    let cookie = Finds::identity(by_session("ada"));
+    for (outer, inner) in [(&cookie, &away), (&away, &cookie)] {
+        let handler = service_fn(|request: Request<String>| async move {
+            assert!(request.extensions().get::<Identity>().is_none());
+            Ok::<_, Infallible>(Response::new(String::new()))
+        });
+        let stack = ServiceBuilder::new()
+            .layer(AuthenticateLayer::new(outer.clone()))
+            .layer(AuthenticateLayer::new(inner.clone()))
+            .service(handler);
+        assert_eq!(answer(&stack, get()).await.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test]
 async fn a_preference_settles_a_conflict_in_either_order() {
     let session = Finds::identity(by_session("ada"));
     let bearer = Finds::identity(by_bearer("bob"));

@@ -150,6 +150,16 @@ async fn a_default_responder_outside_renders_the_same_once_more() {
 }
 
 #[tokio::test]
+async fn what_is_rendered_anew_has_no_content_headers_of_before() {
+    let app = app().layer(AuthenticateLayer::with_responder(Finds::nobody(), says("outer")));
+    let mut call = to("/me");
+    call.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    let response = answer(&app, call).await;
+    assert_eq!(response.status(), 401);
+    assert!(all(&response, "content-type").is_empty(), "the extractor's answer was gRPC, this one is not");
+}
+
+#[tokio::test]
 async fn rendering_keeps_what_inner_layers_left_in_the_extensions() {
     #[derive(Clone, Debug, PartialEq)]
     struct Note(u8);
