@@ -7,7 +7,9 @@ use axum::extract::{Path, Query};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
-use portcullis::session::{SessionError, SessionKey, SessionLayer, SessionLayerBuilder};
+use portcullis::session::{
+    CredentialVersion, Login, SessionError, SessionKey, SessionLayer, SessionLayerBuilder, Sessions,
+};
 use portcullis::{Identity, Session};
 use portcullis_store::ManualClock;
 use portcullis_testkit::client::Client;
@@ -31,6 +33,7 @@ pub struct World {
     pub clock: ManualClock,
     pub spy: Spy<AnyStore>,
     pub store: AnyStore,
+    pub sessions: Sessions,
     pub gate: Arc<Gate>,
     pub app: Router,
 }
@@ -58,8 +61,9 @@ impl World {
         let gate = Arc::new(Gate::default());
         let builder = SessionLayer::builder(spy.clone()).clock(clock.clone()).budget(PATIENCE);
         let layer = configure(builder).build().unwrap();
+        let sessions = Sessions::of(&layer);
         let app = app(Arc::clone(&gate)).layer(layer);
-        Self { clock: clock.clone(), spy, store: store.clone(), gate, app }
+        Self { clock: clock.clone(), spy, store: store.clone(), sessions, gate, app }
     }
 
     pub fn browser(&self) -> Browser {
@@ -88,11 +92,15 @@ pub fn now() -> ManualClock {
 }
 
 #[derive(Deserialize)]
-struct Login {
+struct LoginQuery {
     user: String,
     role: Option<String>,
     note: Option<String>,
     status: Option<u16>,
+    #[serde(default)]
+    remember: bool,
+    version: Option<u64>,
+    device: Option<String>,
 }
 
 fn app(gate: Arc<Gate>) -> Router {
@@ -130,6 +138,7 @@ fn app(gate: Arc<Gate>) -> Router {
         .route("/big/{len}", get(big))
         .route("/last-seen", get(last_seen))
         .route("/devices", get(devices))
+        .route("/labels", get(labels))
         .route("/revoke/{session_ref}", get(revoke))
         .route("/revoke-others", get(async |session: Session| session.devices().revoke_others().await))
         .route("/revoke-all", get(async |session: Session| session.devices().revoke_all().await))
@@ -161,11 +170,18 @@ async fn read(session: Session, Path(key): Path<String>) -> Result<String, Sessi
     Ok(session.get(&key_of(&key))?.unwrap_or_else(|| "none".to_owned()))
 }
 
-async fn login(session: Session, Query(login): Query<Login>) -> Result<StatusCode, SessionError> {
+async fn login(session: Session, Query(login): Query<LoginQuery>) -> Result<StatusCode, SessionError> {
     if let Some(note) = login.note {
         session.set(&A, &note)?;
     }
-    session.login(Identity::new(login.user).roles(login.role)).await?;
+    let mut who = Login::new(Identity::new(login.user).roles(login.role));
+    if let Some(version) = login.version {
+        who = who.credential_version(CredentialVersion(version));
+    }
+    if let Some(label) = login.device {
+        who = who.device(label);
+    }
+    session.login(if login.remember { who.remember() } else { who }).await?;
     Ok(login.status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK))
 }
 
@@ -281,6 +297,11 @@ async fn big(session: Session, Path(len): Path<usize>) -> Result<(), (StatusCode
 async fn devices(session: Session) -> Result<Json<Vec<String>>, SessionError> {
     let devices = session.devices().list().await?;
     Ok(Json(devices.into_iter().map(|device| device.session_ref).collect()))
+}
+
+async fn labels(session: Session) -> Result<Json<Vec<Option<String>>>, SessionError> {
+    let devices = session.devices().list().await?;
+    Ok(Json(devices.into_iter().map(|device| device.label).collect()))
 }
 
 async fn last_seen(session: Session) -> Result<String, SessionError> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use portcullis::session::MemoryBackend;
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::{
-    Created, Key, Locator, ManualClock, Record, Saved, SessionBackend, StoreError, Tag, Timestamp, Touched,
-    UserKey,
+    Created, CredentialVersion, Enrolled, Enrolment, Key, Locator, ManualClock, Record, Saved,
+    SessionBackend, StoreError, Tag, Touched, UserKey,
 };
 use portcullis_testkit::redis::RedisServer;
 
@@ -78,9 +78,9 @@ impl SessionBackend for AnyStore {
         &self,
         key: Key<'_>,
         record: &Record,
-        user: UserKey<'_>,
-    ) -> Result<Created, StoreError> {
-        either!(self, backend => backend.create_enrolled(key, record, user))
+        enrolment: Enrolment<'_>,
+    ) -> Result<Enrolled, StoreError> {
+        either!(self, backend => backend.create_enrolled(key, record, enrolment))
     }
 
     async fn save(&self, key: Key<'_>, expected: Tag, record: &Record) -> Result<Saved, StoreError> {
@@ -95,13 +95,8 @@ impl SessionBackend for AnyStore {
         either!(self, backend => backend.destroy(keys))
     }
 
-    async fn enrol(
-        &self,
-        user: UserKey<'_>,
-        locator: Locator,
-        deadline: Timestamp,
-    ) -> Result<(), StoreError> {
-        either!(self, backend => backend.enrol(user, locator, deadline))
+    async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {
+        either!(self, backend => backend.enrol(locator, enrolment))
     }
 
     async fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) -> Result<(), StoreError> {
@@ -110,5 +105,17 @@ impl SessionBackend for AnyStore {
 
     async fn members(&self, user: UserKey<'_>) -> Result<Vec<Locator>, StoreError> {
         either!(self, backend => backend.members(user))
+    }
+
+    async fn credential_version(&self, user: UserKey<'_>) -> Result<CredentialVersion, StoreError> {
+        either!(self, backend => backend.credential_version(user))
+    }
+
+    async fn bump_credential_version(
+        &self,
+        user: UserKey<'_>,
+        keep: Duration,
+    ) -> Result<CredentialVersion, StoreError> {
+        either!(self, backend => backend.bump_credential_version(user, keep))
     }
 }

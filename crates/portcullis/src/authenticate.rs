@@ -271,6 +271,11 @@ impl<A: Authenticator, R> AuthenticateLayer<A, R> {
     pub fn with_responder(authenticator: A, responder: R) -> Self {
         Self(Arc::new(Core { authenticator, responder }))
     }
+
+    #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only the session layer asks"))]
+    pub(crate) fn authenticator(&self) -> &A {
+        &self.0.authenticator
+    }
 }
 
 impl<S, A, R> Layer<S> for AuthenticateLayer<A, R> {

@@ -317,13 +317,14 @@ impl Identity {
     pub(crate) fn of_session(
         words: Words,
         session: (Realm, Locator),
+        carrier: Carrier,
         authenticated: Option<Timestamp>,
         expires: Timestamp,
     ) -> Self {
         Self(Arc::new(Inner {
             words,
             method: AuthMethod::Session,
-            carrier: Carrier::Ambient,
+            carrier,
             authenticated_at: authenticated,
             expires_at: Some(expires),
             session: Some(session),
@@ -341,8 +342,13 @@ impl Identity {
 
     /// The same person, vouched for by `issuer`. Only what a record keeps is carried over.
     pub(crate) fn with_issuer(&self, issuer: &str) -> Self {
+        self.to_builder().issuer(issuer).build()
+    }
+
+    /// What a record keeps of it, to be changed.
+    pub(crate) fn to_builder(&self) -> IdentityBuilder {
         let mut builder = Self::new(self.subject())
-            .issuer(issuer)
+            .issuer(self.issuer().unwrap_or_default())
             .amr(self.amr())
             .scopes(self.scopes())
             .roles(self.roles());
@@ -350,7 +356,7 @@ impl Identity {
         builder.expires_at = self.expires_at();
         builder.acr = self.acr().map(str::to_owned);
         builder.claims = self.claims().unwrap_or_default();
-        builder.build()
+        builder
     }
 }
 
@@ -370,6 +376,18 @@ impl IdentityBuilder {
     /// Adds roles.
     pub fn roles<T: Into<String>>(mut self, roles: impl IntoIterator<Item = T>) -> Self {
         self.roles.extend(roles.into_iter().map(Into::into));
+        self
+    }
+
+    /// Keeps only the roles that `keep` says yes to.
+    pub fn retain_roles(mut self, mut keep: impl FnMut(&str) -> bool) -> Self {
+        self.roles.retain(|role| keep(role));
+        self
+    }
+
+    /// Keeps only the scopes that `keep` says yes to.
+    pub fn retain_scopes(mut self, mut keep: impl FnMut(&str) -> bool) -> Self {
+        self.scopes.retain(|scope| keep(scope));
         self
     }
 
@@ -449,6 +467,14 @@ impl IdentityBuilder {
             expires_at: self.expires_at,
             session: None,
         }))
+    }
+
+    /// Of the same subject and issuer as `identity`, whatever it was of.
+    #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only sessions change an identity"))]
+    pub(crate) fn of_user(mut self, identity: &Identity) -> Self {
+        identity.subject().clone_into(&mut self.subject);
+        self.issuer = identity.issuer().map(str::to_owned);
+        self
     }
 
     fn pack(&self) -> Option<Words> {

@@ -1,6 +1,6 @@
 -- Stores a new record and enters it in its user's index, unless another record is there: then neither.
--- KEYS: session, index, credentials. ARGV: record, PX or PXAT, its value, locator, then as in index.lua. Answers as that,
--- or TAKEN.
+-- KEYS: session, index, credentials. ARGV: record, PX or PXAT, its value, locator, then as in index.lua. Answers as
+-- that, or TAKEN.
 
 -- The entry leaves the index at the deadline by this clock, and must not do so before its session.
 local expiry = tonumber(ARGV[3])

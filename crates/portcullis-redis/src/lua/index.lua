@@ -4,7 +4,8 @@ local function version_of(credentials)
   return redis.call('GET', credentials) or '0'
 end
 
--- Those of the members that count: neither the one to be replaced, nor the evicted, which stand in ARGV from `first` on.
+-- Those of the members that count: neither the one to be replaced, nor the evicted, which stand in ARGV from `first`
+-- on.
 local function others(index, time, replaced, first)
   local ended = {[replaced] = true}
   for at = first, #ARGV do ended[ARGV[at]] = true end

@@ -18,8 +18,9 @@ impl<S: Sync> FromRequestParts<S> for Session {
 }
 
 /// So that a handler can use `?` on a session: 503 with `Retry-After` while the store is out of reach, 401 when nobody
-/// is signed in any more, 404 for a session that this user does not have, 413 for too much data, else 500. The body is
-/// the error's one sentence, which quotes no value.
+/// is signed in any more or the credentials were changed since they were checked, 404 for a session that this user does
+/// not have, 409 for a login beyond the limit, because the user can make room for it (RFC 9110, section 15.5.10), 413
+/// for too much data, else 500. The body is the error's one sentence, which quotes no value.
 impl IntoResponse for SessionError {
     fn into_response(self) -> Response {
         let status = status_of(self.kind());
@@ -34,8 +35,9 @@ impl IntoResponse for SessionError {
 fn status_of(kind: Kind) -> StatusCode {
     match kind {
         Kind::Store(_) | Kind::Uncertain | Kind::Entropy => StatusCode::SERVICE_UNAVAILABLE,
-        Kind::SignedOut | Kind::Ended => StatusCode::UNAUTHORIZED,
+        Kind::SignedOut | Kind::Ended | Kind::StaleCredential => StatusCode::UNAUTHORIZED,
         Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::LimitReached => StatusCode::CONFLICT,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::Value | Kind::Sealed => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -1,5 +1,6 @@
 //! [`Backend`]: a [`SessionBackend`] whose type is erased, once, so that none appears in a user's type; and budgeted.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -9,16 +10,20 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use portcullis_store::{
-    Created, Key, Locator, Record, Saved, SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp,
-    Touched, UserKey,
+    Created, CredentialVersion, Enrolled, Enrolment, Key, Locator, Record, Saved, SessionBackend, StoreError,
+    StoreErrorKind, Tag, Touched, UserKey,
 };
 use tokio::time::Sleep;
+
+use super::encryption::{self, Encryption, EncryptionKeys};
 
 /// A backend of any type. A clone is one atomic increment.
 #[derive(Clone)]
 pub(crate) struct Backend {
     erased: Arc<dyn Erased>,
     budget: Duration,
+    /// Records are encrypted and decrypted here, so that nothing else sees one that is.
+    encryption: Option<Arc<Encryption>>,
 }
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -32,14 +37,20 @@ trait Erased: Send + Sync {
         &'a self,
         key: Key<'a>,
         record: &'a Record,
-        user: UserKey<'a>,
-    ) -> BoxFuture<'a, Created>;
+        enrolment: Enrolment<'a>,
+    ) -> BoxFuture<'a, Enrolled>;
     fn save<'a>(&'a self, key: Key<'a>, expected: Tag, record: &'a Record) -> BoxFuture<'a, Saved>;
     fn touch<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Touched>;
     fn destroy<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, ()>;
-    fn enrol<'a>(&'a self, user: UserKey<'a>, locator: Locator, deadline: Timestamp) -> BoxFuture<'a, ()>;
+    fn enrol<'a>(&'a self, locator: Locator, enrolment: Enrolment<'a>) -> BoxFuture<'a, Enrolled>;
     fn withdraw<'a>(&'a self, user: UserKey<'a>, locators: &'a [Locator]) -> BoxFuture<'a, ()>;
     fn members<'a>(&'a self, user: UserKey<'a>) -> BoxFuture<'a, Vec<Locator>>;
+    fn credential_version<'a>(&'a self, user: UserKey<'a>) -> BoxFuture<'a, CredentialVersion>;
+    fn bump_credential_version<'a>(
+        &'a self,
+        user: UserKey<'a>,
+        keep: Duration,
+    ) -> BoxFuture<'a, CredentialVersion>;
 }
 
 impl<B: SessionBackend> Erased for B {
@@ -63,9 +74,9 @@ impl<B: SessionBackend> Erased for B {
         &'a self,
         key: Key<'a>,
         record: &'a Record,
-        user: UserKey<'a>,
-    ) -> BoxFuture<'a, Created> {
-        Box::pin(self.create_enrolled(key, record, user))
+        enrolment: Enrolment<'a>,
+    ) -> BoxFuture<'a, Enrolled> {
+        Box::pin(self.create_enrolled(key, record, enrolment))
     }
 
     fn save<'a>(&'a self, key: Key<'a>, expected: Tag, record: &'a Record) -> BoxFuture<'a, Saved> {
@@ -80,8 +91,8 @@ impl<B: SessionBackend> Erased for B {
         Box::pin(self.destroy(keys))
     }
 
-    fn enrol<'a>(&'a self, user: UserKey<'a>, locator: Locator, deadline: Timestamp) -> BoxFuture<'a, ()> {
-        Box::pin(self.enrol(user, locator, deadline))
+    fn enrol<'a>(&'a self, locator: Locator, enrolment: Enrolment<'a>) -> BoxFuture<'a, Enrolled> {
+        Box::pin(self.enrol(locator, enrolment))
     }
 
     fn withdraw<'a>(&'a self, user: UserKey<'a>, locators: &'a [Locator]) -> BoxFuture<'a, ()> {
@@ -91,11 +102,23 @@ impl<B: SessionBackend> Erased for B {
     fn members<'a>(&'a self, user: UserKey<'a>) -> BoxFuture<'a, Vec<Locator>> {
         Box::pin(self.members(user))
     }
+
+    fn credential_version<'a>(&'a self, user: UserKey<'a>) -> BoxFuture<'a, CredentialVersion> {
+        Box::pin(self.credential_version(user))
+    }
+
+    fn bump_credential_version<'a>(
+        &'a self,
+        user: UserKey<'a>,
+        keep: Duration,
+    ) -> BoxFuture<'a, CredentialVersion> {
+        Box::pin(self.bump_credential_version(user, keep))
+    }
 }
 
 impl Backend {
     pub(crate) fn new(backend: impl SessionBackend, budget: Duration) -> Self {
-        Self { erased: Arc::new(backend), budget }
+        Self { erased: Arc::new(backend), budget, encryption: None }
     }
 
     pub(crate) fn set_budget(&mut self, budget: Duration) {
@@ -106,29 +129,62 @@ impl Backend {
         self.budget
     }
 
+    pub(crate) fn set_encryption(&mut self, encryption: Encryption) {
+        self.encryption = Some(Arc::new(encryption));
+    }
+
+    pub(crate) fn encryption_keys(&self) -> Option<&EncryptionKeys> {
+        self.encryption.as_ref().map(|encryption| encryption.keys())
+    }
+
+    /// How many bytes a record grows by when it is stored.
+    pub(crate) fn overhead(&self) -> usize {
+        if self.encryption.is_some() { encryption::OVERHEAD } else { 0 }
+    }
+
+    fn sealed<'r>(&self, key: Key<'_>, record: &'r Record) -> Result<Cow<'r, Record>, StoreError> {
+        match &self.encryption {
+            Some(encryption) => encryption.seal(key, record).map(Cow::Owned),
+            None => Ok(Cow::Borrowed(record)),
+        }
+    }
+
+    fn opened(&self, key: Key<'_>, record: Record) -> Record {
+        match &self.encryption {
+            Some(encryption) => encryption.open(key, record),
+            None => record,
+        }
+    }
+
     pub(crate) fn load_now(&self, key: Key<'_>) -> Option<Result<Option<Record>, StoreError>> {
-        self.erased.load_now(key)
+        let loaded = self.erased.load_now(key)?;
+        Some(loaded.map(|record| record.map(|record| self.opened(key, record))))
     }
 
     pub(crate) async fn load(&self, key: Key<'_>) -> Result<Option<Record>, StoreError> {
-        self.within_budget(self.erased.load(key)).await
+        let loaded = self.within_budget(self.erased.load(key)).await?;
+        Ok(loaded.map(|record| self.opened(key, record)))
     }
 
     pub(crate) async fn load_many(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Record>>, StoreError> {
-        self.within_budget(self.erased.load_many(keys)).await
+        let loaded = self.within_budget(self.erased.load_many(keys)).await?;
+        let opened = |(key, record): (&Key<'_>, Option<Record>)| Some(self.opened(*key, record?));
+        Ok(keys.iter().zip(loaded).map(opened).collect())
     }
 
     pub(crate) async fn create(&self, key: Key<'_>, record: &Record) -> Result<Created, StoreError> {
-        self.within_budget(self.erased.create(key, record)).await
+        let record = self.sealed(key, record)?;
+        self.within_budget(self.erased.create(key, &record)).await
     }
 
     pub(crate) async fn create_enrolled(
         &self,
         key: Key<'_>,
         record: &Record,
-        user: UserKey<'_>,
-    ) -> Result<Created, StoreError> {
-        self.within_budget(self.erased.create_enrolled(key, record, user)).await
+        enrolment: Enrolment<'_>,
+    ) -> Result<Enrolled, StoreError> {
+        let record = self.sealed(key, record)?;
+        self.within_budget(self.erased.create_enrolled(key, &record, enrolment)).await
     }
 
     /// Not budgeted by itself: a commit may save several times within one budget.
@@ -138,7 +194,13 @@ impl Backend {
         expected: Tag,
         record: &Record,
     ) -> Result<Saved, StoreError> {
-        self.erased.save(key, expected, record).await
+        let record = self.sealed(key, record)?;
+        Ok(match self.erased.save(key, expected, &record).await? {
+            Saved::Conflict { current, in_doubt } => {
+                Saved::Conflict { current: self.opened(key, current), in_doubt }
+            }
+            saved @ (Saved::Done | Saved::Gone) => saved,
+        })
     }
 
     pub(crate) async fn touch(&self, key: Key<'_>) -> Result<Touched, StoreError> {
@@ -151,11 +213,10 @@ impl Backend {
 
     pub(crate) async fn enrol(
         &self,
-        user: UserKey<'_>,
         locator: Locator,
-        deadline: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.within_budget(self.erased.enrol(user, locator, deadline)).await
+        enrolment: Enrolment<'_>,
+    ) -> Result<Enrolled, StoreError> {
+        self.within_budget(self.erased.enrol(locator, enrolment)).await
     }
 
     pub(crate) async fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) -> Result<(), StoreError> {
@@ -164,6 +225,21 @@ impl Backend {
 
     pub(crate) async fn members(&self, user: UserKey<'_>) -> Result<Vec<Locator>, StoreError> {
         self.within_budget(self.erased.members(user)).await
+    }
+
+    pub(crate) async fn credential_version(
+        &self,
+        user: UserKey<'_>,
+    ) -> Result<CredentialVersion, StoreError> {
+        self.within_budget(self.erased.credential_version(user)).await
+    }
+
+    pub(crate) async fn bump_credential_version(
+        &self,
+        user: UserKey<'_>,
+        keep: Duration,
+    ) -> Result<CredentialVersion, StoreError> {
+        self.within_budget(self.erased.bump_credential_version(user, keep)).await
     }
 
     /// Ends with [`StoreErrorKind::Timeout`] when `future` takes longer than the budget.
@@ -178,7 +254,10 @@ impl Backend {
 
 impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Backend").field("budget", &self.budget).finish_non_exhaustive()
+        f.debug_struct("Backend")
+            .field("budget", &self.budget)
+            .field("encryption", &self.encryption_keys())
+            .finish_non_exhaustive()
     }
 }
 

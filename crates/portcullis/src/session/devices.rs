@@ -1,8 +1,10 @@
 //! [`Devices`]: the sessions of one user, on all devices, and their revocation.
 
-use portcullis_store::{Locator, Timestamp};
+use portcullis_store::{Key, Locator, Timestamp};
 
+use super::core::Core;
 use super::error::{Reason, SessionError};
+use super::events::{EventUser, SessionEventKind, StoreOperation};
 use super::handle::Session;
 use super::payload::Payload;
 
@@ -28,7 +30,7 @@ pub struct Device {
     pub last_seen: Timestamp,
     /// When it ends, however busy.
     pub expires: Timestamp,
-    /// The label that it was given, if any.
+    /// What its login [called it](super::Login::device), if anything.
     pub label: Option<String>,
 }
 
@@ -42,31 +44,9 @@ impl Devices {
     /// # Errors
     /// [`SignedOut`](super::SessionErrorKind::SignedOut) when nobody is signed in, or when the store did not answer.
     pub async fn list(&self) -> Result<Vec<Device>, SessionError> {
-        let core = &self.0.0.core;
-        let (current, user) = self.0.0.signed_in()?;
-        let locators = core.backend.members(core.user_key(user)).await?;
-        let keys: Vec<_> = locators.iter().map(|locator| core.key(*locator)).collect();
-        let records = core.backend.load_many(&keys).await?;
-        let ended = locators.iter().zip(&records).filter(|(_, record)| record.is_none());
-        let ended: Vec<_> = ended.map(|(locator, _)| *locator).collect();
-        if !ended.is_empty() {
-            core.withdraw(user, &ended).await;
-        }
-        let live = locators.iter().zip(records).filter_map(|(locator, record)| Some((*locator, record?)));
-        let mut devices: Vec<Device> = live
-            .map(|(locator, record)| Device {
-                session_ref: locator.to_string(),
-                current: locator == current,
-                created: record.header.created,
-                authenticated: record.header.authenticated,
-                last_seen: record.header.idle_deadline.saturating_sub(record.header.idle),
-                expires: record.header.absolute_deadline,
-                label: label(&record.payload),
-            })
-            .collect();
-        devices
-            .sort_by(|one, other| (other.created, &one.session_ref).cmp(&(one.created, &other.session_ref)));
-        Ok(devices)
+        let (current, user, _) = self.0.0.signed_in()?;
+        let listed = list(&self.0.0.core, user, Some(current)).await;
+        listed.inspect_err(|error| self.0.0.note_failure(StoreOperation::List, error))
     }
 
     /// Ends one of them. Ending the current one is a logout.
@@ -74,16 +54,15 @@ impl Devices {
     /// # Errors
     /// [`NotFound`](super::SessionErrorKind::NotFound) when this user has no such session.
     pub async fn revoke(&self, session_ref: &str) -> Result<(), SessionError> {
-        let core = &self.0.0.core;
-        let (_, user) = self.0.0.signed_in()?;
-        let locator = Locator::parse(session_ref).ok_or(Reason::NotFound)?;
-        if !core.backend.members(core.user_key(user)).await?.contains(&locator) {
-            return Err(Reason::NotFound.into());
-        }
-        if self.0.0.logout_if_current(locator).await? {
-            return Ok(());
-        }
-        self.end(user, &[locator]).await
+        let (_, user, who) = self.0.0.signed_in()?;
+        let revoked = async {
+            let locator = member(&self.0.0.core, user, session_ref).await?;
+            if self.0.0.logout_if_current(locator).await? {
+                return Ok(());
+            }
+            end(&self.0.0.core, user, EventUser::from(&who), &[locator]).await
+        };
+        revoked.await.inspect_err(|error| self.0.0.note_failure(StoreOperation::Revoke, error))
     }
 
     /// Ends all but the current one.
@@ -92,10 +71,13 @@ impl Devices {
     /// When nobody is signed in, or the store did not answer; some may have ended.
     pub async fn revoke_others(&self) -> Result<(), SessionError> {
         let core = &self.0.0.core;
-        let (current, user) = self.0.0.signed_in()?;
-        let mut others = core.backend.members(core.user_key(user)).await?;
-        others.retain(|locator| *locator != current);
-        self.end(user, &others).await
+        let (current, user, who) = self.0.0.signed_in()?;
+        let revoked = async {
+            let mut others = core.backend.members(core.user_key(user)).await?;
+            others.retain(|locator| *locator != current);
+            end(core, user, EventUser::from(&who), &others).await
+        };
+        revoked.await.inspect_err(|error| self.0.0.note_failure(StoreOperation::Revoke, error))
     }
 
     /// Ends all of them, the current one too.
@@ -103,22 +85,66 @@ impl Devices {
     /// # Errors
     /// As [`revoke_others`](Self::revoke_others).
     pub async fn revoke_all(&self) -> Result<(), SessionError> {
-        let (current, _) = self.0.0.signed_in()?;
+        let (current, ..) = self.0.0.signed_in()?;
         self.revoke_others().await?;
-        self.0.0.logout_if_current(current).await.map(drop)
+        let ended = self.0.0.logout_if_current(current).await.map(drop);
+        ended.inspect_err(|error| self.0.0.note_failure(StoreOperation::Revoke, error))
     }
+}
 
-    async fn end(&self, user: Locator, ended: &[Locator]) -> Result<(), SessionError> {
-        if ended.is_empty() {
-            return Ok(());
-        }
-        let core = &self.0.0.core;
-        let keys: Vec<_> = ended.iter().map(|locator| core.key(*locator)).collect();
-        core.backend.destroy(&keys).await?;
-        core.withdraw(user, ended).await;
-        tracing::info!(count = ended.len(), reason = "revoked", "sessions destroyed");
-        Ok(())
+/// A user's sessions, the newest first. Those that have ended are taken out of the index.
+pub(crate) async fn list(
+    core: &Core,
+    user: Locator,
+    current: Option<Locator>,
+) -> Result<Vec<Device>, SessionError> {
+    let locators = core.backend.members(core.user_key(user)).await?;
+    let keys: Vec<Key<'_>> = locators.iter().map(|locator| core.key(*locator)).collect();
+    let records = core.backend.load_many(&keys).await?;
+    let ended = locators.iter().zip(&records).filter(|(_, record)| record.is_none());
+    let ended: Vec<_> = ended.map(|(locator, _)| *locator).collect();
+    if !ended.is_empty() {
+        core.withdraw(user, &ended).await;
     }
+    let live = locators.iter().zip(records).filter_map(|(locator, record)| Some((*locator, record?)));
+    let mut devices: Vec<Device> = live
+        .map(|(locator, record)| Device {
+            session_ref: locator.to_string(),
+            current: Some(locator) == current,
+            created: record.header.created,
+            authenticated: record.header.authenticated,
+            last_seen: record.header.idle_deadline.saturating_sub(record.header.idle),
+            expires: record.header.absolute_deadline,
+            label: label(&record.payload),
+        })
+        .collect();
+    devices.sort_by(|one, other| (other.created, &one.session_ref).cmp(&(one.created, &other.session_ref)));
+    Ok(devices)
+}
+
+/// The session of this name in the user's index; another's is not found, like one that is not there.
+pub(crate) async fn member(core: &Core, user: Locator, session_ref: &str) -> Result<Locator, SessionError> {
+    let locator = Locator::parse(session_ref).ok_or(Reason::NotFound)?;
+    let members = core.backend.members(core.user_key(user)).await?;
+    if members.contains(&locator) { Ok(locator) } else { Err(Reason::NotFound.into()) }
+}
+
+/// Ends sessions of one user's.
+pub(crate) async fn end(
+    core: &Core,
+    user: Locator,
+    who: EventUser<'_>,
+    ended: &[Locator],
+) -> Result<(), SessionError> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<Key<'_>> = ended.iter().map(|locator| core.key(*locator)).collect();
+    core.backend.destroy(&keys).await?;
+    core.withdraw(user, ended).await;
+    let (revoked, one) = (SessionEventKind::Revoked { count: ended.len() }, ended.first());
+    core.events.emit(revoked, &core.realm, one.filter(|_| ended.len() == 1), Some(who));
+    Ok(())
 }
 
 fn label(payload: &[u8]) -> Option<String> {

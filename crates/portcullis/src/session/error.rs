@@ -20,6 +20,8 @@ pub(crate) enum Reason {
     SignedOut,
     Uncertain,
     NotFound,
+    LimitReached,
+    StaleCredential,
     TooLarge { limit: usize },
     Value { key: String, problem: &'static str },
     Entropy,
@@ -40,6 +42,10 @@ pub enum SessionErrorKind {
     Uncertain,
     /// No session of this user has that name.
     NotFound,
+    /// The user has as many sessions as there may be. The login changed nothing.
+    LimitReached,
+    /// The user's credentials were changed since they were checked. The login changed nothing.
+    StaleCredential,
     /// The session would be larger than it may be. Nothing was recorded.
     TooLarge,
     /// A value cannot be written as, or read as, the type asked for. Other values are not affected.
@@ -60,6 +66,8 @@ impl SessionError {
             Reason::SignedOut => SessionErrorKind::SignedOut,
             Reason::Uncertain => SessionErrorKind::Uncertain,
             Reason::NotFound => SessionErrorKind::NotFound,
+            Reason::LimitReached => SessionErrorKind::LimitReached,
+            Reason::StaleCredential => SessionErrorKind::StaleCredential,
             Reason::TooLarge { .. } => SessionErrorKind::TooLarge,
             Reason::Value { .. } => SessionErrorKind::Value,
             Reason::Entropy => SessionErrorKind::Entropy,
@@ -100,6 +108,8 @@ impl fmt::Display for SessionError {
             Reason::SignedOut => f.write_str("nobody is signed in"),
             Reason::Uncertain => f.write_str("it is not known whether the session was saved"),
             Reason::NotFound => f.write_str("no such session"),
+            Reason::LimitReached => f.write_str("the user is signed in as often as is allowed"),
+            Reason::StaleCredential => f.write_str("the credentials were changed since they were checked"),
             Reason::TooLarge { limit } => write!(f, "the session would exceed {limit} bytes"),
             Reason::Value { key, problem } => write!(f, "session value {key:?} {problem}"),
             Reason::Entropy => f.write_str("the operating system gave no random bytes"),
@@ -117,6 +127,8 @@ impl Error for SessionError {
             | Reason::SignedOut
             | Reason::Uncertain
             | Reason::NotFound
+            | Reason::LimitReached
+            | Reason::StaleCredential
             | Reason::TooLarge { .. }
             | Reason::Value { .. }
             | Reason::Entropy => None,

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use std::{fmt, future};
 
 use hashbrown::Equivalent;
 use portcullis_store::{
-    Clock, Created, Key, Locator, Realm, Record, Saved, SessionBackend, StoreError, StoreErrorKind,
-    SystemClock, Tag, Timestamp, Touched, UserKey,
+    Clock, Created, CredentialVersion, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
+    SessionBackend, StoreError, StoreErrorKind, SystemClock, Tag, Timestamp, Touched, UserKey,
 };
 
 /// Sessions in this process: the embedded default, for development, tests and services of one process.
@@ -51,6 +52,14 @@ struct Sessions {
 #[derive(Default)]
 struct Indexes {
     members: hashbrown::HashMap<OwnedKey, Members>,
+    versions: Versions,
+    sweep_at: usize,
+}
+
+/// Users' credential versions, and until when each is kept.
+#[derive(Default)]
+struct Versions {
+    numbers: hashbrown::HashMap<OwnedKey, (CredentialVersion, Timestamp)>,
     sweep_at: usize,
 }
 
@@ -211,13 +220,37 @@ impl Store {
         }
     }
 
-    fn enrol(&self, user: UserKey<'_>, locator: Locator, deadline: Timestamp) {
+    fn enrol(&self, locator: Locator, enrolment: &Enrolment<'_>) -> Result<Enrolled, StoreError> {
         let now = self.clock.now();
-        let Some(mut indexes) = self.indexes(user.user) else { return };
+        let user = enrolment.user;
+        let Some(mut indexes) = self.indexes(user.user) else {
+            return Err(StoreErrorKind::Unavailable.into());
+        };
+        let current = indexes.versions.current(index_key(user), now);
+        if enrolment.credential_version.is_some_and(|checked| checked != current) {
+            return Ok(Enrolled::StaleCredential);
+        }
         indexes.sweep(now);
         let members = indexes.members.entry(index_key(user).into()).or_default();
+        for evicted in enrolment.evicted {
+            members.deadlines.remove(evicted);
+        }
         members.sweep(|locator, deadline| deadline > now && self.holds(Key { realm: user.realm, locator }));
-        members.deadlines.insert(locator, deadline);
+        Ok(members.enter(locator, enrolment, now))
+    }
+
+    fn credential_version(&self, user: UserKey<'_>) -> CredentialVersion {
+        let now = self.clock.now();
+        self.indexes(user.user)
+            .map_or_else(CredentialVersion::default, |indexes| indexes.versions.current(index_key(user), now))
+    }
+
+    fn bump(&self, user: UserKey<'_>, keep: Duration) -> Result<CredentialVersion, StoreError> {
+        let now = self.clock.now();
+        let Some(mut indexes) = self.indexes(user.user) else {
+            return Err(StoreErrorKind::Unavailable.into());
+        };
+        Ok(indexes.versions.bump(index_key(user), now, keep))
     }
 
     fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) {
@@ -277,7 +310,38 @@ impl Indexes {
     }
 }
 
+impl Versions {
+    fn current(&self, user: Key<'_>, now: Timestamp) -> CredentialVersion {
+        let kept = self.numbers.get(&user).filter(|(_, until)| *until > now);
+        kept.map_or_else(CredentialVersion::default, |(version, _)| *version)
+    }
+
+    fn bump(&mut self, user: Key<'_>, now: Timestamp, keep: Duration) -> CredentialVersion {
+        if self.numbers.len() >= self.sweep_at {
+            self.numbers.retain(|_, (_, until)| *until > now);
+            self.sweep_at = (2 * self.numbers.len()).max(FIRST_SWEEP);
+        }
+        let next = CredentialVersion(self.current(user, now).0.saturating_add(1));
+        self.numbers.insert(user.into(), (next, now.saturating_add(keep)));
+        next
+    }
+}
+
 impl Members {
+    fn enter(&mut self, locator: Locator, enrolment: &Enrolment<'_>, now: Timestamp) -> Enrolled {
+        let known = self.deadlines.get(&locator).copied().filter(|deadline| *deadline > now);
+        if let (None, Some(limit)) = (known, enrolment.limit) {
+            let live = self.deadlines.iter().filter(|(_, deadline)| **deadline > now);
+            let others = live.map(|(other, _)| *other).filter(|other| Some(*other) != enrolment.replaces);
+            let others: Vec<Locator> = others.collect();
+            if others.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
+                return Enrolled::Full(others);
+            }
+        }
+        self.deadlines.insert(locator, enrolment.deadline.max(known.unwrap_or_default()));
+        Enrolled::Done
+    }
+
     /// Takes entries away that are of no use, whenever their number has doubled.
     fn sweep(&mut self, is_of_use: impl Fn(Locator, Timestamp) -> bool) {
         if self.deadlines.len() < self.sweep_at {
@@ -344,12 +408,10 @@ impl SessionBackend for MemoryBackend {
 
     fn enrol(
         &self,
-        user: UserKey<'_>,
         locator: Locator,
-        deadline: Timestamp,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send {
-        self.0.enrol(user, locator, deadline);
-        future::ready(Ok(()))
+        enrolment: Enrolment<'_>,
+    ) -> impl Future<Output = Result<Enrolled, StoreError>> + Send {
+        future::ready(self.0.enrol(locator, &enrolment))
     }
 
     fn withdraw(
@@ -364,6 +426,21 @@ impl SessionBackend for MemoryBackend {
     fn members(&self, user: UserKey<'_>) -> impl Future<Output = Result<Vec<Locator>, StoreError>> + Send {
         future::ready(Ok(self.0.members(user)))
     }
+
+    fn credential_version(
+        &self,
+        user: UserKey<'_>,
+    ) -> impl Future<Output = Result<CredentialVersion, StoreError>> + Send {
+        future::ready(Ok(self.0.credential_version(user)))
+    }
+
+    fn bump_credential_version(
+        &self,
+        user: UserKey<'_>,
+        keep: Duration,
+    ) -> impl Future<Output = Result<CredentialVersion, StoreError>> + Send {
+        future::ready(self.0.bump(user, keep))
+    }
 }
 
 impl fmt::Debug for MemoryBackend {
@@ -374,8 +451,6 @@ impl fmt::Debug for MemoryBackend {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use portcullis_store::{Header, ManualClock, SecretHash};
 
     use super::*;
@@ -419,7 +494,8 @@ mod tests {
         for n in 0..10_000 {
             let record = record(clock.now());
             assert!(store.create(Key { realm: &realm, locator: locator(n) }, &record).is_ok());
-            store.enrol(user, locator(n), record.header.absolute_deadline);
+            let enrolment = Enrolment::new(user, record.header.absolute_deadline);
+            assert_eq!(store.enrol(locator(n), &enrolment).unwrap(), Enrolled::Done);
             store.destroy(Key { realm: &realm, locator: locator(n) });
         }
         assert!(store.members(user).len() <= FIRST_SWEEP, "{}", store.members(user).len());

@@ -1,0 +1,99 @@
+//! [`Login`]: who signs in, and how. What [`Session::login`](super::Session::login) takes.
+
+use portcullis_store::CredentialVersion;
+
+use crate::Identity;
+use crate::identity::IdentityBuilder;
+
+/// Who signs in, and how.
+///
+/// An [`Identity`] and what builds one become a login without anything else, so most handlers never name this type.
+///
+/// ```
+/// use portcullis::Identity;
+/// use portcullis::session::Login;
+///
+/// let login = Login::new(Identity::new("ada").role("admin")).device("Firefox on Linux");
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Login {
+    pub(crate) identity: Identity,
+    pub(crate) credential_version: Option<CredentialVersion>,
+    pub(crate) device: Option<String>,
+    pub(crate) remember: bool,
+}
+
+/// So that no caller can fill the store by what it calls itself.
+const MAX_DEVICE_LEN: usize = 128;
+
+impl Login {
+    /// This person, with the layer's defaults.
+    pub fn new(identity: impl Into<Identity>) -> Self {
+        Self { identity: identity.into(), credential_version: None, device: None, remember: false }
+    }
+
+    /// The version of the user's credentials at which they were checked, from
+    /// [`Sessions::credential_version`](super::Sessions::credential_version). If they were changed since, the login is
+    /// refused as [`StaleCredential`](super::SessionErrorKind::StaleCredential). Default: whatever it is now.
+    pub fn credential_version(mut self, checked: CredentialVersion) -> Self {
+        self.credential_version = Some(checked);
+        self
+    }
+
+    /// The user asked to stay signed in: the session lives by the layer's
+    /// [`remembered_lifetime`](super::SessionLayerBuilder::remembered_lifetime), whatever is written to it later, and the
+    /// browser keeps the cookie when it is closed, as long as the session may live. Default: neither.
+    ///
+    /// It is chosen at each login; one of the same user without it ends the profile.
+    pub fn remember(mut self) -> Self {
+        self.remember = true;
+        self
+    }
+
+    /// What the user's list of devices calls this session; what is past 128 bytes is cut off, and control characters
+    /// are left out. Default: nothing, or, for a user who signs in again, what it was called before.
+    pub fn device(mut self, label: impl AsRef<str>) -> Self {
+        let label = label.as_ref().chars().filter(|character| !character.is_control());
+        let mut kept = String::new();
+        for character in label {
+            if kept.len() + character.len_utf8() > MAX_DEVICE_LEN {
+                break;
+            }
+            kept.push(character);
+        }
+        self.device = Some(kept);
+        self
+    }
+}
+
+impl From<Identity> for Login {
+    fn from(identity: Identity) -> Self {
+        Self::new(identity)
+    }
+}
+
+impl From<IdentityBuilder> for Login {
+    fn from(identity: IdentityBuilder) -> Self {
+        Self::new(identity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_short_and_of_one_line() {
+        let rows = [
+            ("as it is", "Firefox on Linux".to_owned(), "Firefox on Linux".to_owned()),
+            ("control characters", "a\r\nb\u{85}\0c".to_owned(), "abc".to_owned()),
+            ("too long", "x".repeat(200), "x".repeat(128)),
+            ("cut between characters", "é".repeat(100), "é".repeat(64)),
+            ("cut before a character", format!("{}é", "x".repeat(127)), "x".repeat(127)),
+        ];
+        for (name, given, kept) in rows {
+            assert_eq!(Login::new(Identity::new("ada")).device(given).device, Some(kept), "{name}");
+        }
+    }
+}
