@@ -1,13 +1,22 @@
 //! Sessions: the catalogue's rows, each on memory and on a real redis-server.
 
+mod admin;
 mod behind;
+mod carriers;
+mod codec;
 mod concurrency;
 mod conformance;
 mod cookies;
 mod devices;
+mod encryption;
+mod events;
 mod handle;
+mod keys;
 mod life;
+mod limits;
 mod login;
 mod outage;
 mod privacy;
+mod remember;
+mod renewal;
 mod validity;

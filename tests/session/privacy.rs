@@ -1,9 +1,14 @@
 //! No secret and no data in a log, a `Debug` or the store.
 
-use portcullis_store::{Key, SessionBackend};
+use std::sync::{Arc, Mutex};
 
-use crate::support::app::on_each_store;
+use portcullis::session::{EncryptionKeys, KeyRing, SessionEvent, SessionLayer};
+use portcullis_store::{Key, Locator, Saved, SessionBackend, Tag};
+use portcullis_testkit::spy::Spy;
+
+use crate::support::app::{World, now, on_each_store};
 use crate::support::logs::captured;
+use crate::support::store::AnyStore;
 
 const DATA: &str = "very-private-value";
 
@@ -33,13 +38,76 @@ async fn neither_logs_nor_debug_show_a_secret_or_data() {
 }
 
 #[tokio::test]
+async fn neither_events_nor_logs_nor_debug_show_a_secret_a_key_or_data_when_things_go_wrong() {
+    let clock = now();
+    for store in AnyStore::each(&clock) {
+        let told = Arc::new(Mutex::new(String::new()));
+        let heard = Arc::clone(&told);
+        let (encryption, signing) =
+            (*b"the-key-that-encrypts-sessions..", "the-key-that-signs-session-tokens");
+        let layer = |spy: &Spy<AnyStore>| {
+            let heard = Arc::clone(&heard);
+            SessionLayer::builder(spy.clone())
+                .keys(KeyRing::new(signing))
+                .encrypt(EncryptionKeys::new(&encryption))
+                .events(move |event: &SessionEvent<'_>| {
+                    heard.lock().unwrap().push_str(&format!("{event:?}\n"));
+                })
+        };
+        let world = World::with(&store, &clock, |_| layer(&Spy::new(store.clone())).clock(clock.clone()));
+        let browser = world.browser();
+        let (cookies, logs) = captured(async {
+            browser.get("/login?user=ada&role=very-private-role").await.assert_status(200);
+            browser.get(&format!("/set/a/{DATA}")).await.assert_status(200);
+            let before = browser.jar().get("__Host-id").unwrap();
+            browser.get("/rotate").await.assert_status(200);
+            let after = browser.jar().get("__Host-id").unwrap();
+            let forged = after.replacen(&after[23..27], "AAAA", 1);
+            for cookie in [&before, &forged, &"malformed-but-private".to_owned()] {
+                browser.get("/me").header("cookie", format!("__Host-id={cookie}").as_str()).await;
+            }
+            browser.get("/as-number").await.assert_status(409);
+            corrupt(&store, &after[..22]).await;
+            browser.get("/me").await.assert_status(503);
+            [before, after]
+        })
+        .await;
+        let built = layer(&world.spy).build().unwrap();
+        let debug = format!("{built:?} {:?} {}", layer(&world.spy), built.describe());
+        let told = told.lock().unwrap().clone();
+        for event in ["SignedIn", "Rotated", "Secret", "Mac", "Malformed", "Corrupt"] {
+            assert!(told.contains(event), "{event}: {told}");
+        }
+        for text in [&told, &logs, &debug] {
+            for secret in
+                [&cookies[0][23..], &cookies[1][23..], DATA, "very-private-role", "but-private", signing]
+            {
+                assert!(!text.contains(secret), "{secret}: {text}");
+            }
+            assert!(!text.contains("the-key-that") && !text.contains("116, 104, 101"), "{text}");
+        }
+    }
+}
+
+/// Breaks what is stored of this session.
+async fn corrupt(store: &AnyStore, session_ref: &str) {
+    let (realm, locator) = ("default".parse().unwrap(), Locator::parse(session_ref).unwrap());
+    let key = Key { realm: &realm, locator };
+    let mut record = store.load(key).await.unwrap().unwrap();
+    let expected = record.header.tag();
+    record.header.tags = record.header.tags_after(Tag([0xee; 8]));
+    record.payload = record.payload.iter().map(|byte| byte ^ 1).collect();
+    assert_eq!(store.save(key, expected, &record).await.unwrap(), Saved::Done);
+}
+
+#[tokio::test]
 async fn what_is_stored_does_not_hold_the_secret() {
     on_each_store(|world| async move {
         let browser = world.browser();
         browser.get("/login?user=ada").await.assert_status(200);
         let cookie = browser.jar().get("__Host-id").unwrap();
         let realm = "default".parse().unwrap();
-        let locator = portcullis_store::Locator::parse(&cookie[..22]).unwrap();
+        let locator = Locator::parse(&cookie[..22]).unwrap();
         let record = world.store.load(Key { realm: &realm, locator }).await.unwrap().unwrap();
         let bytes = record.encode();
         for piece in cookie.as_bytes()[23..].windows(8) {

@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
+use http::header::{CACHE_CONTROL, VARY};
 use http::request::Parts;
 use http::{HeaderValue, response};
 use portcullis_store::{Key, Record, StoreError};
 use smallvec::{SmallVec, smallvec};
 
-use super::cookie::MAX_CANDIDATES;
 use super::core::{Core, OnUnavailable, RETRY_AFTER};
 use super::error::{SessionError, SessionErrorKind};
-use super::expiry::{Age, age};
+use super::events::{RejectedReason, SessionEventKind, StoreOperation};
+use super::expiry::{Age, age, cookie_life};
 use super::handle::Session;
 use super::id::{Presented, Proof};
+use super::renewal::{Renewal, renewal};
 use super::state::{CookieChange, Held, Rest, Stored};
+use super::transport::{Found, MAX_CANDIDATES, Rejected};
 use crate::Identity;
 use crate::authenticate::{Authenticator, Closed, Closing, Edits, Opened, Opening};
 use crate::identity::{Authentication, Outcome};
@@ -35,6 +37,8 @@ pub struct Visit {
     presented: bool,
     /// Whether the session's idle deadline is to be moved.
     touch: bool,
+    /// What the presented secret asks for.
+    renewal: Renewal,
     /// To answer by, should the commit fail.
     head: Option<RequestHead>,
     /// Whether another copy of the layer, further out, holds the session and does all there is to do.
@@ -46,9 +50,12 @@ type Loaded = Result<SmallVec<[Option<Record>; MAX_CANDIDATES]>, StoreError>;
 
 impl SessionAuthenticator {
     pub(crate) fn new(core: Core) -> Self {
-        // RFC 9110 wants a challenge with every 401; a cookie has no registered scheme.
-        let challenge = Challenge::new("Cookie").param("cookie-name", core.cookie.name.clone());
+        let challenge = core.transport.challenge();
         Self { core: Arc::new(core), challenge }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     fn late_head(&self, head: &Parts) -> Option<RequestHead> {
@@ -73,7 +80,11 @@ impl Authenticator for SessionAuthenticator {
         if let Some(session) = head.extensions.get::<Session>().filter(|it| Arc::ptr_eq(&it.0.core, core)) {
             return Opening::anonymous(Visit::of_copy(session.clone()));
         }
-        let candidates = core.cookie.find(&head.headers);
+        core.transport.hide(&mut head.headers);
+        let Found { candidates, rejected } = core.transport.find(&core.realm, &head.headers);
+        if let Some(Rejected { why, locator }) = rejected {
+            core.emit(SessionEventKind::Rejected(why), locator.as_ref(), None);
+        }
         let late = self.late_head(head);
         match candidates.as_slice() {
             [] => Opening::Ready(Ok(Visit::of_nobody(core, Held::Nothing, false, late))),
@@ -111,13 +122,12 @@ impl Authenticator for SessionAuthenticator {
             return Closing::nothing();
         }
         let shared = &visit.session.0;
-        if visit.touch {
-            visit.touch(&self.core);
-        }
+        visit.tend(&self.core);
         let discard = self.core.discard_on_5xx && response.status.is_server_error();
         let rest = shared.lock().seal(discard);
         match rest {
             Rest::Nothing => Closing::edits(visit.edits()),
+            Rest::Renewal => Closing::pending(async move { visit.renew().await }),
             Rest::Commit => Closing::pending(async move { visit.commit().await }),
             Rest::Failed => Closing::Ready(visit.closed(!response.status.is_server_error())),
         }
@@ -138,15 +148,15 @@ fn judge(
     };
     match (good.pop(), good.pop()) {
         (None, _) => Ok(Visit::of_nobody(core, Held::Nothing, true, late)),
-        (Some((stored, age)), None) => Ok(Visit::of(core, stored, age, late)),
+        (Some((stored, age, renewal)), None) => Ok(Visit::of(core, stored, age, renewal, late)),
         (Some(_), Some(_)) => {
-            tracing::warn!(reason = "ambiguous", "session rejected: two good ones on one request");
+            core.emit(SessionEventKind::Rejected(RejectedReason::Ambiguous), None, None);
             Err(Rejection::BadRequest { challenge: None, description: "the request presents two sessions" })
         }
     }
 }
 
-type Good = SmallVec<[(Stored, Age); 1]>;
+type Good = SmallVec<[(Stored, Age, Renewal); 1]>;
 
 /// The sessions that were presented with their secret and are alive, each once.
 fn good_ones(
@@ -157,29 +167,35 @@ fn good_ones(
     let now = core.clock.now();
     let mut good = Good::new();
     for (presented, record) in candidates.iter().zip(records) {
-        let session_ref = presented.locator;
+        let rejected = |why| core.emit(SessionEventKind::Rejected(why), Some(&presented.locator), None);
         let Some(record) = record else {
-            tracing::debug!(%session_ref, reason = "unknown", "session rejected");
+            rejected(RejectedReason::Unknown);
             continue;
         };
-        if presented.proves(&record.header, now) == Proof::None {
-            tracing::warn!(%session_ref, reason = "secret", "session rejected");
+        let proof = presented.proves(&record.header, now);
+        if proof == Proof::None {
+            rejected(RejectedReason::Secret);
             continue;
         }
         let age = age(&record.header, now);
         if age == Age::Expired {
-            tracing::debug!(%session_ref, reason = "expired", "session rejected");
+            rejected(RejectedReason::Expired);
             continue;
         }
-        if good.iter().all(|(stored, _)| stored.locator != presented.locator) {
-            good.push((core.stored(presented.locator, record)?, age));
+        if good.iter().all(|(stored, ..)| stored.locator != presented.locator) {
+            let renewal = renewal(&record.header, proof, now, core.renew_every);
+            let stored = core.stored(presented.locator, record)?;
+            if proof == Proof::Previous {
+                core.emit_of(SessionEventKind::PreviousSecretUsed, &stored);
+            }
+            good.push((stored, age, renewal));
         }
     }
     Ok(good)
 }
 
 fn unavailable(core: &Arc<Core>, error: &StoreError, late: Option<RequestHead>) -> Opened<Visit> {
-    tracing::warn!(error = error.kind().label(), "a session could not be loaded");
+    core.store_failed(StoreOperation::Load, error.kind(), None);
     match core.on_unavailable {
         OnUnavailable::Reject => Err(Rejection::Unavailable { retry_after: RETRY_AFTER }),
         OnUnavailable::Anonymous => Ok(Visit::of_nobody(core, Held::Unavailable, true, late)),
@@ -187,11 +203,17 @@ fn unavailable(core: &Arc<Core>, error: &StoreError, late: Option<RequestHead>) 
 }
 
 impl Visit {
-    fn of(core: &Arc<Core>, stored: Stored, age: Age, head: Option<RequestHead>) -> (Authentication, Self) {
+    fn of(
+        core: &Arc<Core>,
+        stored: Stored,
+        age: Age,
+        renewal: Renewal,
+        head: Option<RequestHead>,
+    ) -> (Authentication, Self) {
         let outcome = stored.identity.clone().map_or(Outcome::Anonymous, Outcome::Authenticated);
         let session = Session::new(Arc::clone(core), Held::Stored(stored));
-        Self { session, presented: true, touch: age == Age::TouchDue, head, held_outside: false }
-            .with(outcome)
+        let touch = age == Age::TouchDue;
+        Self { session, presented: true, touch, renewal, head, held_outside: false }.with(outcome)
     }
 
     fn of_nobody(
@@ -205,11 +227,13 @@ impl Visit {
             Held::Nothing | Held::Stored(_) | Held::Ended => Outcome::Anonymous,
         };
         let session = Session::new(Arc::clone(core), held);
-        Self { session, presented, touch: false, head, held_outside: false }.with(outcome)
+        let renewal = Renewal::NotDue;
+        Self { session, presented, touch: false, renewal, head, held_outside: false }.with(outcome)
     }
 
     fn of_copy(session: Session) -> Self {
-        Self { session, presented: false, touch: false, head: None, held_outside: true }
+        let renewal = Renewal::NotDue;
+        Self { session, presented: false, touch: false, renewal, head: None, held_outside: true }
     }
 
     fn with(self, outcome: Outcome) -> (Authentication, Self) {
@@ -217,10 +241,30 @@ impl Visit {
         (Authentication::from(outcome).on_read(reader), self)
     }
 
-    fn touch(&self, core: &Arc<Core>) {
-        if let Some(stored) = self.session.0.lock().stored() {
-            core.touch_later(stored);
+    /// What is due of the session's own accord: a touch, a new secret.
+    fn tend(&self, core: &Arc<Core>) {
+        let mut state = self.session.0.lock();
+        if let Some(stored) = state.stored() {
+            if self.touch {
+                core.touch_later(stored);
+            }
+            if self.renewal == Renewal::Arrived {
+                core.arrived_later(stored);
+            }
         }
+        if let Renewal::Due(secret) = self.renewal
+            && !core.read_only
+        {
+            state.renew(secret, core);
+        }
+    }
+
+    /// Saves a new secret and nothing else. That it cannot be saved is no loss: the next request tries again.
+    async fn renew(self) -> Closed {
+        if let Err(error) = self.session.0.commit().await {
+            tracing::debug!(%error, "a session was not renewed");
+        }
+        self.closed(false)
     }
 
     /// Saves what is recorded. Its failure is the response's, because the data would be lost in silence; but when the
@@ -228,10 +272,7 @@ impl Visit {
     async fn commit(self) -> Closed {
         let refused = match self.session.0.commit().await {
             Ok(()) => false,
-            Err(error) if error.kind() == SessionErrorKind::Ended => {
-                tracing::info!("late write dropped: the session ended meanwhile");
-                false
-            }
+            Err(error) if error.kind() == SessionErrorKind::Ended => false,
             Err(error) => {
                 log_lost(&error);
                 true
@@ -247,21 +288,26 @@ impl Visit {
         Closed { edits, refusal }
     }
 
-    /// Set-Cookie only if the session was created, rotated or destroyed; Vary if the cookie mattered.
+    /// A token goes out only if the session was created, rotated or destroyed; Vary if the one that came in mattered.
     fn edits(&self) -> Edits {
         let shared = &self.session.0;
         let mut edits = Edits::default();
-        let cookie = &shared.core.cookie;
-        let set_cookie = shared.lock().take_cookie().and_then(|change| match change {
-            CookieChange::Set(token) => cookie.set(&token),
-            CookieChange::Remove => cookie.removal(),
+        let Core { transport, realm, clock, .. } = &*shared.core;
+        let mut state = shared.lock();
+        let field = state.take_cookie().and_then(|change| match change {
+            CookieChange::Set(token) => {
+                let life = state.stored().and_then(|stored| cookie_life(&stored.record.header, clock.now()));
+                transport.handing_out(realm, &token, life)
+            }
+            CookieChange::Remove => transport.removal(),
         });
-        if let Some(value) = set_cookie {
-            edits.append(SET_COOKIE, value);
+        drop(state);
+        if let Some((name, value)) = field {
+            edits.append(name, value);
             edits.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         if self.presented || shared.core.read_only || shared.was_read() {
-            edits.append(VARY, HeaderValue::from_static("cookie"));
+            edits.append(VARY, transport.vary());
         }
         edits
     }

@@ -4,19 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_store::{
-    Clock, Header, Key, Locator, Realm, Record, SecretHash, StoreError, StoreErrorKind, Tag, Timestamp,
-    Touched, UserKey,
+    Clock, Enrolment, Header, Key, Locator, Realm, Record, SecretHash, StoreError, StoreErrorKind, Tag,
+    Timestamp, Touched, UserKey, offset,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::backend::Backend;
-use super::cookie::CookieConfig;
-use super::error::SessionError;
-use super::expiry::Lifetime;
+use super::codec::Coding;
+use super::error::{Reason, SessionError, SessionErrorKind};
+use super::events::{DestroyedReason, EventUser, Hook, SessionEventKind, StoreOperation};
+use super::expiry::{Lifetime, REMEMBERED};
 use super::id::{Token, new_tag, user_locator};
+use super::limit::Limit;
 use super::payload::{Payload, identity_in};
+use super::renewal::arrived;
 use super::state::Stored;
+use super::transport::Transport;
 use crate::Identity;
 
 /// What to do with a request that presents a session while the store is out of reach.
@@ -39,14 +43,30 @@ pub(crate) struct Core {
     pub(crate) issuer: Option<String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) user: Lifetime,
+    pub(crate) remembered: Lifetime,
     pub(crate) anonymous: Lifetime,
-    pub(crate) cookie: CookieConfig,
+    /// How many sessions one user may have.
+    pub(crate) limit: Option<Limit>,
+    pub(crate) transport: Transport,
     pub(crate) max_len: usize,
     pub(crate) on_unavailable: OnUnavailable,
     pub(crate) read_only: bool,
     pub(crate) discard_on_5xx: bool,
+    /// How often a session gets a new secret of its own accord.
+    pub(crate) renew_every: Option<Duration>,
+    pub(crate) events: Hook,
+    pub(crate) codec: Coding,
     /// How much may go on behind the responses at once.
     pub(crate) background: Arc<Semaphore>,
+}
+
+/// Whose a new session is, and so how long it lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Holder<'a> {
+    Anonymous,
+    User(&'a Identity),
+    /// A user who asked to stay signed in.
+    Remembered(&'a Identity),
 }
 
 /// When a client whom the store kept waiting may try again.
@@ -78,16 +98,58 @@ impl Core {
         Payload { realm: self.realm.as_str().into(), ..Payload::default() }
     }
 
+    /// Something has happened.
+    pub(crate) fn emit(&self, kind: SessionEventKind, session: Option<&Locator>, user: Option<&Identity>) {
+        self.events.emit(kind, &self.realm, session, user.map(EventUser::from));
+    }
+
+    /// Something has happened to this session.
+    pub(crate) fn emit_of(&self, kind: SessionEventKind, stored: &Stored) {
+        self.emit(kind, Some(&stored.locator), stored.identity.as_ref());
+    }
+
+    /// The store could not do this.
+    pub(crate) fn store_failed(
+        &self,
+        operation: StoreOperation,
+        kind: StoreErrorKind,
+        session: Option<&Locator>,
+    ) {
+        self.emit(SessionEventKind::StoreFailed { operation, kind }, session, None);
+    }
+
+    /// If the store is to blame for it.
+    pub(crate) fn note_failure(
+        &self,
+        operation: StoreOperation,
+        error: &SessionError,
+        session: Option<&Locator>,
+    ) {
+        if let SessionErrorKind::Store(kind) = error.kind() {
+            self.store_failed(operation, kind, session);
+        }
+    }
+
+    /// Whether a session may be as large as this one would be in the store.
+    pub(crate) fn fits(&self, payload: &Payload) -> Result<(), SessionError> {
+        let len = offset::PAYLOAD + payload.encoded_len() + self.backend.overhead();
+        if len <= self.max_len { Ok(()) } else { Err(Reason::TooLarge { limit: self.max_len }.into()) }
+    }
+
     /// A header for a session that begins now.
-    pub(crate) fn header(&self, token: &Token, user: Option<&Identity>) -> Result<Header, SessionError> {
+    pub(crate) fn header(&self, token: &Token, holder: Holder<'_>) -> Result<Header, SessionError> {
         let now = self.clock.now();
-        let lifetime = if user.is_some() { self.user } else { self.anonymous };
+        let (user, lifetime, flags) = match holder {
+            Holder::Anonymous => (None, self.anonymous, 0),
+            Holder::User(user) => (Some(user), self.user, 0),
+            Holder::Remembered(user) => (Some(user), self.remembered, REMEMBERED),
+        };
         // A session does not outlive what its user was recognised by.
         let expires = user.and_then(Identity::expires_at).unwrap_or(Timestamp::MAX);
         let absolute_deadline = now.saturating_add(lifetime.absolute).min(expires);
         Ok(Header {
             tags: [new_tag()?; 4],
-            flags: 0,
+            flags,
             secret: token.hash(),
             previous: None,
             secret_since: now,
@@ -120,7 +182,8 @@ impl Core {
         let words = identity_in(&record.payload, self.realm.as_str()).map_err(|_| StoreErrorKind::Corrupt)?;
         let Header { authenticated, absolute_deadline, .. } = record.header;
         let identity = words.map(|words| {
-            Identity::of_session(words, (self.realm.clone(), locator), authenticated, absolute_deadline)
+            let (session, carrier) = ((self.realm.clone(), locator), self.transport.carrier_of_identity());
+            Identity::of_session(words, session, carrier, authenticated, absolute_deadline)
         });
         Ok(Stored { locator, record, identity })
     }
@@ -150,10 +213,7 @@ impl Core {
     /// Takes ended sessions out of their user's index. An entry that stays is harmless and drops out by its deadline.
     pub(crate) async fn withdraw(&self, user: Locator, ended: &[Locator]) {
         if let Err(error) = self.backend.withdraw(self.user_key(user), ended).await {
-            tracing::debug!(
-                error = error.kind().label(),
-                "an ended session stays in its user's index for now"
-            );
+            self.store_failed(StoreOperation::Index, error.kind(), None);
         }
     }
 
@@ -167,13 +227,31 @@ impl Core {
             let touched = core.backend.touch(core.key(locator)).await;
             match (touched, user) {
                 (Ok(Touched::Alive(_)), Some(user)) => {
-                    let enrolled = core.backend.enrol(core.user_key(user), locator, deadline).await;
+                    // It is in there already, or was once, so the limit is not asked.
+                    let enrolment = Enrolment::new(core.user_key(user), deadline);
+                    let enrolled = core.backend.enrol(locator, enrolment).await;
                     if let Err(error) = enrolled {
-                        tracing::debug!(error = error.kind().label(), "an index entry was not repeated");
+                        core.store_failed(StoreOperation::Index, error.kind(), Some(&locator));
                     }
                 }
                 (Ok(_), _) => {}
-                (Err(error), _) => tracing::debug!(error = error.kind().label(), "a session was not touched"),
+                (Err(error), _) => core.store_failed(StoreOperation::Touch, error.kind(), Some(&locator)),
+            }
+        });
+    }
+
+    /// Notes behind the response that a renewed secret was presented. If another write comes first, the next request
+    /// does it.
+    pub(crate) fn arrived_later(self: &Arc<Self>, stored: &Stored) {
+        let Some(header) = arrived(&stored.record.header, self.clock.now()) else { return };
+        let Ok(tag) = new_tag() else { return };
+        let header = Header { tags: header.tags_after(tag), ..header };
+        let record = Record { header, payload: Arc::clone(&stored.record.payload) };
+        let (core, locator, expected) = (Arc::clone(self), stored.locator, stored.record.header.tag());
+        self.later(async move {
+            let saved = core.backend.save(core.key(locator), expected, &record);
+            if let Err(error) = core.backend.within_budget(saved).await {
+                core.store_failed(StoreOperation::CleanUp, error.kind(), Some(&locator));
             }
         });
     }
@@ -182,8 +260,10 @@ impl Core {
     pub(crate) fn end_later(self: &Arc<Self>, ending: Ending) {
         let core = Arc::clone(self);
         self.later(async move {
-            if let Err(error) = core.end(ending).await {
-                tracing::debug!(%error, "a session that nobody holds stays until it expires");
+            let locator = Some(&ending.locator);
+            match core.end(ending).await {
+                Ok(()) => core.emit(SessionEventKind::Destroyed(DestroyedReason::Abandoned), locator, None),
+                Err(error) => core.note_failure(StoreOperation::CleanUp, &error, locator),
             }
         });
     }

@@ -9,7 +9,9 @@ use serde::de::DeserializeOwned;
 use super::core::Core;
 use super::devices::Devices;
 use super::error::SessionError;
+use super::events::StoreOperation;
 use super::key::SessionKey;
+use super::login::Login;
 use super::ops::Operation;
 use super::shared::Shared;
 use super::state::Held;
@@ -51,15 +53,16 @@ impl Session {
     /// [`Value`](super::SessionErrorKind::Value) when it cannot be read as a `T`. Other values are not affected.
     pub fn get<T: DeserializeOwned>(&self, key: &SessionKey<T>) -> Result<Option<T>, SessionError> {
         let state = self.0.lock_to_read();
-        state.value(key.name())?.map(|bytes| decode(key.name(), bytes)).transpose()
+        let codec = &self.0.core.codec;
+        state.value(key.name())?.map(|bytes| codec.decode(key.name(), bytes)).transpose()
     }
 
     /// Sets the value under `key`. Of several requests that do, the last wins.
     ///
     /// # Errors
-    /// When it cannot be written as JSON, or the session would be too large. Then nothing is recorded.
+    /// When it cannot be written by the layer's codec, or the session would be too large. Then nothing is recorded.
     pub fn set<T: Serialize>(&self, key: &SessionKey<T>, value: &T) -> Result<(), SessionError> {
-        let bytes = encode(key.name(), value)?;
+        let bytes = self.0.core.codec.encode(key.name(), value)?;
         self.0.record(Operation::Set { key: key.owned_name(), keep_on_login: key.keeps_on_login(), bytes })
     }
 
@@ -78,8 +81,13 @@ impl Session {
     /// # Errors
     /// When what is there is not a whole number, or the sum leaves 64 bits.
     pub fn increment(&self, key: &SessionKey<i64>, by: i64) -> Result<(), SessionError> {
-        let (key, keep_on_login) = (key.owned_name(), key.keeps_on_login());
-        self.0.record(Operation::Increment { key, keep_on_login, by })
+        let (name, codec) = (key.name(), self.0.core.codec.clone());
+        self.change(key, move |held| {
+            let held = held.map_or(Ok(0), |bytes| codec.decode::<i64>(name, bytes))?;
+            let sum = held.checked_add(by);
+            let sum = sum.ok_or_else(|| SessionError::value(name, "would leave the range of 64 bits"))?;
+            codec.encode(name, &sum).map(Some)
+        })
     }
 
     /// Replaces the value under `key` by what `change` makes of it; `None` stands for no value.
@@ -95,15 +103,10 @@ impl Session {
         T: Serialize + DeserializeOwned,
         F: Fn(Option<T>) -> Option<T> + Send + Sync + 'static,
     {
-        let name = key.name();
-        let change = Arc::new(move |held: Option<&[u8]>| {
-            let held = held.map(|bytes| decode(name, bytes)).transpose()?;
-            change(held).map(|value| encode(name, &value)).transpose()
-        });
-        self.0.record(Operation::Update {
-            key: key.owned_name(),
-            keep_on_login: key.keeps_on_login(),
-            change,
+        let (name, codec) = (key.name(), self.0.core.codec.clone());
+        self.change(key, move |held| {
+            let held = held.map(|bytes| codec.decode(name, bytes)).transpose()?;
+            change(held).map(|value| codec.encode(name, &value)).transpose()
         })
     }
 
@@ -118,18 +121,22 @@ impl Session {
         }
         let taken: Arc<Mutex<Option<Vec<u8>>>> = Arc::default();
         let slot = Arc::clone(&taken);
-        let change = Arc::new(move |held: Option<&[u8]>| {
+        self.change(key, move |held| {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = held.map(<[u8]>::to_vec);
             Ok(None)
-        });
-        self.0.record(Operation::Update {
-            key: key.owned_name(),
-            keep_on_login: key.keeps_on_login(),
-            change,
         })?;
         self.commit().await?;
         let taken = taken.lock().unwrap_or_else(PoisonError::into_inner).take();
-        taken.map(|bytes| decode(key.name(), &bytes)).transpose()
+        taken.map(|bytes| self.0.core.codec.decode(key.name(), &bytes)).transpose()
+    }
+
+    fn change<T>(
+        &self,
+        key: &SessionKey<T>,
+        change: impl Fn(Option<&[u8]>) -> Result<Option<Vec<u8>>, SessionError> + Send + Sync + 'static,
+    ) -> Result<(), SessionError> {
+        let (key, keep_on_login) = (key.owned_name(), key.keeps_on_login());
+        self.0.record(Operation::Update { key, keep_on_login, change: Arc::new(change) })
     }
 
     /// Saves now what is recorded; the handle then shows what was committed.
@@ -143,16 +150,21 @@ impl Session {
         self.0.commit().await
     }
 
-    /// Signs somebody in: a new session with a new id takes the place of this one, which is destroyed.
+    /// Signs somebody in, an [`Identity`] or a [`Login`] that says more: a new session with a new id takes the place of
+    /// this one, which is destroyed.
     ///
     /// The values of an anonymous session are dropped, but for keys marked
     /// [`keep_on_login`](SessionKey::keep_on_login). The same user signing in again keeps theirs; another user gets
     /// none of them. What this request has recorded so far follows the same rule.
     ///
     /// # Errors
-    /// When the new session cannot be stored, or the old one not be destroyed. Then nobody is newly signed in.
-    pub async fn login(&self, identity: impl Into<Identity>) -> Result<(), SessionError> {
-        self.0.login(identity.into()).await
+    /// [`LimitReached`](super::SessionErrorKind::LimitReached) when the user has as many sessions as the layer's
+    /// [limit](super::SessionLayerBuilder::limit) allows, [`StaleCredential`](super::SessionErrorKind::StaleCredential)
+    /// when the user's credentials were changed since they were checked; and when the new session cannot be stored, or
+    /// the old one not be destroyed. Then nobody is newly signed in, and the session before goes on.
+    pub async fn login(&self, login: impl Into<Login>) -> Result<(), SessionError> {
+        let done = self.0.login(login.into()).await;
+        done.inspect_err(|error| self.0.note_failure(StoreOperation::Login, error))
     }
 
     /// Ends this session. The response takes the cookie away. What is written afterwards begins a new one.
@@ -160,7 +172,8 @@ impl Session {
     /// # Errors
     /// When the store did not answer: then the session may still be alive, and so its cookie stays.
     pub async fn logout(&self) -> Result<(), SessionError> {
-        self.0.logout().await
+        let done = self.0.logout().await;
+        done.inspect_err(|error| self.0.note_failure(StoreOperation::Logout, error))
     }
 
     /// Gives the session a new secret; the old one is refused from now on. Commits.
@@ -186,15 +199,6 @@ impl Session {
     pub fn devices(&self) -> Devices {
         Devices::of(self.clone())
     }
-}
-
-fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, SessionError> {
-    serde_json::from_slice(bytes)
-        .map_err(|_| SessionError::value(key, "cannot be read as the type asked for"))
-}
-
-fn encode<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, SessionError> {
-    serde_json::to_vec(value).map_err(|_| SessionError::value(key, "cannot be written as JSON"))
 }
 
 impl fmt::Debug for Session {

@@ -11,9 +11,16 @@ use tower_layer::Layer;
 
 use super::authenticator::SessionAuthenticator;
 use super::backend::Backend;
-use super::cookie::{CookieConfig, SameSite};
+use super::codec::{Codec, Coding};
+use super::cookie::SameSite;
 use super::core::{Core, OnUnavailable};
+use super::describe::SessionPolicy;
+use super::encryption::{Encryption, EncryptionKeys};
+use super::events::{Events, Hook};
 use super::expiry::Lifetime;
+use super::keys::KeyRing;
+use super::limit::Limit;
+use super::transport::{SessionCarrier, Transport};
 use crate::authenticate::{Authenticate, AuthenticateLayer};
 use crate::respond::DefaultResponder;
 
@@ -29,6 +36,7 @@ pub struct SessionLayerBuilder<R = DefaultResponder> {
     core: Core,
     cookie_name: Option<String>,
     insecure_dev: bool,
+    encryption: Option<EncryptionKeys>,
     responder: R,
 }
 
@@ -54,28 +62,32 @@ impl SessionLayer {
 
     /// Sessions in `backend`, configured.
     pub fn builder(backend: impl SessionBackend) -> SessionLayerBuilder {
-        let cookie = CookieConfig {
-            name: "__Host-id".to_owned(),
-            same_site: SameSite::Lax,
-            path: "/".to_owned(),
-            domain: None,
-            secure: true,
-        };
         let core = Core {
             backend: Backend::new(backend, BUDGET),
             realm: Realm::default(),
             issuer: None,
             clock: Arc::new(SystemClock),
             user: Lifetime::USER,
+            remembered: Lifetime::REMEMBERED,
             anonymous: Lifetime::ANONYMOUS,
-            cookie,
+            limit: None,
+            transport: Transport::default(),
             max_len: 32 * 1024,
             on_unavailable: OnUnavailable::Reject,
             read_only: false,
             discard_on_5xx: false,
+            renew_every: None,
+            events: Hook::default(),
+            codec: Coding::default(),
             background: Arc::new(Semaphore::new(BACKGROUND)),
         };
-        SessionLayerBuilder { core, cookie_name: None, insecure_dev: false, responder: DefaultResponder }
+        SessionLayerBuilder {
+            core,
+            cookie_name: None,
+            insecure_dev: false,
+            encryption: None,
+            responder: DefaultResponder,
+        }
     }
 }
 
@@ -88,19 +100,51 @@ impl<R> SessionLayerBuilder<R> {
 
     /// Default: [`SameSite::Lax`].
     pub fn same_site(mut self, same_site: SameSite) -> Self {
-        self.core.cookie.same_site = same_site;
+        self.core.transport.cookie.same_site = same_site;
         self
     }
 
     /// The path below which the browser sends the cookie. Default: `/`. Another needs a name without `__Host-`.
     pub fn path(mut self, path: impl Into<String>) -> Self {
-        self.core.cookie.path = path.into();
+        self.core.transport.cookie.path = path.into();
         self
     }
 
     /// A domain whose subdomains get the cookie too. Default: none. It needs a name without `__Host-`.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
-        self.core.cookie.domain = Some(domain.into());
+        self.core.transport.cookie.domain = Some(domain.into());
+        self
+    }
+
+    /// A jar of its own for the cookie under each site that embeds this one (CHIPS, `Partitioned`), for frames on other
+    /// sites; they need [`SameSite::None`] besides. Default: off.
+    pub fn partitioned(mut self) -> Self {
+        self.core.transport.cookie.partitioned = true;
+        self
+    }
+
+    /// In what the token travels. Default: [`SessionCarrier::Cookie`].
+    pub fn carrier(mut self, carrier: SessionCarrier) -> Self {
+        self.core.transport.carrier = carrier;
+        self
+    }
+
+    /// Signs tokens, so that a forged one is refused before the store is asked. Default: they are not signed, and a
+    /// forged one costs a look-up. A layer with keys refuses tokens without a signature; see
+    /// [`insecure_accept_unsigned`](Self::insecure_accept_unsigned) for a service that has sessions already.
+    pub fn keys(mut self, keys: KeyRing) -> Self {
+        self.core.transport.keys = Some(keys);
+        self
+    }
+
+    /// Looks up tokens without a signature although there are [`keys`](Self::keys). Default: they are refused.
+    ///
+    /// For the introduction of keys to a service that has sessions: what is handed out from now on is signed, what was
+    /// handed out before still counts, by its secret as ever. Until it is taken out again, when the longest absolute
+    /// lifetime has passed (that of [remembered](Self::remembered_lifetime) sessions, if there are any), a forged token
+    /// costs a look-up as it does without keys.
+    pub fn insecure_accept_unsigned(mut self) -> Self {
+        self.core.transport.accept_unsigned = true;
         self
     }
 
@@ -132,9 +176,32 @@ impl<R> SessionLayerBuilder<R> {
         self
     }
 
+    /// How long the session lives of a user who asked to [stay signed in](super::Login::remember).
+    /// Default: [`Lifetime::REMEMBERED`]. Browsers keep its cookie for at most 400 days at a time; past half its life it
+    /// goes out again, with a new secret.
+    pub fn remembered_lifetime(mut self, lifetime: Lifetime) -> Self {
+        self.core.remembered = lifetime;
+        self
+    }
+
     /// How long an anonymous visitor's session lives. Default: [`Lifetime::ANONYMOUS`].
     pub fn anonymous_lifetime(mut self, lifetime: Lifetime) -> Self {
         self.core.anonymous = lifetime;
+        self
+    }
+
+    /// Gives each session a new secret after this long, with the response to its next request. The one before is good
+    /// until the new one is presented and ten seconds more, so that neither parallel requests nor a lost response
+    /// sign anybody out. Default: never. It costs one write each time, and one behind a response.
+    pub fn renew_every(mut self, interval: Duration) -> Self {
+        self.core.renew_every = Some(interval);
+        self
+    }
+
+    /// How many sessions one user may have at once. Default: any number. At the limit a login costs
+    /// three round trips more when it ends another session, and two when it is refused.
+    pub fn limit(mut self, limit: Limit) -> Self {
+        self.core.limit = Some(limit);
         self
     }
 
@@ -153,6 +220,25 @@ impl<R> SessionLayerBuilder<R> {
     /// How many bytes a session may have as it is stored. Default: 32 KiB; at most 256 KiB.
     pub fn max_len(mut self, bytes: usize) -> Self {
         self.core.max_len = bytes;
+        self
+    }
+
+    /// How applications' values are written. Default: as JSON. See [`Codec`] before you change it.
+    pub fn codec(mut self, codec: impl Codec) -> Self {
+        self.core.codec = Coding::of(codec);
+        self
+    }
+
+    /// Encrypts sessions in the store with these keys. Default: they are not encrypted. It costs 42 bytes a session,
+    /// and a few microseconds each time one of 1 KiB is read or written.
+    pub fn encrypt(mut self, keys: EncryptionKeys) -> Self {
+        self.encryption = Some(keys);
+        self
+    }
+
+    /// Who is told what happens to sessions. Default: nobody; it is logged and counted all the same, see [`Events`].
+    pub fn events(mut self, events: impl Events) -> Self {
+        self.core.events = Hook::new(events);
         self
     }
 
@@ -177,8 +263,8 @@ impl<R> SessionLayerBuilder<R> {
 
     /// Who answers a refused request. Default: [`DefaultResponder`].
     pub fn responder<T>(self, responder: T) -> SessionLayerBuilder<T> {
-        let Self { core, cookie_name, insecure_dev, responder: _ } = self;
-        SessionLayerBuilder { core, cookie_name, insecure_dev, responder }
+        let Self { core, cookie_name, insecure_dev, encryption, responder: _ } = self;
+        SessionLayerBuilder { core, cookie_name, insecure_dev, encryption, responder }
     }
 
     /// The layer.
@@ -199,9 +285,9 @@ impl<R> SessionLayerBuilder<R> {
             "default" => format!("{prefix}id"),
             realm => format!("{prefix}{realm}-id"),
         };
-        self.core.cookie.name = self.cookie_name.take().unwrap_or(default_name);
+        self.core.transport.cookie.name = self.cookie_name.take().unwrap_or(default_name);
         if self.insecure_dev {
-            self.core.cookie.secure = false;
+            self.core.transport.cookie.secure = false;
             tracing::warn!(
                 "insecure_dev: the session cookie is sent over plain http; never use it in production"
             );
@@ -210,10 +296,16 @@ impl<R> SessionLayerBuilder<R> {
 
     fn problem(&self) -> Option<&'static str> {
         let core = &self.core;
-        if !core.user.is_sound() || !core.anonymous.is_sound() {
+        if ![core.user, core.remembered, core.anonymous].iter().all(Lifetime::is_sound) {
             return Some(
                 "a lifetime is above zero and at most ten years, and its idle time not over its absolute one",
             );
+        }
+        if core.renew_every.is_some_and(|interval| interval < Duration::from_secs(1)) {
+            return Some("sessions are renewed at most once a second");
+        }
+        if core.limit.is_some_and(|limit| limit.max == 0) {
+            return Some("a limit lets each user have one session at least");
         }
         if core.backend.budget().is_zero() {
             return Some("the budget is above zero");
@@ -221,11 +313,27 @@ impl<R> SessionLayerBuilder<R> {
         if !(1024..=MAX_MAX_LEN).contains(&core.max_len) {
             return Some("a session may have between 1 KiB and 256 KiB");
         }
-        core.cookie.problem()
+        core.transport.problem()
     }
 
-    fn finish(self) -> SessionLayer<R> {
+    fn finish(mut self) -> SessionLayer<R> {
+        if let Some(keys) = self.encryption {
+            self.core.backend.set_encryption(Encryption::new(keys, Arc::clone(&self.core.clock)));
+        }
         SessionLayer(AuthenticateLayer::with_responder(SessionAuthenticator::new(self.core), self.responder))
+    }
+}
+
+impl<R> SessionLayer<R> {
+    /// What the configuration comes to, defaults included and secrets left out.
+    #[must_use]
+    pub fn describe(&self) -> SessionPolicy<'_> {
+        SessionPolicy(self.core())
+    }
+
+    /// What its sessions share.
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        self.0.authenticator().core()
     }
 }
 

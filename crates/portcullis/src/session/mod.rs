@@ -9,7 +9,8 @@
 //! * Signing in always makes a new session with a new id, and destroys the one before.
 //!
 //! The cookie is `__Host-id` with `Secure`, `HttpOnly`, `SameSite=Lax`. Behind a proxy that speaks plain http to the
-//! service nothing changes; without https at all, see [`SessionLayerBuilder::insecure_dev`].
+//! service nothing changes; without https at all, see [`SessionLayerBuilder::insecure_dev`]. Clients that are no browsers
+//! can carry the token in a header field, see [`SessionCarrier`].
 //!
 //! ```
 //! use http::header::{COOKIE, SET_COOKIE};
@@ -37,30 +38,55 @@
 //! # Ok(()) }
 //! ```
 
+mod admission;
 mod authenticator;
 mod backend;
+mod codec;
 mod cookie;
 mod core;
+mod describe;
 mod devices;
+mod encryption;
 mod error;
+mod events;
 mod expiry;
 mod handle;
 mod id;
 mod key;
+mod keys;
 mod layer;
+mod limit;
+mod login;
 mod memory;
 mod ops;
 mod payload;
+mod renewal;
+mod sessions;
 mod shared;
 mod state;
+mod transport;
 
 pub use self::authenticator::SessionAuthenticator;
+pub use self::codec::{Codec, CodecError, CodecSlot, CodecValue};
 pub use self::cookie::SameSite;
 pub use self::core::OnUnavailable;
+pub use self::describe::SessionPolicy;
 pub use self::devices::{Device, Devices};
+pub use self::encryption::EncryptionKeys;
 pub use self::error::{SessionError, SessionErrorKind};
+pub use self::events::{
+    DestroyedReason, EventUser, Events, LimitOutcome, RejectedReason, SessionEvent, SessionEventKind,
+    StoreOperation,
+};
 pub use self::expiry::Lifetime;
 pub use self::handle::Session;
 pub use self::key::SessionKey;
+pub use self::keys::KeyRing;
 pub use self::layer::{SessionConfigError, SessionLayer, SessionLayerBuilder};
+pub use self::limit::{Limit, LimitPolicy};
+pub use self::login::Login;
 pub use self::memory::MemoryBackend;
+pub use self::sessions::{Sessions, User};
+pub use self::transport::SessionCarrier;
+#[doc(no_inline)]
+pub use portcullis_store::CredentialVersion;

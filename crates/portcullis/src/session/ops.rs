@@ -7,11 +7,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use portcullis_store::{Header, Timestamp};
+use portcullis_store::{Header, SecretHash, Timestamp};
 
 use super::error::SessionError;
 use super::id::Token;
 use super::payload::Payload;
+use super::renewal::renew;
 
 /// One change to a session.
 #[derive(Clone)]
@@ -25,17 +26,17 @@ pub(crate) enum Operation {
     Remove {
         key: Cow<'static, str>,
     },
-    /// Exact, however many requests do it at once.
-    Increment {
-        key: Cow<'static, str>,
-        keep_on_login: bool,
-        by: i64,
-    },
-    /// Exact; the closure may run several times, also after the handler has returned.
+    /// Exact, however many requests do it at once; the closure may run several times, also after the handler has returned.
     Update {
         key: Cow<'static, str>,
         keep_on_login: bool,
         change: Change,
+    },
+    /// A new secret beside the one that was presented, unless another request has made one.
+    Renew {
+        token: Token,
+        at: Timestamp,
+        from: SecretHash,
     },
     /// A new secret in place of the current one.
     Rotate {
@@ -56,14 +57,11 @@ impl Operation {
                 payload.set(key.clone(), *keep_on_login, bytes.clone())
             }
             Self::Remove { key } => _ = payload.remove(key),
-            Self::Increment { key, keep_on_login, by } => {
-                let sum = add(key, payload.value(key), *by)?;
-                payload.set(key.clone(), *keep_on_login, sum.to_string().into_bytes());
-            }
             Self::Update { key, keep_on_login, change } => match change(payload.value(key))? {
                 Some(bytes) => payload.set(key.clone(), *keep_on_login, bytes),
                 None => _ = payload.remove(key),
             },
+            Self::Renew { token, at, from } => renew(header, *from, token.hash(), *at),
             Self::Rotate { token, at, reauthenticated } => {
                 header.secret = token.hash();
                 header.previous = None;
@@ -77,20 +75,14 @@ impl Operation {
     }
 }
 
-fn add(key: &str, held: Option<&[u8]>, by: i64) -> Result<i64, SessionError> {
-    let held = held.map_or(Ok(0), serde_json::from_slice::<i64>);
-    let held = held.map_err(|_| SessionError::value(key, "is not a whole number"))?;
-    held.checked_add(by).ok_or_else(|| SessionError::value(key, "would leave the range of 64 bits"))
-}
-
 impl fmt::Debug for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, key) = match self {
             Self::Set { key, .. } => ("Set", &**key),
             Self::Remove { key } => ("Remove", &**key),
-            Self::Increment { key, .. } => ("Increment", &**key),
             Self::Update { key, .. } => ("Update", &**key),
             Self::Rotate { .. } => ("Rotate", ""),
+            Self::Renew { .. } => ("Renew", ""),
         };
         write!(f, "{name}({key:?})")
     }

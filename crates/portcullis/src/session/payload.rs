@@ -11,9 +11,6 @@
 
 use std::borrow::Cow;
 
-use portcullis_store::offset;
-
-use super::error::{Reason, SessionError};
 use crate::identity::Words;
 
 /// A payload taken apart, to be changed.
@@ -71,12 +68,6 @@ impl Payload {
         let identity = self.identity.as_ref().map_or(0, Words::encoded_len);
         let values: usize = self.values.iter().map(|value| 6 + value.key.len() + value.bytes.len()).sum();
         1 + self.realm.len() + 4 + identity + 2 + self.device.len() + 2 + values
-    }
-
-    /// Whether a record with this payload has at most `limit` bytes.
-    pub(crate) fn within(&self, limit: usize) -> Result<(), SessionError> {
-        let len = offset::PAYLOAD + self.encoded_len();
-        if len <= limit { Ok(()) } else { Err(Reason::TooLarge { limit }.into()) }
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
@@ -157,7 +148,8 @@ struct Entry<'a> {
 impl<'a> Reader<'a> {
     fn sections(&mut self) -> Option<Sections<'a>> {
         let realm_len = usize::from(u8::from_be_bytes(self.array()?));
-        let realm = self.take(realm_len)?;
+        // No realm is empty: this is no payload, or an encrypted one.
+        let realm = self.take(realm_len).filter(|realm| !realm.is_empty())?;
         let identity_len = u32::from_be_bytes(self.array()?) as usize;
         let identity = self.take(identity_len)?;
         let device_len = usize::from(u16::from_be_bytes(self.array()?));

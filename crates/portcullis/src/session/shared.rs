@@ -5,11 +5,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use portcullis_store::{Created, Locator, Record, StoreError, StoreErrorKind};
+use portcullis_store::{Created, Locator, Record, Saved, StoreError, StoreErrorKind};
 
-use super::core::{Core, Ending};
-use super::error::{Reason, SessionError};
+use super::admission::{Admission, left_behind};
+use super::core::{Core, Ending, Holder};
+use super::error::{Reason, SessionError, SessionErrorKind};
+use super::events::{DestroyedReason, LimitOutcome, SessionEventKind, StoreOperation};
 use super::id::Token;
+use super::login::Login as SignIn;
 use super::ops::Operation;
 use super::state::{CookieChange, Held, State, Step, Stored};
 use crate::Identity;
@@ -102,7 +105,12 @@ impl Shared {
 
     fn noted(&self, committed: Result<(), SessionError>) -> Result<(), SessionError> {
         self.lock().note(&committed);
-        committed
+        committed.inspect_err(|error| self.note_failure(StoreOperation::Save, error))
+    }
+
+    pub(crate) fn note_failure(&self, operation: StoreOperation, error: &SessionError) {
+        let locator = self.lock().stored().map(|stored| stored.locator);
+        self.core.note_failure(operation, error, locator.as_ref());
     }
 
     async fn commit_steps(&self) -> Result<(), SessionError> {
@@ -111,17 +119,40 @@ impl Shared {
                 Step::Create(creation) => {
                     let key = self.core.key(creation.token.locator);
                     ensure_new(self.core.backend.create(key, &creation.record).await?)?;
-                    tracing::debug!(session_ref = %creation.token.locator, "session created");
-                    self.lock().created(creation, &self.core)?;
+                    let created = self.lock().created(creation, &self.core);
+                    self.core.emit(SessionEventKind::Created, Some(&key.locator), None);
+                    created?;
                 }
                 Step::Save(attempt) => {
                     let key = self.core.key(attempt.locator);
                     let saved = self.core.backend.save(key, attempt.expected, &attempt.record).await?;
-                    self.lock().saved(saved, &self.core)?;
+                    self.saved(attempt.locator, saved)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// A save was answered; what that means, and what is to be told of it.
+    fn saved(&self, locator: Locator, saved: Saved) -> Result<(), SessionError> {
+        let who = self.identity();
+        let (done, told) = {
+            let mut state = self.lock();
+            let late = matches!(saved, Saved::Gone) && !state.only_renews();
+            let conflict = matches!(saved, Saved::Conflict { .. });
+            let done = state.saved(saved, &self.core);
+            let retried = conflict && state.recorded() > 0;
+            let told = [
+                late.then_some(SessionEventKind::LateWriteDropped),
+                retried.then_some(SessionEventKind::ConflictRetried),
+                state.take_rotated().then_some(SessionEventKind::Rotated),
+            ];
+            (done, told)
+        };
+        for kind in told.into_iter().flatten() {
+            self.core.emit(kind, Some(&locator), who.as_ref());
+        }
+        done
     }
 
     /// The lock is held for this line only.
@@ -129,29 +160,47 @@ impl Shared {
         self.lock().next_step(&self.core)
     }
 
-    pub(crate) async fn login(&self, identity: Identity) -> Result<(), SessionError> {
+    pub(crate) async fn login(&self, wanted: SignIn) -> Result<(), SessionError> {
         let _turn = self.turn.lock().await;
         let core = &self.core;
-        let login = self.plan_login(&core.settled(identity))?;
+        let credential_version = wanted.credential_version;
+        let login = self.plan_login(wanted)?;
         let (locator, user) = (login.stored.locator, login.user);
         let orphan = Orphan { core: Arc::clone(core), ending: Some(Ending { locator, user: Some(user) }) };
-        let created =
-            core.backend.create_enrolled(core.key(locator), &login.stored.record, core.user_key(user));
-        ensure_new(created.await?)?;
+        let admission = Admission {
+            locator,
+            record: &login.stored.record,
+            user,
+            who: login.stored.identity.as_ref(),
+            replaces: login.previous.map(|previous| previous.locator),
+            credential_version,
+        };
+        if let Err(error) = admission.run(core).await {
+            if error.kind() == SessionErrorKind::LimitReached {
+                let refused = SessionEventKind::LimitReached(LimitOutcome::Refused);
+                core.emit(refused, None, login.stored.identity.as_ref());
+            }
+            return Err(orphan.refused(error).await);
+        }
         if let Some(previous) = login.previous {
             // The cookie can no longer go out: then the session before is the only one that the browser has.
             self.lock().for_login()?;
+            let before = self.identity();
             core.end(previous).await?;
-            tracing::debug!(session_ref = %previous.locator, reason = "login", "session destroyed");
+            let destroyed = SessionEventKind::Destroyed(DestroyedReason::Login);
+            core.emit(destroyed, Some(&previous.locator), before.as_ref());
         }
         orphan.keep();
-        tracing::info!(session_ref = %locator, "signed in");
+        let who = login.stored.identity.clone();
         let (held, cookie) = (Held::Stored(login.stored), CookieChange::Set(login.token));
-        self.lock().replace(held, cookie, login.operations, core)
+        let replaced = self.lock().replace(held, cookie, login.operations, core);
+        core.emit(SessionEventKind::SignedIn, Some(&locator), who.as_ref());
+        replaced
     }
 
-    fn plan_login(&self, identity: &Identity) -> Result<Login, SessionError> {
+    fn plan_login(&self, wanted: SignIn) -> Result<Login, SessionError> {
         let core = &self.core;
+        let identity = &core.settled(wanted.identity);
         let state = self.lock_to_read();
         let previous = state.for_login()?;
         let user = Core::user_of(identity);
@@ -159,13 +208,19 @@ impl Shared {
         match previous.and_then(|stored| stored.identity.as_ref()) {
             None => payload.values.retain(|value| value.keep_on_login),
             Some(before) if Core::user_of(before) == user => {}
-            Some(_) => payload.values.clear(),
+            Some(_) => {
+                payload.values.clear();
+                payload.device = Box::default();
+            }
+        }
+        if let Some(label) = wanted.device {
+            payload.device = label.into();
         }
         payload.identity = Some(identity.words().clone());
-        payload.within(core.max_len)?;
+        core.fits(&payload)?;
         let token = Token::mint()?;
-        let record =
-            Record { header: core.header(&token, Some(identity))?, payload: payload.encode().into() };
+        let holder = if wanted.remember { Holder::Remembered(identity) } else { Holder::User(identity) };
+        let record = Record { header: core.header(&token, holder)?, payload: payload.encode().into() };
         Ok(Login {
             stored: core.stored(token.locator, record)?,
             token,
@@ -192,11 +247,23 @@ impl Shared {
 
     async fn end_held(&self) -> Result<(), SessionError> {
         let Some(ending) = self.plan_end()? else { return Ok(()) };
+        let who = self.identity();
         self.core.end(ending).await?;
-        tracing::info!(session_ref = %ending.locator, reason = "logout", "session destroyed");
+        let replaced = self.without_session();
+        let destroyed = SessionEventKind::Destroyed(DestroyedReason::Logout);
+        self.core.emit(destroyed, Some(&ending.locator), who.as_ref());
+        replaced
+    }
+
+    fn without_session(&self) -> Result<(), SessionError> {
         let mut state = self.lock();
         let operations = state.recorded();
         state.replace(Held::Nothing, CookieChange::Remove, operations, &self.core)
+    }
+
+    /// Who is signed in by the session that is held.
+    fn identity(&self) -> Option<Identity> {
+        self.lock().stored().and_then(|stored| stored.identity.clone())
     }
 
     fn plan_end(&self) -> Result<Option<Ending>, SessionError> {
@@ -209,12 +276,12 @@ impl Shared {
         Ok(ending)
     }
 
-    /// The session of whoever is signed in, and in whose index it stands.
-    pub(crate) fn signed_in(&self) -> Result<(Locator, Locator), SessionError> {
+    /// The session of whoever is signed in, in whose index it stands, and who that is.
+    pub(crate) fn signed_in(&self) -> Result<(Locator, Locator, Identity), SessionError> {
         let state = self.lock_to_read();
         let stored = state.holding()?.ok_or(Reason::SignedOut)?;
         let identity = stored.identity.as_ref().ok_or(Reason::SignedOut)?;
-        Ok((stored.locator, Core::user_of(identity)))
+        Ok((stored.locator, Core::user_of(identity), identity.clone()))
     }
 }
 
@@ -227,6 +294,16 @@ fn ensure_new(created: Created) -> Result<(), SessionError> {
 }
 
 impl Orphan {
+    /// A login failed. If it was refused, what it has stored is ended before that is said; else when it can be.
+    async fn refused(mut self, error: SessionError) -> SessionError {
+        if let Some(ending) = self.ending.and_then(|new| left_behind(&error, new))
+            && self.core.end(ending).await.is_ok()
+        {
+            self.ending = None;
+        }
+        error
+    }
+
     fn keep(mut self) {
         self.ending = None;
     }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use portcullis_store::{Header, Locator, Record, Saved, StoreError, StoreErrorKind, Tag};
+use portcullis_store::{Header, Locator, Record, Saved, SecretHash, StoreError, StoreErrorKind, Tag};
 
-use super::core::Core;
+use super::core::{Core, Holder};
 use super::error::{Reason, SessionError, SessionErrorKind};
 use super::id::{Token, new_tag};
 use super::ops::Operation;
@@ -23,6 +23,8 @@ pub(crate) struct State {
     attempt: Option<Attempt>,
     /// What the response must tell the browser.
     cookie: Option<CookieChange>,
+    /// A save gave the session a new secret, which is not told yet.
+    rotated: bool,
     /// The response's head is gone.
     sealed: bool,
     /// The last commit failed in a way that leaves it open what is stored.
@@ -36,6 +38,8 @@ pub(crate) enum Rest {
     Nothing,
     /// A commit.
     Commit,
+    /// A commit of nothing but a new secret.
+    Renewal,
     /// The handler's own commit failed. The store is not waited for again.
     Failed,
 }
@@ -110,6 +114,7 @@ impl State {
             view: None,
             attempt: None,
             cookie: None,
+            rotated: false,
             sealed: false,
             failed: false,
         }
@@ -139,9 +144,8 @@ impl State {
             Some(view) => view,
             None => self.fresh_view(core)?,
         };
-        let applied = operation
-            .apply(&mut view.header, &mut view.payload)
-            .and_then(|()| view.payload.within(core.max_len));
+        let applied =
+            operation.apply(&mut view.header, &mut view.payload).and_then(|()| core.fits(&view.payload));
         if applied.is_ok() {
             self.view = Some(view);
             self.pending.push(operation);
@@ -180,6 +184,15 @@ impl State {
         }
     }
 
+    /// Records a new secret in place of `from`, which was loaded; nothing, if the handler has replaced it.
+    pub(crate) fn renew(&mut self, from: SecretHash, core: &Core) {
+        let Some(stored) = self.stored().filter(|stored| stored.record.header.secret == from) else { return };
+        if let Ok(token) = Token::renewed(stored.locator) {
+            // What cannot be recorded is no loss: the next request tries again.
+            let _ = self.record(Operation::Renew { token, at: core.clock.now(), from }, core);
+        }
+    }
+
     /// Nothing can be recorded from here on. What is left to do; with `discard`, what is recorded is dropped.
     pub(crate) fn seal(&mut self, discard: bool) -> Rest {
         self.sealed = true;
@@ -195,6 +208,7 @@ impl State {
         match self.failed {
             true if !rotates => Rest::Failed,
             false if self.pending.is_empty() => Rest::Nothing,
+            false if self.only_renews() => Rest::Renewal,
             true | false => Rest::Commit,
         }
     }
@@ -208,6 +222,8 @@ impl State {
             | SessionErrorKind::Sealed
             | SessionErrorKind::SignedOut
             | SessionErrorKind::NotFound
+            | SessionErrorKind::LimitReached
+            | SessionErrorKind::StaleCredential
             | SessionErrorKind::TooLarge
             | SessionErrorKind::Value => false,
         });
@@ -215,13 +231,25 @@ impl State {
 
     /// Whether a new secret is among the first recorded operations.
     fn rotates(&self, operations: usize) -> bool {
-        self.pending.iter().take(operations).any(|operation| matches!(operation, Operation::Rotate { .. }))
+        let rotates =
+            |operation: &Operation| matches!(operation, Operation::Rotate { .. } | Operation::Renew { .. });
+        self.pending.iter().take(operations).any(rotates)
+    }
+
+    /// Whether nothing that is recorded comes from the handler.
+    pub(crate) fn only_renews(&self) -> bool {
+        self.pending.iter().all(|operation| matches!(operation, Operation::Renew { .. }))
     }
 
     pub(crate) fn discard(&mut self) {
         self.pending.clear();
         self.view = None;
         self.attempt = None;
+    }
+
+    /// Whether the session has got a new secret; asked once.
+    pub(crate) fn take_rotated(&mut self) -> bool {
+        std::mem::take(&mut self.rotated)
     }
 
     /// What the response must tell the browser; asked once.
@@ -249,7 +277,7 @@ impl State {
 
     fn plan(&self, core: &Core) -> Result<Option<Step>, SessionError> {
         let Some(view) = &self.view else { return Ok(None) };
-        view.payload.within(core.max_len)?;
+        core.fits(&view.payload)?;
         let operations = self.pending.len();
         match &self.held {
             Held::Unavailable => Err(unavailable()),
@@ -257,7 +285,7 @@ impl State {
             Held::Nothing if view.payload.values.is_empty() => Ok(None),
             Held::Nothing => {
                 let token = Token::mint()?;
-                let header = core.header(&token, None)?;
+                let header = core.header(&token, Holder::Anonymous)?;
                 Ok(Some(Step::Create(Creation { token, record: view.record(header), operations })))
             }
             Held::Stored(stored) => {
@@ -363,8 +391,13 @@ impl State {
 
     fn committed(&mut self, operations: usize, core: &Core) -> Result<(), SessionError> {
         for operation in self.pending.drain(..operations.min(self.pending.len())) {
-            if let Operation::Rotate { token, .. } = operation {
+            // A renewal that another request was faster with is none.
+            if let (Operation::Rotate { token, .. } | Operation::Renew { token, .. }, Held::Stored(stored)) =
+                (operation, &self.held)
+                && token.hash() == stored.record.header.secret
+            {
                 self.cookie = Some(CookieChange::Set(token));
+                self.rotated = true;
             }
         }
         self.rebuild_view(core)
