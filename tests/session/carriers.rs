@@ -15,6 +15,8 @@ use crate::support::store::AnyStore;
 
 const FIELD: &str = "x-session";
 
+type Configure = fn(SessionLayerBuilder) -> SessionLayerBuilder;
+
 fn in_field(layer: SessionLayerBuilder) -> SessionLayerBuilder {
     layer.carrier(SessionCarrier::Header(HeaderName::from_static(FIELD)))
 }
@@ -107,7 +109,7 @@ async fn carried(me: Identity, headers: HeaderMap) -> String {
 async fn a_header_field_needs_no_proof_of_origin_and_a_cookie_does() {
     for store in AnyStore::each(&now()) {
         println!("on {store:?}");
-        let client = |configure: fn(SessionLayerBuilder) -> SessionLayerBuilder| {
+        let client = |configure: Configure| {
             let layer = configure(SessionLayer::builder(store.clone()).clock(now())).build().unwrap();
             let app = Router::new()
                 .route("/login", get(sign_in))
@@ -133,7 +135,7 @@ async fn a_header_field_needs_no_proof_of_origin_and_a_cookie_does() {
 
 #[tokio::test]
 async fn a_cookie_of_every_shape_is_found_again_and_removed() {
-    let shapes: [(&str, fn(SessionLayerBuilder) -> SessionLayerBuilder, &str); 6] = [
+    let shapes: [(&str, Configure, &str); 6] = [
         ("the default", |layer| layer, "HttpOnly; SameSite=Lax; Secure; Path=/"),
         ("strict", |layer| layer.same_site(SameSite::Strict), "HttpOnly; SameSite=Strict; Secure; Path=/"),
         (
