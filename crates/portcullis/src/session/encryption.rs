@@ -120,7 +120,7 @@ impl EncryptionKeys {
             None => self.plaintext_until.is_some_and(|until| now < until).then(|| record.payload.clone()),
         };
         record.payload = opened.unwrap_or_else(|| {
-            tracing::error!(session_ref = %key.locator, "a stored session does not decrypt");
+            tracing::warn!(session_ref = %key.locator, "a stored session does not decrypt");
             Arc::from([])
         });
         record
