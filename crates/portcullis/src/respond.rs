@@ -53,7 +53,8 @@ pub struct RequestHead {
     uri: Uri,
     protocol: Protocol,
     accept: Option<HeaderValue>,
-    fetch_mode: Option<HeaderValue>,
+    /// What `Sec-Fetch-Mode` says about being a navigation, of a method that can be one.
+    navigates: Option<bool>,
 }
 
 /// Which protocol a request speaks over HTTP, by its content type.
@@ -74,19 +75,22 @@ pub(crate) struct Unrendered(pub(crate) RequestHead);
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 impl RequestHead {
     /// Notes what a responder needs from the request's head.
     #[must_use]
     pub fn of<'a>(head: impl Into<Head<'a>>) -> Self {
         let head = head.into();
+        // Layers note this of every request that may still be refused when its response is there, so it looks up no
+        // more than it must.
+        let is_safe = matches!(*head.method, Method::GET | Method::HEAD);
         Self {
             method: head.method.clone(),
             uri: head.uri.clone(),
             protocol: Protocol::of(head.headers),
             accept: head.headers.get(ACCEPT).cloned(),
-            fetch_mode: head.headers.get(SEC_FETCH_MODE).cloned(),
+            navigates: if is_safe { head.headers.get(&SEC_FETCH_MODE).map(is_navigate) } else { Some(false) },
         }
     }
 
@@ -118,12 +122,13 @@ impl RequestHead {
     /// too old to say so, with `text/html` in `Accept`.
     #[must_use]
     pub fn is_navigation(&self) -> bool {
-        let safe = self.method == Method::GET || self.method == Method::HEAD;
-        safe && match &self.fetch_mode {
-            Some(mode) => mode == "navigate",
-            None => self.accept().is_some_and(|accept| accept.contains("text/html")),
-        }
+        let by_accept = || self.accept().is_some_and(|accept| accept.contains("text/html"));
+        self.navigates.unwrap_or_else(by_accept)
     }
+}
+
+fn is_navigate(fetch_mode: &HeaderValue) -> bool {
+    fetch_mode == "navigate"
 }
 
 impl Protocol {
