@@ -107,42 +107,49 @@ async fn every_operation_that_hangs_costs_a_request_its_budget_and_no_more() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_hangs_behind_the_responses_is_bounded_in_number_and_time() {
-    /// Under way at once, for all requests of a layer.
-    const AT_ONCE: usize = 64;
-    let (budget, lifetime) =
-        (Duration::from_millis(1500), Lifetime { idle: 30 * MINUTE, absolute: 100_000 * MINUTE });
-    for operation in [Operation::Touch, Operation::Enrol] {
-        let clock = now();
-        for store in AnyStore::each(&clock) {
-            let world = World::with(&store, &clock, |layer| layer.budget(budget).lifetime(lifetime));
-            let browser = world.browser();
-            browser.get("/login?user=ada").await.assert_status(200);
-            let due = async || {
-                // What was never touched stays due.
-                if operation == Operation::Enrol || world.spy.count(operation) == 0 {
-                    clock.advance(6 * MINUTE);
-                }
-                assert_eq!(browser.get("/me").await.text(), "ada");
-                tokio::task::yield_now().await;
-            };
-            world.spy.on(operation).hang();
-            for _ in 0..AT_ONCE + 3 {
-                due().await;
-            }
-            eventually("as many as may be are under way", || async { world.spy.count(operation) >= AT_ONCE })
-                .await;
-            assert_eq!(world.spy.count(operation), AT_ONCE, "{operation:?}");
-            tokio::time::sleep(budget).await;
-            world.spy.obey_no_more();
-            eventually("there is room again", || async {
-                due().await;
-                world.spy.count(operation) > AT_ONCE
-            })
-            .await;
-        }
+    let clock = now();
+    let stores = [AnyStore::each(&clock), AnyStore::each(&clock)].concat();
+    let operations = [Operation::Touch, Operation::Touch, Operation::Enrol, Operation::Enrol];
+    let bounded = stores.into_iter().zip(operations);
+    let bounded =
+        bounded.map(|(store, operation)| tokio::spawn(bounded_behind_the_responses(store, operation)));
+    for bounded in bounded.collect::<Vec<_>>() {
+        bounded.await.unwrap();
     }
+}
+
+/// 64 of `operation` are under way at once, for a budget each; then others may be. The store's clock stands still, so
+/// that nothing expires.
+async fn bounded_behind_the_responses(store: AnyStore, operation: Operation) {
+    const AT_ONCE: usize = 64;
+    const BUDGET: Duration = Duration::from_secs(4);
+    let (clock, lifetime) = (now(), Lifetime { idle: 30 * MINUTE, absolute: 100_000 * MINUTE });
+    let world = World::with(&store, &clock, |layer| layer.budget(BUDGET).lifetime(lifetime));
+    let browser = world.browser();
+    browser.get("/login?user=ada").await.assert_status(200);
+    let due = async || {
+        // What was never touched stays due.
+        if operation == Operation::Enrol || world.spy.count(operation) == 0 {
+            clock.advance(6 * MINUTE);
+        }
+        assert_eq!(browser.get("/me").await.text(), "ada");
+        tokio::task::yield_now().await;
+    };
+    world.spy.on(operation).hang();
+    for _ in 0..AT_ONCE + 3 {
+        due().await;
+    }
+    eventually("as many as may be are under way", || async { world.spy.count(operation) >= AT_ONCE }).await;
+    assert_eq!(world.spy.count(operation), AT_ONCE, "{operation:?}");
+    tokio::time::sleep(BUDGET).await;
+    world.spy.obey_no_more();
+    eventually("there is room again", || async {
+        due().await;
+        world.spy.count(operation) > AT_ONCE
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::Session;
+use portcullis::session::{SessionErrorKind, SessionKey};
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::StoreErrorKind;
 use portcullis_testkit::redis::{Proxy, RedisServer};
 use portcullis_testkit::spy::Operation;
 
 use super::handle::around;
-use crate::support::app::{Browser, COUNT, World, now, on_each_store};
+use crate::support::app::{A, Browser, COUNT, World, now, on_each_store};
 use crate::support::store::{AnyStore, PATIENCE};
 
 async fn signed_in(world: &World, user: &str) -> Browser {
@@ -241,32 +242,55 @@ async fn answers_to_two_commits_of_one_request_are_not_mistaken_for_each_other()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_save_that_the_store_itself_sent_again_is_not_applied_again_on_top_of_another() {
-    let server = RedisServer::shared();
-    let proxy = Arc::new(Proxy::start(server).await);
+async fn a_save_that_the_store_itself_sent_again_is_not_applied_again_on_top_of_others() {
+    let proxy = Arc::new(Proxy::start(RedisServer::shared()).await);
     let quick = World::new(&AnyStore::redis(), &now());
     let AnyStore::Redis(_, prefix) = &quick.store else { panic!("a redis store") };
     let config = RedisConfig::standalone(proxy.url()).unwrap().key_prefix(prefix.as_str());
+    let config = config.budget(PATIENCE).attempt_timeout(Duration::from_secs(1));
     let slow =
-        RedisBackend::connect(config.budget(PATIENCE).attempt_timeout(Duration::from_millis(500))).unwrap();
-    let slow = World::new(&AnyStore::Redis(slow, prefix.clone()), &now());
+        World::new(&AnyStore::Redis(RedisBackend::connect(config).unwrap(), prefix.clone()), &quick.clock);
     let browser = signed_in(&quick, "ada").await;
     browser.get("/count").await.assert_status(200);
-    let other = browser.clone();
     let stored = around(&quick, async |session: Session| session.get(&COUNT).unwrap().unwrap().to_string());
-    let stored = stored.with_jar(browser.jar().clone());
+    let (other, stored) = (browser.clone(), stored.with_jar(browser.jar().clone()));
     let handler = async move |session: Session| {
         session.increment(&COUNT, 1).unwrap();
         proxy.swallow_next_reply();
-        // As soon as it was applied, and before it is sent again, another request saves.
+        // Once it is applied, and before it is sent again, others save so often that the history does not tell.
         let overtake = async {
             while stored.get("/").await.text() != "2" {
                 tokio::task::yield_now().await;
             }
-            other.get("/count").await.assert_status(200);
+            for _ in 0..4 {
+                other.get("/count").await.assert_status(200);
+            }
         };
-        tokio::join!(session.commit(), overtake).0.unwrap();
+        let (committed, ()) = tokio::join!(session.commit(), overtake);
+        assert_eq!(committed.unwrap_err().kind(), SessionErrorKind::Uncertain);
+        session.commit().await.unwrap();
     };
     around(&slow, handler).with_jar(browser.jar().clone()).get("/").await.assert_status(200);
-    assert_eq!(browser.get("/count").await.text(), "4");
+    assert_eq!(browser.get("/count").await.text(), "7", "one, one lost, four in between, one now");
+}
+
+#[tokio::test]
+async fn what_cannot_be_applied_to_another_requests_data_is_an_error_and_the_handle_goes_on() {
+    const COUNT_AS_TEXT: SessionKey<String> = SessionKey::new("count");
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        let text = async |session: Session| session.set(&COUNT_AS_TEXT, &"many".to_owned());
+        let text = around(&world, text).with_jar(browser.jar().clone());
+        let handler = async move |session: Session| {
+            session.increment(&COUNT, 1).unwrap();
+            text.get("/").await.assert_status(200);
+            assert_eq!(session.commit().await.unwrap_err().kind(), SessionErrorKind::Value);
+            session.set(&A, &"still".to_owned()).unwrap();
+            session.commit().await.unwrap();
+            assert_eq!(session.get(&COUNT_AS_TEXT).unwrap().as_deref(), Some("many"));
+        };
+        around(&world, handler).with_jar(browser.jar().clone()).get("/").await.assert_status(200);
+        assert_eq!(browser.get("/get/a").await.text(), "still");
+    })
+    .await;
 }

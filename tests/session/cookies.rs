@@ -281,3 +281,22 @@ async fn two_copies_of_one_layer_are_as_good_as_one() {
         assert_eq!(spy.calls().len(), 1, "loaded once");
     }
 }
+
+#[tokio::test]
+async fn between_two_copies_of_one_layer_a_session_is_written_on_the_way_out_too() {
+    use axum::middleware::{Next, from_fn};
+    use portcullis::session::{MemoryBackend, SessionLayer};
+
+    let write = async |session: portcullis::Session, request: axum::extract::Request, next: Next| {
+        let response = next.run(request).await;
+        session.set(&crate::support::app::A, &"written".to_owned()).map(|()| response)
+    };
+    let layer = SessionLayer::new(MemoryBackend::new());
+    let app = axum::Router::new()
+        .route("/", axum::routing::get(async |_: portcullis::Session| ()))
+        .layer(layer.clone())
+        .layer(from_fn(write))
+        .layer(layer);
+    let browser = portcullis_testkit::client::Client::<axum::Router>::new(app);
+    assert_eq!(browser.get("/").await.assert_status(200).set_cookies().len(), 1);
+}

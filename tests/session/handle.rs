@@ -237,6 +237,26 @@ async fn what_one_request_does_at_once_is_done_in_turn() {
         };
         around(&world, login_and_logout).get("/").await.assert_status(200);
 
+        // Of two saves that are sent at once, one answer would be taken for the other's.
+        let browser = signed_in(&world, "ada").await;
+        let other = Arc::new(world.another().browser().with_jar(browser.jar().copy()));
+        world.spy.on(Operation::Save).times(2).before(tokio::task::yield_now);
+        world.spy.on(Operation::Save).times(1).before(move || {
+            let other = Arc::clone(&other);
+            async move { _ = other.get("/count").await.assert_status(200) }
+        });
+        let commit_and_rotate = async |session: Session| {
+            session.set(&A, &"x".to_owned()).unwrap();
+            let (commit, rotate) = tokio::join!(session.commit(), session.rotate());
+            assert!(commit.is_ok() && rotate.is_ok());
+        };
+        around(&world, commit_and_rotate).with_jar(browser.jar().clone()).get("/").await.assert_status(200);
+        assert_eq!(
+            browser.get("/me").await.text(),
+            "ada",
+            "the secret that was handed out is the stored one"
+        );
+
         let login_and_write = async |session: Session| {
             let write = async { session.set(&A, &"x".to_owned()) };
             let (login, written) = tokio::join!(session.login(Identity::new("ada")), write);
@@ -268,6 +288,25 @@ async fn what_a_failed_handler_wrote_is_kept_unless_the_layer_is_told_to_discard
             failing.get("/").await.assert_status(status);
             assert_eq!(browser.get("/get/a").await.text(), expected, "{status}, discard: {discard}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn discarding_forgets_no_secret_that_may_have_been_replaced() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        world.spy.on(Operation::Save).times(1).lose_answer(StoreErrorKind::Timeout);
+        let handler = async |session: Session| {
+            session.rotate().await.unwrap_err();
+            session.set(&A, &"dropped".to_owned()).unwrap();
+            StatusCode::INTERNAL_SERVER_ERROR
+        };
+        let failing = around_with(&world, SessionLayerBuilder::discard_on_5xx, handler);
+        let response = failing.with_jar(browser.jar().clone()).get("/").await.assert_status(500);
+        assert_eq!(response.set_cookies().len(), 1);
+        assert_eq!(browser.get("/me").await.text(), "ada");
+        assert_eq!(browser.get("/get/a").await.text(), "none");
     })
     .await;
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use portcullis::session::{Lifetime, MemoryBackend, SessionErrorKind as Kind, SessionLayer};
+use portcullis::session::{
+    Lifetime, MemoryBackend, SessionErrorKind as Kind, SessionLayer, SessionLayerBuilder,
+};
 use portcullis::{Identity, Session};
 use portcullis_store::{
-    Clock, Key, Locator, ManualClock, Realm, Record, SessionBackend, StoreErrorKind, Tag,
+    Clock, Key, Locator, ManualClock, Realm, Record, Saved, SessionBackend, StoreErrorKind, Tag,
 };
 use portcullis_testkit::client::Jar;
 use portcullis_testkit::spy::Operation;
@@ -84,6 +86,32 @@ async fn a_rotation_ends_the_grace_of_the_secret_before_too() {
 }
 
 #[tokio::test]
+async fn a_rotation_whose_answer_was_lost_stands_however_many_have_saved_since() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let (store, locator) = (world.store.clone(), locator(browser.jar()));
+        world.spy.on(Operation::Save).times(1).lose_answer(StoreErrorKind::Timeout);
+        world.spy.on(Operation::Save).times(1).before(move || {
+            let store = store.clone();
+            async move {
+                let realm = Realm::default();
+                let key = Key { realm: &realm, locator };
+                for tag in 1..=5 {
+                    let mut record = store.load(key).await.unwrap().unwrap();
+                    let expected = record.header.tag();
+                    record.header.tags = record.header.tags_after(Tag([tag; 8]));
+                    assert_eq!(store.save(key, expected, &record).await.unwrap(), Saved::Done);
+                }
+            }
+        });
+        assert_eq!(browser.get("/rotate").await.set_cookies().len(), 1);
+        assert_eq!(browser.get("/me").await.text(), "ada");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn only_a_new_proof_makes_a_sign_in_fresh() {
     on_each_store(|world| async move {
         let browser = world.browser();
@@ -97,6 +125,14 @@ async fn only_a_new_proof_makes_a_sign_in_fresh() {
         assert_eq!(stored(&world, locator(browser.jar())).await.header.secret_since, world.clock.now());
         browser.get("/reauthenticated").await.assert_status(200);
         assert_eq!(age.get("/").await.text(), world.clock.now().as_millis().to_string());
+
+        let later = world.clock.now().saturating_add(MINUTE);
+        let boast = async move |session: Session| {
+            session.login(Identity::new("ada").authenticated_at(later)).await.unwrap();
+            session.identity().and_then(|me| me.authenticated_at()).unwrap().as_millis().to_string()
+        };
+        let now = world.clock.now().as_millis().to_string();
+        assert_eq!(around(&world, boast).get("/").await.text(), now, "nobody gives a proof in the future");
 
         let visitor = world.browser();
         visitor.get("/set/a/x").await.assert_status(200);
@@ -113,7 +149,7 @@ async fn a_record_past_its_deadline_is_refused_even_where_the_store_still_has_it
         let deadline = world.clock.now().saturating_add(Lifetime::USER.absolute);
         for (late, expected) in [(MINUTE, "ada"), (MINUTE + Duration::from_millis(1), "nobody")] {
             let clock = ManualClock::at(deadline.saturating_add(late));
-            let layer = |layer: portcullis::session::SessionLayerBuilder| layer.clock(clock);
+            let layer = |layer: SessionLayerBuilder| layer.clock(clock);
             let elsewhere = World::with(&world.store.another(), &world.clock, layer);
             let browser = elsewhere.browser().with_jar(browser.jar().clone());
             assert_eq!(browser.get("/me").await.text(), expected, "{late:?} after the deadline");
@@ -202,26 +238,27 @@ async fn a_namesake_in_another_realm_is_somebody_else() {
 #[tokio::test]
 async fn a_session_keeps_everything_that_was_said_of_its_user() {
     on_each_store(|world| async move {
+        let (proved, ends) =
+            (world.clock.now().saturating_sub(MINUTE), world.clock.now().saturating_add(MINUTE));
         for issuer in [None, Some("https://app.example")] {
-            let handler = async |session: Session| {
-                let me = match session.identity() {
-                    Some(me) => me,
-                    None => {
-                        let ada =
-                            Identity::new("ada").acr("gold").amr(["pwd", "otp"]).scope("read").role("admin");
-                        session.login(ada.claim("org", "x").unwrap()).await.unwrap();
-                        session.identity().unwrap()
-                    }
-                };
+            let handler = async move |session: Session| {
+                if session.identity().is_none() {
+                    let ada =
+                        Identity::new("ada").acr("gold").amr(["pwd", "otp"]).scope("read").role("admin");
+                    let ada = ada.claim("org", "x").unwrap().authenticated_at(proved).expires_at(ends);
+                    session.login(ada).await.unwrap();
+                }
+                let me = session.identity().unwrap();
                 let claims: serde_json::Value = me.claims().unwrap();
                 assert_eq!(
                     (me.subject(), me.acr(), claims["org"].as_str()),
                     ("ada", Some("gold"), Some("x"))
                 );
                 assert!(me.amr().eq(["pwd", "otp"]) && me.scopes().eq(["read"]) && me.roles().eq(["admin"]));
+                assert_eq!((me.authenticated_at(), me.expires_at()), (Some(proved), Some(ends)));
                 me.issuer().unwrap_or("none").to_owned()
             };
-            let layer = |layer: portcullis::session::SessionLayerBuilder| match issuer {
+            let layer = |layer: SessionLayerBuilder| match issuer {
                 Some(issuer) => layer.issuer(issuer),
                 None => layer,
             };

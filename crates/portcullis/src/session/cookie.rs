@@ -247,6 +247,11 @@ mod tests {
                 false,
             ),
             (
+                "a path without a slash",
+                CookieConfig { name: "id".into(), path: "app".into(), ..config() },
+                false,
+            ),
+            (
                 "a path over the size",
                 CookieConfig { name: "id".into(), path: format!("/{:01024}", 0), ..config() },
                 false,

@@ -81,23 +81,6 @@ async fn an_identity_that_does_not_stand_is_seen_by_nobody() {
 }
 
 #[tokio::test]
-async fn whoever_does_not_stand_is_in_no_extension() {
-    let away = Finds::what(Ok(Authentication::unavailable(Duration::from_secs(1))));
-    let cookie = Finds::identity(by_session("ada"));
-    for (outer, inner) in [(&cookie, &away), (&away, &cookie)] {
-        let handler = service_fn(|request: Request<String>| async move {
-            assert!(request.extensions().get::<Identity>().is_none());
-            Ok::<_, Infallible>(Response::new(String::new()))
-        });
-        let stack = ServiceBuilder::new()
-            .layer(AuthenticateLayer::new(outer.clone()))
-            .layer(AuthenticateLayer::new(inner.clone()))
-            .service(handler);
-        assert_eq!(answer(&stack, get()).await.status(), StatusCode::OK);
-    }
-}
-
-#[tokio::test]
 async fn a_preference_settles_a_conflict_in_either_order() {
     let session = Finds::identity(by_session("ada"));
     let bearer = Finds::identity(by_bearer("bob"));
@@ -126,6 +109,20 @@ async fn the_same_subject_from_two_issuers_is_a_conflict() {
         seen(&here, &Finds::identity(by_bearer("7").issuer("https://a.example"))).await,
         "7 by Bearer"
     );
+}
+
+#[tokio::test]
+async fn an_issuer_without_a_name_is_none() {
+    let nobody = Finds::identity(by_session("7").issuer(""));
+    assert_eq!(seen(&nobody, &Finds::identity(by_bearer("7"))).await, "7 by Bearer");
+}
+
+#[tokio::test]
+async fn two_copies_of_a_layer_challenge_once() {
+    let layer = AuthenticateLayer::new(Finds::nobody().scheme("Bearer"));
+    let stack = ServiceBuilder::new().layer(layer.clone()).layer(layer).layer(RequireLayer::authenticated());
+    let response = answer(&stack.service(crate::common::Handler::default()), get()).await;
+    assert_eq!(all(&response, "www-authenticate"), ["Bearer"]);
 }
 
 #[tokio::test]

@@ -160,6 +160,23 @@ async fn what_is_rendered_anew_has_no_content_headers_of_before() {
 }
 
 #[tokio::test]
+async fn cookies_and_vary_of_inner_layers_stay_beside_those_of_the_responder() {
+    let inner = tower::util::MapResponseLayer::new(|mut response: Response<Body>| {
+        response.headers_mut().append("set-cookie", "inner=1".parse().unwrap());
+        response.headers_mut().append("vary", "cookie".parse().unwrap());
+        response
+    });
+    let outer = |rejection: &Rejection, _: &RequestHead| {
+        let response = Response::builder().status(rejection.status());
+        response.header("set-cookie", "outer=1").header("vary", "accept").body(Body::empty()).unwrap()
+    };
+    let app = app().layer(inner).layer(AuthenticateLayer::with_responder(Finds::nobody(), outer));
+    let response = answer(&app, to("/me")).await;
+    assert_eq!(all(&response, "set-cookie"), ["outer=1", "inner=1"]);
+    assert_eq!(all(&response, "vary"), ["accept", "cookie"]);
+}
+
+#[tokio::test]
 async fn rendering_keeps_what_inner_layers_left_in_the_extensions() {
     #[derive(Clone, Debug, PartialEq)]
     struct Note(u8);
