@@ -330,6 +330,25 @@ async fn a_login_that_stands_hands_out_its_cookie_whatever_fails_after_it() {
 }
 
 #[tokio::test]
+async fn a_login_after_a_failed_commit_owes_nothing_to_the_session_before() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        let handler = async |session: Session| {
+            session.set(&A, &"lost".to_owned()).unwrap();
+            session.commit().await.unwrap_err();
+            session.login(Identity::new("grace")).await.unwrap();
+            session.set(&B, &"kept".to_owned()).unwrap();
+        };
+        world.spy.on(Operation::Save).times(1).fail(StoreErrorKind::Unavailable);
+        around(&world, handler).with_jar(browser.jar().clone()).get("/").await.assert_status(200);
+        assert_eq!(browser.get("/me").await.text(), "grace");
+        assert_eq!(browser.get("/get/a").await.text(), "none");
+        assert_eq!(browser.get("/get/b").await.text(), "kept");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_handler_that_reports_a_failed_commit_is_heard_and_one_that_does_not_is_overruled() {
     on_each_store(|world| async move {
         for (status, seen) in [(502, 502), (404, 503), (200, 503)] {

@@ -2,11 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
+use http::request::Parts;
 use portcullis::session::{EncryptionKeys, KeyRing, SessionEvent, SessionLayer};
+use portcullis::{Identity, Session};
 use portcullis_store::{Key, Locator, Saved, SessionBackend, Tag};
 use portcullis_testkit::spy::Spy;
 
-use crate::support::app::{World, now, on_each_store};
+use super::handle::around;
+use crate::support::app::{A, A_NUMBER, B, World, now, on_each_store};
 use crate::support::logs::captured;
 use crate::support::store::AnyStore;
 
@@ -114,6 +117,35 @@ async fn what_is_stored_does_not_hold_the_secret() {
             assert!(!bytes.windows(piece.len()).any(|window| window == piece));
         }
         assert!(!format!("{record:?}").contains("ada"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whatever_a_handler_holds_shows_neither_secret_nor_data() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let secret = browser.jar().get("__Host-id").unwrap()[23..].to_owned();
+        let handler = async |session: Session, mut parts: Parts| {
+            // The request itself holds the cookie; what the layers added must not.
+            parts.headers.clear();
+            session.set(&A, &DATA.to_owned()).unwrap();
+            session.rotate().await.unwrap();
+            session.set(&B, &DATA.to_owned()).unwrap();
+            let error = session.get(&A_NUMBER).unwrap_err();
+            let ada = Identity::new("ada").claim("card", DATA).unwrap();
+            let shown = format!("{session:?} {:?} {error:?} {error} {parts:?} {ada:?}", session.devices());
+            session.login(ada).await.unwrap();
+            format!("{shown} {session:?} {:?} {:?}", session.identity(), session.devices().list().await)
+        };
+        let app = around(&world, handler).with_jar(browser.jar().clone());
+        let shown = app.get("/").await.assert_status(200).text();
+        let new = browser.jar().get("__Host-id").unwrap();
+        assert!(shown.contains(&new[..22]), "the locator is what is shown: {shown}");
+        for hidden in [DATA, &secret, &new[23..]] {
+            assert!(!shown.contains(hidden), "{hidden} in {shown}");
+        }
     })
     .await;
 }
