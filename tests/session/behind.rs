@@ -95,11 +95,13 @@ async fn every_operation_that_hangs_costs_a_request_its_budget_and_no_more() {
             (Operation::Withdraw, "/logout", 200),
             (Operation::Create, "/set/a/x", 503),
         ];
+        let patient = World::new(&store, &clock);
         for (operation, path, status) in rows {
-            let browser = world.browser();
+            let signed_in = patient.browser();
             if operation != Operation::Create {
-                browser.get("/login?user=ada").await.assert_status(200);
+                signed_in.get("/login?user=ada").await.assert_status(200);
             }
+            let browser = world.browser().with_jar(signed_in.jar().clone());
             world.spy.on(operation).times(1).hang();
             let answer = tokio::time::timeout(Duration::from_secs(5), browser.get(path).send()).await;
             answer.unwrap_or_else(|_| panic!("{operation:?}")).assert_status(status);

@@ -15,8 +15,9 @@ use super::expiry::{Age, age, cookie_life};
 use super::handle::Session;
 use super::id::{Presented, Proof};
 use super::renewal::{Renewal, renewal};
+use super::shared::Shared;
 use super::state::{CookieChange, Held, Rest, Stored};
-use super::transport::{Found, MAX_CANDIDATES, Rejected};
+use super::transport::{Found, Rejected};
 use crate::Identity;
 use crate::authenticate::{Authenticator, Closed, Closing, Edits, Opened, Opening};
 use crate::identity::{Authentication, Outcome};
@@ -31,22 +32,35 @@ pub struct SessionAuthenticator {
 }
 
 /// What the way out needs from the way in.
-pub struct Visit {
-    session: Session,
-    /// Whether the request's cookie decided what is in its extensions.
-    presented: bool,
-    /// Whether the session's idle deadline is to be moved.
+#[derive(Debug)]
+pub struct Visit(Stay);
+
+#[derive(Debug)]
+enum Stay {
+    /// Handlers have a handle, and may have written.
+    Writable {
+        session: Session,
+        /// Whether the request's token decided what is in its extensions.
+        presented: bool,
+        chores: Chores,
+    },
+    /// Handlers have no handle. There is a session only if something is to be done about it.
+    ReadOnly { due: Option<Box<(Stored, Chores)>> },
+    /// Another copy of the layer, further out, holds the session and does all there is to do.
+    HeldOutside,
+}
+
+/// What is due of a session's own accord.
+#[derive(Clone, Copy, Debug, Default)]
+struct Chores {
+    /// Its idle deadline is to be moved.
     touch: bool,
     /// What the presented secret asks for.
     renewal: Renewal,
-    /// To answer by, should the commit fail.
-    head: Option<RequestHead>,
-    /// Whether another copy of the layer, further out, holds the session and does all there is to do.
-    held_outside: bool,
 }
 
-/// What is loaded for the candidates, in their order.
-type Loaded = Result<SmallVec<[Option<Record>; MAX_CANDIDATES]>, StoreError>;
+/// What is loaded for the candidates, in their order; one is normal.
+type Loaded = Result<SmallVec<[Option<Record>; 1]>, StoreError>;
 
 impl SessionAuthenticator {
     pub(crate) fn new(core: Core) -> Self {
@@ -77,8 +91,8 @@ impl Authenticator for SessionAuthenticator {
 
     fn open(&self, head: &mut Parts) -> Opening<Visit> {
         let core = &self.core;
-        if let Some(session) = head.extensions.get::<Session>().filter(|it| Arc::ptr_eq(&it.0.core, core)) {
-            return Opening::anonymous(Visit::of_copy(session.clone()));
+        if head.extensions.get::<Session>().is_some_and(|it| Arc::ptr_eq(&it.0.core, core)) {
+            return Opening::anonymous(Visit(Stay::HeldOutside));
         }
         core.transport.hide(&mut head.headers);
         let Found { candidates, rejected } = core.transport.find(&core.realm, &head.headers);
@@ -112,25 +126,50 @@ impl Authenticator for SessionAuthenticator {
     }
 
     fn enter(&self, visit: &Visit, head: &mut Parts) {
-        if !self.core.read_only {
-            head.extensions.insert(visit.session.clone());
+        if let Stay::Writable { session, .. } = &visit.0 {
+            head.extensions.insert(session.clone());
         }
     }
 
     fn close(&self, visit: Visit, response: &response::Parts) -> Closing {
-        if visit.held_outside {
-            return Closing::nothing();
+        let is_5xx = response.status.is_server_error();
+        match visit.0 {
+            Stay::HeldOutside => Closing::nothing(),
+            Stay::ReadOnly { due } => {
+                if let Some((stored, chores)) = due.as_deref() {
+                    chores.behind_the_response(stored, &self.core);
+                }
+                Closing::edits(self.varying())
+            }
+            Stay::Writable { session, presented, chores } => self.leave(session, presented, chores, is_5xx),
         }
-        let shared = &visit.session.0;
-        visit.tend(&self.core);
-        let discard = self.core.discard_on_5xx && response.status.is_server_error();
-        let rest = shared.lock().seal(discard);
+    }
+}
+
+impl SessionAuthenticator {
+    fn leave(&self, session: Session, presented: bool, chores: Chores, is_5xx: bool) -> Closing {
+        let rest = {
+            let mut state = session.0.lock();
+            if let Some(stored) = state.stored() {
+                chores.behind_the_response(stored, &self.core);
+            }
+            if let Renewal::Due(secret) = chores.renewal {
+                state.renew(secret, &self.core);
+            }
+            state.seal(self.core.discard_on_5xx && is_5xx)
+        };
         match rest {
-            Rest::Nothing => Closing::edits(visit.edits()),
-            Rest::Renewal => Closing::pending(async move { visit.renew().await }),
-            Rest::Commit => Closing::pending(async move { visit.commit().await }),
-            Rest::Failed => Closing::Ready(visit.closed(!response.status.is_server_error())),
+            Rest::Nothing => Closing::edits(edits(&session.0, presented)),
+            Rest::Renewal => Closing::pending(async move { renew(&session.0, presented).await }),
+            Rest::Commit => Closing::pending(async move { commit(&session.0, presented).await }),
+            Rest::Failed => Closing::Ready(closed(&session.0, presented, !is_5xx)),
         }
+    }
+
+    fn varying(&self) -> Edits {
+        let mut edits = Edits::default();
+        edits.append(VARY, self.core.transport.vary());
+        edits
     }
 }
 
@@ -162,7 +201,7 @@ type Good = SmallVec<[(Stored, Age, Renewal); 1]>;
 fn good_ones(
     core: &Core,
     candidates: &[Presented],
-    records: SmallVec<[Option<Record>; MAX_CANDIDATES]>,
+    records: SmallVec<[Option<Record>; 1]>,
 ) -> Result<Good, StoreError> {
     let now = core.clock.now();
     let mut good = Good::new();
@@ -211,9 +250,14 @@ impl Visit {
         head: Option<RequestHead>,
     ) -> (Authentication, Self) {
         let outcome = stored.identity.clone().map_or(Outcome::Anonymous, Outcome::Authenticated);
-        let session = Session::new(Arc::clone(core), Held::Stored(stored));
-        let touch = age == Age::TouchDue;
-        Self { session, presented: true, touch, renewal, head, held_outside: false }.with(outcome)
+        let chores = Chores { touch: age == Age::TouchDue, renewal };
+        match head {
+            Some(head) => {
+                let session = Session::new(Arc::clone(core), Held::Stored(stored), head);
+                Self::writable(session, true, chores, outcome)
+            }
+            None => Self::read_only(chores.are_due().then(|| Box::new((stored, chores))), outcome),
+        }
     }
 
     fn of_nobody(
@@ -226,99 +270,101 @@ impl Visit {
             Held::Unavailable => Outcome::Unavailable { retry_after: RETRY_AFTER },
             Held::Nothing | Held::Stored(_) | Held::Ended => Outcome::Anonymous,
         };
-        let session = Session::new(Arc::clone(core), held);
-        let renewal = Renewal::NotDue;
-        Self { session, presented, touch: false, renewal, head, held_outside: false }.with(outcome)
-    }
-
-    fn of_copy(session: Session) -> Self {
-        let renewal = Renewal::NotDue;
-        Self { session, presented: false, touch: false, renewal, head: None, held_outside: true }
-    }
-
-    fn with(self, outcome: Outcome) -> (Authentication, Self) {
-        let reader = Arc::clone(&self.session.0);
-        (Authentication::from(outcome).on_read(reader), self)
-    }
-
-    /// What is due of the session's own accord: a touch, a new secret.
-    fn tend(&self, core: &Arc<Core>) {
-        let mut state = self.session.0.lock();
-        if let Some(stored) = state.stored() {
-            if self.touch {
-                core.touch_later(stored);
+        match head {
+            Some(head) => {
+                let session = Session::new(Arc::clone(core), held, head);
+                Self::writable(session, presented, Chores::default(), outcome)
             }
-            if self.renewal == Renewal::Arrived {
-                core.arrived_later(stored);
-            }
-        }
-        if let Renewal::Due(secret) = self.renewal
-            && !core.read_only
-        {
-            state.renew(secret, core);
+            None => Self::read_only(None, outcome),
         }
     }
 
-    /// Saves a new secret and nothing else. That it cannot be saved is no loss: the next request tries again.
-    async fn renew(self) -> Closed {
-        if let Err(error) = self.session.0.commit().await {
-            tracing::debug!(%error, "a session was not renewed");
+    fn writable(
+        session: Session,
+        presented: bool,
+        chores: Chores,
+        outcome: Outcome,
+    ) -> (Authentication, Self) {
+        let mut found = Authentication::from(outcome);
+        if !presented {
+            // Only then it matters whether somebody looks: otherwise the response varies anyway.
+            found = found.on_read(Arc::clone(&session.0) as _);
         }
-        self.closed(false)
+        (found, Self(Stay::Writable { session, presented, chores }))
     }
 
-    /// Saves what is recorded. Its failure is the response's, because the data would be lost in silence; but when the
-    /// session was ended meanwhile, the response stands.
-    async fn commit(self) -> Closed {
-        let refused = match self.session.0.commit().await {
-            Ok(()) => false,
-            Err(error) if error.kind() == SessionErrorKind::Ended => false,
-            Err(error) => {
-                log_lost(&error);
-                true
-            }
-        };
-        self.closed(refused)
+    /// The response varies whether anybody looks or not, so nobody is told of it.
+    fn read_only(due: Option<Box<(Stored, Chores)>>, outcome: Outcome) -> (Authentication, Self) {
+        (outcome.into(), Self(Stay::ReadOnly { due }))
+    }
+}
+
+impl Chores {
+    fn are_due(self) -> bool {
+        self.touch || self.renewal == Renewal::Arrived
     }
 
-    fn closed(self, refused: bool) -> Closed {
-        let edits = self.edits();
-        let rejection = Rejection::Unavailable { retry_after: RETRY_AFTER };
-        let refusal = self.head.filter(|_| refused).map(|head| Box::new((rejection, head)));
-        Closed { edits, refusal }
+    fn behind_the_response(self, stored: &Stored, core: &Arc<Core>) {
+        if self.touch {
+            core.touch_later(stored);
+        }
+        if self.renewal == Renewal::Arrived {
+            core.arrived_later(stored);
+        }
     }
+}
 
-    /// A token goes out only if the session was created, rotated or destroyed; Vary if the one that came in mattered.
-    fn edits(&self) -> Edits {
-        let shared = &self.session.0;
-        let mut edits = Edits::default();
-        let Core { transport, realm, clock, .. } = &*shared.core;
-        let mut state = shared.lock();
-        let field = state.take_cookie().and_then(|change| match change {
-            CookieChange::Set(token) => {
-                let life = state.stored().and_then(|stored| cookie_life(&stored.record.header, clock.now()));
-                transport.handing_out(realm, &token, life)
-            }
-            CookieChange::Remove => transport.removal(),
-        });
-        drop(state);
-        if let Some((name, value)) = field {
-            edits.append(name, value);
-            edits.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        }
-        if self.presented || shared.core.read_only || shared.was_read() {
-            edits.append(VARY, transport.vary());
-        }
-        edits
+/// Saves a new secret and nothing else. That it cannot be saved is no loss: the next request tries again.
+async fn renew(shared: &Shared, presented: bool) -> Closed {
+    if let Err(error) = shared.commit().await {
+        tracing::debug!(%error, "a session was not renewed");
     }
+    closed(shared, presented, false)
+}
+
+/// Saves what is recorded. Its failure is the response's, because the data would be lost in silence; but when the
+/// session was ended meanwhile, the response stands.
+async fn commit(shared: &Shared, presented: bool) -> Closed {
+    let refused = match shared.commit().await {
+        Ok(()) => false,
+        Err(error) if error.kind() == SessionErrorKind::Ended => false,
+        Err(error) => {
+            log_lost(&error);
+            true
+        }
+    };
+    closed(shared, presented, refused)
+}
+
+fn closed(shared: &Shared, presented: bool, refused: bool) -> Closed {
+    let rejection = Rejection::Unavailable { retry_after: RETRY_AFTER };
+    let refusal = refused.then(|| Box::new((rejection, shared.head.clone())));
+    Closed { edits: edits(shared, presented), refusal }
+}
+
+/// A token goes out only if the session was created, rotated or destroyed; Vary if the one that came in mattered.
+fn edits(shared: &Shared, presented: bool) -> Edits {
+    let mut edits = Edits::default();
+    let Core { transport, realm, clock, .. } = &*shared.core;
+    let mut state = shared.lock();
+    let field = state.take_cookie().and_then(|change| match change {
+        CookieChange::Set(token) => {
+            let life = state.stored().and_then(|stored| cookie_life(&stored.record.header, clock.now()));
+            transport.handing_out(realm, &token, life)
+        }
+        CookieChange::Remove => transport.removal(),
+    });
+    drop(state);
+    if let Some((name, value)) = field {
+        edits.append(name, value);
+        edits.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if presented || shared.was_read() {
+        edits.append(VARY, transport.vary());
+    }
+    edits
 }
 
 fn log_lost(error: &SessionError) {
     tracing::error!(%error, "a session could not be saved");
-}
-
-impl std::fmt::Debug for Visit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Visit").field("session", &self.session).finish_non_exhaustive()
-    }
 }

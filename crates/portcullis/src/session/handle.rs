@@ -16,6 +16,7 @@ use super::ops::Operation;
 use super::shared::Shared;
 use super::state::Held;
 use crate::Identity;
+use crate::respond::RequestHead;
 
 /// A handler's hold on the session of its request. Clones hold the same one.
 ///
@@ -31,8 +32,8 @@ use crate::Identity;
 pub struct Session(pub(crate) Arc<Shared>);
 
 impl Session {
-    pub(crate) fn new(core: Arc<Core>, held: Held) -> Self {
-        Self(Arc::new(Shared::new(core, held)))
+    pub(crate) fn new(core: Arc<Core>, held: Held, head: RequestHead) -> Self {
+        Self(Arc::new(Shared::new(core, held, head)))
     }
 
     /// The public name of the session, for logs and device lists; `None` while nothing is stored.

@@ -1,13 +1,13 @@
 //! [`MemoryBackend`]: sessions in this process, with the semantics of every other backend.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, future};
 
-use hashbrown::Equivalent;
+use hashbrown::{DefaultHashBuilder, Equivalent};
 use portcullis_store::{
     Clock, Created, CredentialVersion, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
     SessionBackend, StoreError, StoreErrorKind, SystemClock, Tag, Timestamp, Touched, UserKey,
@@ -29,7 +29,7 @@ pub struct MemoryBackend(Arc<Store>);
 struct Store {
     sessions: Box<[Padded<Mutex<Sessions>>]>,
     indexes: Box<[Padded<Mutex<Indexes>>]>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     clock: Arc<dyn Clock>,
     count: AtomicUsize,
     max_sessions: usize,
@@ -115,7 +115,7 @@ impl Store {
         Self {
             sessions: (0..SHARDS).map(|_| Padded::default()).collect(),
             indexes: (0..SHARDS).map(|_| Padded::default()).collect(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             clock,
             count: AtomicUsize::new(0),
             max_sessions,

@@ -12,9 +12,10 @@ use super::expiry::reissue_after;
 use super::id::Proof;
 
 /// What a request's secret asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Renewal {
     /// Nothing.
+    #[default]
     NotDue,
     /// A new secret in place of this one, for the response.
     Due(SecretHash),

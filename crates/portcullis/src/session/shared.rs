@@ -17,6 +17,7 @@ use super::ops::Operation;
 use super::state::{CookieChange, Held, State, Step, Stored};
 use crate::Identity;
 use crate::identity::OnRead;
+use crate::respond::RequestHead;
 
 /// What all handles on one request's session share.
 pub(crate) struct Shared {
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     turn: tokio::sync::Mutex<()>,
     read: AtomicBool,
+    /// The request's, to answer by should the last commit fail.
+    pub(crate) head: RequestHead,
 }
 
 /// A new session that is to take the place of the one before.
@@ -44,12 +47,13 @@ struct Orphan {
 }
 
 impl Shared {
-    pub(crate) fn new(core: Arc<Core>, held: Held) -> Self {
+    pub(crate) fn new(core: Arc<Core>, held: Held, head: RequestHead) -> Self {
         Self {
             core,
             state: Mutex::new(State::new(held)),
             turn: tokio::sync::Mutex::const_new(()),
             read: AtomicBool::new(false),
+            head,
         }
     }
 

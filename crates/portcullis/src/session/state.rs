@@ -18,9 +18,9 @@ pub(crate) struct State {
     /// Recorded and not committed, in order.
     pending: Vec<Operation>,
     /// The session with what is pending applied; `None` while nothing is.
-    view: Option<View>,
+    view: Option<Box<View>>,
     /// A save that was sent and whose outcome is not known.
-    attempt: Option<Attempt>,
+    attempt: Option<Box<Attempt>>,
     /// What the response must tell the browser.
     cookie: Option<CookieChange>,
     /// A save gave the session a new secret, which is not told yet.
@@ -142,7 +142,7 @@ impl State {
         self.writable()?;
         let mut view = match self.view.take() {
             Some(view) => view,
-            None => self.fresh_view(core)?,
+            None => Box::new(self.fresh_view(core)?),
         };
         let applied =
             operation.apply(&mut view.header, &mut view.payload).and_then(|()| core.fits(&view.payload));
@@ -261,14 +261,14 @@ impl State {
     pub(crate) fn next_step(&mut self, core: &Core) -> Result<Option<Step>, SessionError> {
         if let Some(attempt) = &mut self.attempt {
             attempt.in_doubt = true;
-            return Ok(Some(Step::Save(attempt.clone())));
+            return Ok(Some(Step::Save((**attempt).clone())));
         }
         if self.pending.is_empty() {
             return Ok(None);
         }
         let step = self.plan(core).inspect_err(|_| self.discard())?;
         match &step {
-            Some(Step::Save(attempt)) => self.attempt = Some(attempt.clone()),
+            Some(Step::Save(attempt)) => self.attempt = Some(Box::new(attempt.clone())),
             Some(Step::Create(_)) => {}
             None => self.discard(),
         }
@@ -412,7 +412,7 @@ impl State {
         rebuilt.map(|view| self.view = view)
     }
 
-    fn rebuilt_view(&self, core: &Core) -> Result<Option<View>, SessionError> {
+    fn rebuilt_view(&self, core: &Core) -> Result<Option<Box<View>>, SessionError> {
         if self.pending.is_empty() {
             return Ok(None);
         }
@@ -420,7 +420,7 @@ impl State {
         for operation in &self.pending {
             operation.apply(&mut view.header, &mut view.payload)?;
         }
-        Ok(Some(view))
+        Ok(Some(Box::new(view)))
     }
 
     fn fresh_view(&self, core: &Core) -> Result<View, SessionError> {

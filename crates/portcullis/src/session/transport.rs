@@ -45,7 +45,7 @@ pub(crate) struct Transport {
 
 /// At most this many good-looking tokens are looked up; one is normal, a few come from subdomains and sub-paths, and
 /// more from somebody who wants work done.
-pub(crate) const MAX_CANDIDATES: usize = 4;
+const MAX_CANDIDATES: usize = 4;
 
 /// What a request presents.
 #[derive(Debug, Default)]
@@ -56,8 +56,8 @@ pub(crate) struct Found {
     pub(crate) rejected: Option<Rejected>,
 }
 
-/// The tokens that are to be looked up.
-pub(crate) type Candidates = SmallVec<[Presented; MAX_CANDIDATES]>;
+/// The tokens that are to be looked up; one is normal.
+pub(crate) type Candidates = SmallVec<[Presented; 1]>;
 
 /// Why a token is not looked up, and which session it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
