@@ -25,19 +25,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::error::Error;
+mod authentication;
+mod builder;
+
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::{Extensions, Request, request};
 use portcullis_store::{Locator, Realm, Timestamp};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use smallvec::SmallVec;
 
+pub use self::authentication::{Authentication, IdentityExt, Outcome};
+pub(crate) use self::authentication::{Challenges, OnRead};
+pub use self::builder::{ClaimsError, IdentityBuilder};
 use crate::packed::Packed;
-use crate::rejection::Challenge;
 
 /// Who is calling, by which credential, and how fresh that is.
 ///
@@ -65,23 +65,6 @@ const CLAIMS: usize = 3;
 const AMR: usize = 4;
 const SCOPES: usize = 5;
 const ROLES: usize = 6;
-
-/// Gathers what is known of somebody; see [`Identity::new`].
-#[derive(Clone)]
-#[must_use]
-pub struct IdentityBuilder {
-    subject: String,
-    issuer: Option<String>,
-    acr: Option<String>,
-    amr: Vec<String>,
-    scopes: Vec<String>,
-    roles: Vec<String>,
-    claims: serde_json::Map<String, serde_json::Value>,
-    method: AuthMethod,
-    carrier: Carrier,
-    authenticated_at: Option<Timestamp>,
-    expires_at: Option<Timestamp>,
-}
 
 /// What a verified token says of somebody, borrowed from it.
 #[cfg(feature = "bearer")]
@@ -119,56 +102,6 @@ pub enum Carrier {
     Ambient,
     /// Put on the request by the program that makes it (an `Authorization` header from a script or a service).
     Explicit,
-}
-
-/// What the layers found out about the caller. In the extensions of every request that passed one of them.
-#[derive(Clone)]
-pub struct Authentication {
-    outcome: Outcome,
-    challenges: Challenges,
-    reader: Option<Arc<dyn OnRead>>,
-}
-
-/// The result within an [`Authentication`].
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// No credential, or none that says who it is.
-    Anonymous,
-    /// Somebody is signed in.
-    Authenticated(Identity),
-    /// It cannot be told, because the store or the keys are out of reach. Neither a denial nor a success.
-    Unavailable {
-        /// When it is worth trying again.
-        retry_after: Duration,
-    },
-}
-
-/// The challenges of the configured schemes, for whoever must answer 401.
-pub(crate) type Challenges = SmallVec<[Challenge; 2]>;
-
-/// Is told that a handler has looked at who is calling, so that the response can say `Vary`.
-pub(crate) trait OnRead: Send + Sync {
-    fn on_read(&self);
-}
-
-/// The claims are not of the type asked for, or a value cannot be written as JSON.
-///
-/// It holds the place only: what serde says may quote a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimsError {
-    line: usize,
-    column: usize,
-}
-
-/// Reads who is calling from wherever a framework keeps the request's extensions.
-///
-/// For a tonic request: `request.extensions().identity()`.
-pub trait IdentityExt {
-    /// Who is calling; `None` when nobody is signed in.
-    fn identity(&self) -> Option<&Identity>;
-    /// What the layers found out; `None` when no layer of ours has looked.
-    fn authentication(&self) -> Option<&Authentication>;
 }
 
 impl Identity {
@@ -360,275 +293,6 @@ impl Identity {
     }
 }
 
-impl IdentityBuilder {
-    /// Who vouches for the subject. An empty name is nobody.
-    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
-        self.issuer = Some(issuer.into()).filter(|issuer| !issuer.is_empty());
-        self
-    }
-
-    /// Adds a role.
-    pub fn role(mut self, role: impl Into<String>) -> Self {
-        self.roles.push(role.into());
-        self
-    }
-
-    /// Adds roles.
-    pub fn roles<T: Into<String>>(mut self, roles: impl IntoIterator<Item = T>) -> Self {
-        self.roles.extend(roles.into_iter().map(Into::into));
-        self
-    }
-
-    /// Keeps only the roles that `keep` says yes to.
-    pub fn retain_roles(mut self, mut keep: impl FnMut(&str) -> bool) -> Self {
-        self.roles.retain(|role| keep(role));
-        self
-    }
-
-    /// Keeps only the scopes that `keep` says yes to.
-    pub fn retain_scopes(mut self, mut keep: impl FnMut(&str) -> bool) -> Self {
-        self.scopes.retain(|scope| keep(scope));
-        self
-    }
-
-    /// Adds a scope.
-    pub fn scope(mut self, scope: impl Into<String>) -> Self {
-        self.scopes.push(scope.into());
-        self
-    }
-
-    /// Adds scopes.
-    pub fn scopes<T: Into<String>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
-        self.scopes.extend(scopes.into_iter().map(Into::into));
-        self
-    }
-
-    /// Authentication context class (RFC 9470).
-    pub fn acr(mut self, acr: impl Into<String>) -> Self {
-        self.acr = Some(acr.into());
-        self
-    }
-
-    /// Adds authentication methods (RFC 8176), such as `pwd` and `otp`.
-    pub fn amr<T: Into<String>>(mut self, amr: impl IntoIterator<Item = T>) -> Self {
-        self.amr.extend(amr.into_iter().map(Into::into));
-        self
-    }
-
-    /// Sets a claim, in place of one with the same name.
-    ///
-    /// # Errors
-    /// When the value cannot be written as JSON.
-    pub fn claim<T: Serialize + ?Sized>(
-        mut self,
-        name: impl Into<String>,
-        value: &T,
-    ) -> Result<Self, ClaimsError> {
-        self.claims.insert(name.into(), serde_json::to_value(value).map_err(ClaimsError::at)?);
-        Ok(self)
-    }
-
-    /// By which kind of credential. A session's login overrides it.
-    pub fn method(mut self, method: AuthMethod) -> Self {
-        self.method = method;
-        self
-    }
-
-    /// How the credential came along. A session's login overrides it.
-    pub fn carrier(mut self, carrier: Carrier) -> Self {
-        self.carrier = carrier;
-        self
-    }
-
-    /// When the user last proved who they are. A session's login sets it to now unless it is given.
-    pub fn authenticated_at(mut self, at: Timestamp) -> Self {
-        self.authenticated_at = Some(at);
-        self
-    }
-
-    /// When the credential ends on its own. A session that is signed in by it ends no later.
-    pub fn expires_at(mut self, at: Timestamp) -> Self {
-        self.expires_at = Some(at);
-        self
-    }
-
-    /// The finished identity.
-    ///
-    /// Beyond 65 535 roles, scopes and methods together, or 4 GiB of text, nothing but subject and issuer is kept,
-    /// so that too much never means more than was granted.
-    #[must_use]
-    pub fn build(self) -> Identity {
-        let words = self.pack().or_else(|| self.bare().pack()).unwrap_or_else(Words::empty);
-        Identity(Arc::new(Inner {
-            words,
-            method: self.method,
-            carrier: self.carrier,
-            authenticated_at: self.authenticated_at,
-            expires_at: self.expires_at,
-            session: None,
-        }))
-    }
-
-    /// Of the same subject and issuer as `identity`, whatever it was of.
-    #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only sessions change an identity"))]
-    pub(crate) fn of_user(mut self, identity: &Identity) -> Self {
-        identity.subject().clone_into(&mut self.subject);
-        self.issuer = identity.issuer().map(str::to_owned);
-        self
-    }
-
-    fn pack(&self) -> Option<Words> {
-        let claims = (!self.claims.is_empty()).then(|| serde_json::to_string(&self.claims).ok()).flatten();
-        Words::new([
-            &[&self.subject],
-            self.issuer.as_deref().as_slice(),
-            self.acr.as_deref().as_slice(),
-            claims.as_deref().as_slice(),
-            &refs(&self.amr),
-            &refs(&self.scopes),
-            &refs(&self.roles),
-        ])
-    }
-
-    fn bare(&self) -> Self {
-        let mut bare = Identity::new(self.subject.clone());
-        bare.issuer.clone_from(&self.issuer);
-        bare
-    }
-}
-
-fn refs(strings: &[String]) -> SmallVec<[&str; 8]> {
-    strings.iter().map(String::as_str).collect()
-}
-
-impl From<IdentityBuilder> for Identity {
-    fn from(builder: IdentityBuilder) -> Self {
-        builder.build()
-    }
-}
-
-impl Authentication {
-    /// Nobody is signed in.
-    #[must_use]
-    pub fn anonymous() -> Self {
-        Outcome::Anonymous.into()
-    }
-
-    /// Somebody is signed in.
-    #[must_use]
-    pub fn authenticated(identity: impl Into<Identity>) -> Self {
-        Outcome::Authenticated(identity.into()).into()
-    }
-
-    /// It cannot be told; worth trying again after `retry_after`.
-    #[must_use]
-    pub fn unavailable(retry_after: Duration) -> Self {
-        Outcome::Unavailable { retry_after }.into()
-    }
-
-    /// The result.
-    #[must_use]
-    pub fn outcome(&self) -> &Outcome {
-        self.mark_read();
-        &self.outcome
-    }
-
-    /// Who is calling; `None` when nobody is signed in or it cannot be told.
-    #[must_use]
-    pub fn identity(&self) -> Option<&Identity> {
-        self.mark_read();
-        self.peek()
-    }
-
-    /// The result, looked at by a layer: that does not make the response vary.
-    pub(crate) fn state(&self) -> &Outcome {
-        &self.outcome
-    }
-
-    /// The identity, looked at by a layer.
-    pub(crate) fn peek(&self) -> Option<&Identity> {
-        match &self.outcome {
-            Outcome::Authenticated(identity) => Some(identity),
-            Outcome::Anonymous | Outcome::Unavailable { .. } => None,
-        }
-    }
-
-    pub(crate) fn challenges(&self) -> &Challenges {
-        &self.challenges
-    }
-
-    /// The challenge of this scheme, if it is configured.
-    pub(crate) fn challenge(&self, scheme: &str) -> Option<&Challenge> {
-        self.challenges.iter().find(|challenge| challenge.scheme() == scheme)
-    }
-
-    pub(crate) fn add_challenge(&mut self, challenge: Option<Challenge>) {
-        self.challenges.extend(challenge);
-    }
-
-    #[cfg_attr(
-        not(feature = "session"),
-        expect(dead_code, reason = "only a session's cookie makes responses vary")
-    )]
-    pub(crate) fn on_read(mut self, reader: Arc<dyn OnRead>) -> Self {
-        self.reader = Some(reader);
-        self
-    }
-
-    /// What an outer layer had found, kept together with what this one found.
-    pub(crate) fn on_top_of(mut self, outer: &Self, outcome: Outcome) -> Self {
-        let own = std::mem::replace(&mut self.challenges, outer.challenges.clone());
-        // Two copies of one layer on one path have one challenge.
-        self.challenges.extend(own.into_iter().filter(|challenge| !outer.challenges.contains(challenge)));
-        self.reader = self.reader.or_else(|| outer.reader.clone());
-        self.outcome = outcome;
-        self
-    }
-
-    fn mark_read(&self) {
-        if let Some(reader) = &self.reader {
-            reader.on_read();
-        }
-    }
-}
-
-impl From<Outcome> for Authentication {
-    fn from(outcome: Outcome) -> Self {
-        Self { outcome, challenges: Challenges::new(), reader: None }
-    }
-}
-
-impl IdentityExt for Extensions {
-    fn identity(&self) -> Option<&Identity> {
-        let _ = self.authentication().map(Authentication::mark_read);
-        self.get()
-    }
-
-    fn authentication(&self) -> Option<&Authentication> {
-        self.get()
-    }
-}
-
-impl IdentityExt for request::Parts {
-    fn identity(&self) -> Option<&Identity> {
-        self.extensions.identity()
-    }
-
-    fn authentication(&self) -> Option<&Authentication> {
-        self.extensions.authentication()
-    }
-}
-
-impl<B> IdentityExt for Request<B> {
-    fn identity(&self) -> Option<&Identity> {
-        self.extensions().identity()
-    }
-
-    fn authentication(&self) -> Option<&Authentication> {
-        self.extensions().authentication()
-    }
-}
-
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity")
@@ -638,35 +302,6 @@ impl fmt::Debug for Identity {
             .field("carrier", &self.carrier())
             .field("session_ref", &self.session_ref())
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for IdentityBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IdentityBuilder")
-            .field("subject", &self.subject)
-            .field("issuer", &self.issuer)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Authentication {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authentication").field("outcome", &self.outcome).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for ClaimsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the claims do not have the expected shape (line {} column {})", self.line, self.column)
-    }
-}
-
-impl Error for ClaimsError {}
-
-impl ClaimsError {
-    fn at(error: serde_json::Error) -> Self {
-        Self { line: error.line(), column: error.column() }
     }
 }
 
