@@ -34,8 +34,10 @@ use std::sync::Arc;
 use portcullis_store::{Locator, Realm, Timestamp};
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::authentication::Challenges;
+#[cfg_attr(not(feature = "session"), expect(unused_imports, reason = "only sessions want to be told"))]
+pub(crate) use self::authentication::OnRead;
 pub use self::authentication::{Authentication, IdentityExt, Outcome};
-pub(crate) use self::authentication::{Challenges, OnRead};
 pub use self::builder::{ClaimsError, IdentityBuilder};
 use crate::packed::Packed;
 
