@@ -155,6 +155,23 @@ async fn bounded_behind_the_responses(store: AnyStore, operation: Operation) {
 }
 
 #[tokio::test]
+async fn a_touch_enters_a_session_again_that_the_index_has_lost() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let call = world.spy.calls().into_iter().find(|call| call.user.is_some()).unwrap();
+        let realm = Realm::default();
+        let user = UserKey { realm: &realm, user: call.user.unwrap() };
+        world.store.withdraw(user, &call.locators).await.unwrap();
+        assert_eq!(entries(&world).await, 0);
+        world.clock.advance(6 * MINUTE);
+        browser.get("/me").await.assert_status(200);
+        eventually("its entry is back", || async { entries(&world).await == 1 }).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_session_that_ends_while_it_is_touched_is_not_entered_in_the_index_again() {
     on_each_store(|world| async move {
         let [browser, other] = [world.browser(), world.browser()];

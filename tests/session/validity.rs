@@ -288,6 +288,20 @@ async fn a_device_list_says_which_one_is_this_one() {
 }
 
 #[tokio::test]
+async fn nobody_was_seen_before_they_signed_in() {
+    on_each_store(|world| async move {
+        let soon = world.clock.now().saturating_add(10 * MINUTE);
+        let handler = async move |session: Session| {
+            session.login(Identity::new("ada").expires_at(soon)).await.unwrap();
+            let device = session.devices().list().await.unwrap().remove(0);
+            assert_eq!((device.last_seen, device.expires), (device.created, soon));
+        };
+        around(&world, handler).get("/").await.assert_status(200);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_lost_answer_to_a_create_is_503_and_leaves_nobody_signed_in() {
     on_each_store(|world| async move {
         for (operation, path) in

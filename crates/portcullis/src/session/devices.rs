@@ -1,6 +1,6 @@
 //! [`Devices`]: the sessions of one user, on all devices, and their revocation.
 
-use portcullis_store::{Key, Locator, Timestamp};
+use portcullis_store::{Header, Key, Locator, Timestamp};
 
 use super::core::Core;
 use super::error::{Reason, SessionError};
@@ -26,7 +26,7 @@ pub struct Device {
     pub created: Timestamp,
     /// When the user last proved who they are.
     pub authenticated: Option<Timestamp>,
-    /// When it was last used, to within five minutes.
+    /// When it was last used, to within five minutes; near its end, when no touch can prolong it, at least this late.
     pub last_seen: Timestamp,
     /// When it ends, however busy.
     pub expires: Timestamp,
@@ -113,7 +113,7 @@ pub(crate) async fn list(
             current: Some(locator) == current,
             created: record.header.created,
             authenticated: record.header.authenticated,
-            last_seen: record.header.idle_deadline.saturating_sub(record.header.idle),
+            last_seen: last_seen(&record.header),
             expires: record.header.absolute_deadline,
             label: label(&record.payload),
         })
@@ -145,6 +145,11 @@ pub(crate) async fn end(
     let (revoked, one) = (SessionEventKind::Revoked { count: ended.len() }, ended.first());
     core.events.emit(revoked, &core.realm, one.filter(|_| ended.len() == 1), Some(who));
     Ok(())
+}
+
+/// Near its end a session's idle deadline is its absolute one, which says less.
+fn last_seen(header: &Header) -> Timestamp {
+    header.idle_deadline.saturating_sub(header.idle).max(header.created)
 }
 
 fn label(payload: &[u8]) -> Option<String> {
