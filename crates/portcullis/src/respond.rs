@@ -82,15 +82,26 @@ impl RequestHead {
     #[must_use]
     pub fn of<'a>(head: impl Into<Head<'a>>) -> Self {
         let head = head.into();
-        // Layers note this of every request that may still be refused when its response is there, so it looks up no
-        // more than it must.
+        let (mut protocol, mut accept, mut navigates) = (Protocol::Http, None, None);
+        // Layers note this of every request that may still be refused when its response is there. One pass over a dozen
+        // headers costs less than looking three names up.
+        for (name, value) in head.headers {
+            if *name == CONTENT_TYPE {
+                protocol = Protocol::of(value);
+            } else if *name == ACCEPT {
+                accept.get_or_insert(value);
+            } else if *name == SEC_FETCH_MODE {
+                navigates = Some(value == "navigate");
+            }
+        }
+        // A navigation that can be repeated elsewhere is a GET or HEAD.
         let is_safe = matches!(*head.method, Method::GET | Method::HEAD);
         Self {
             method: head.method.clone(),
             uri: head.uri.clone(),
-            protocol: Protocol::of(head.headers),
-            accept: head.headers.get(ACCEPT).cloned(),
-            navigates: if is_safe { head.headers.get(&SEC_FETCH_MODE).map(is_navigate) } else { Some(false) },
+            protocol,
+            accept: accept.cloned(),
+            navigates: if is_safe { navigates } else { Some(false) },
         }
     }
 
@@ -127,13 +138,8 @@ impl RequestHead {
     }
 }
 
-fn is_navigate(fetch_mode: &HeaderValue) -> bool {
-    fetch_mode == "navigate"
-}
-
 impl Protocol {
-    fn of(headers: &HeaderMap) -> Self {
-        let Some(content_type) = headers.get(CONTENT_TYPE) else { return Self::Http };
+    fn of(content_type: &HeaderValue) -> Self {
         let bytes = content_type.as_bytes();
         // A base name ends where a suffix (+proto) or a parameter (;charset) begins.
         let is = |name: &[u8]| match bytes.split_at_checked(name.len()) {

@@ -1,7 +1,7 @@
 //! [`verify`]: decides by a request's head whether it proved where it came from. Pure.
 
 use http::header::{HOST, ORIGIN, UPGRADE};
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::SameSite;
 use super::authority::{Authority, Host};
@@ -89,10 +89,10 @@ fn is_handshake(head: Head<'_>) -> bool {
     if !is_safe(head.method) {
         return *head.method == Method::CONNECT;
     }
-    head.headers.contains_key(UPGRADE) && head.headers.get_all(UPGRADE).iter().any(names_websocket)
+    head.headers.iter().any(|(name, value)| *name == UPGRADE && names_websocket(value))
 }
 
-fn names_websocket(upgrade: &http::HeaderValue) -> bool {
+fn names_websocket(upgrade: &HeaderValue) -> bool {
     let protocols = upgrade.as_bytes().split(|&byte| byte == b',');
     // A version may follow the name (RFC 9110, section 7.8).
     protocols.map(<[u8]>::trim_ascii).any(|it| {
@@ -160,9 +160,15 @@ fn once_each(headers: &HeaderMap, names: &[HeaderName]) -> Result<(), CsrfReason
     }
 }
 
+/// The first value under a name. Requests have a dozen headers, and hashing a name costs more than comparing it with
+/// all of theirs.
+fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    headers.iter().find(|(held, _)| *held == name).map(|(_, value)| value)
+}
+
 impl Relation {
     fn of(headers: &HeaderMap) -> Result<Option<Self>, CsrfReason> {
-        let Some(value) = headers.get(&SEC_FETCH_SITE) else { return Ok(None) };
+        let Some(value) = first(headers, &SEC_FETCH_SITE) else { return Ok(None) };
         match value.as_bytes() {
             b"" => Err(CsrfReason::MalformedMetadata),
             b"same-origin" => Ok(Some(Self::SameOrigin)),
