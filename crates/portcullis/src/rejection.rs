@@ -27,13 +27,16 @@
 //! assert_eq!(challenges[0], r#"Bearer realm="api", error="invalid_token", error_description="expired""#);
 //! ```
 
-use std::borrow::Cow;
+mod challenge;
+mod csrf;
+
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
 
+pub use self::challenge::Challenge;
+pub use self::csrf::CsrfReason;
 use crate::identity::{Authentication, Challenges};
 
 /// Why a request was refused.
@@ -118,36 +121,6 @@ pub enum Lack {
     Method,
     /// Whatever a predicate or policy of the application asks for.
     Policy,
-}
-
-/// Why a request did not prove where it came from. Rows of the decision table of the `csrf` module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CsrfReason {
-    /// The request's host is not among the allowed ones.
-    HostNotAllowed,
-    /// Several `Origin`, `Sec-Fetch-Site` or `Host` headers, or one that cannot be read.
-    MalformedMetadata,
-    /// The browser says that another site made it send the request.
-    CrossSite,
-    /// The browser says that another host of the same site made it send the request.
-    SameSite,
-    /// `Origin` is neither the service's own nor a trusted one.
-    OriginMismatch,
-    /// A WebSocket handshake from an origin that is neither the service's own nor a trusted one.
-    WebSocketOrigin,
-    /// Neither `Sec-Fetch-Site` nor `Origin` came along, but a credential that browsers send by themselves did.
-    MissingMetadata,
-}
-
-/// A challenge of `WWW-Authenticate` (RFC 9110, section 11.6.1). A clone is one atomic increment.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Challenge(Arc<Scheme>);
-
-#[derive(Clone, PartialEq, Eq)]
-struct Scheme {
-    name: &'static str,
-    params: Vec<(&'static str, String)>,
 }
 
 /// The gRPC status codes that a refusal can have.
@@ -315,145 +288,6 @@ impl Lack {
             Self::Method => "this kind of credential is not accepted here",
             Self::Policy => "not allowed",
         }
-    }
-}
-
-impl CsrfReason {
-    /// What is probably wrong, and what would mend it, for the developer who meets the refusal.
-    #[must_use]
-    pub fn hint(self) -> &'static str {
-        match self {
-            Self::HostNotAllowed => {
-                "the request's Host is not one that this service answers to; name it in allowed_hosts"
-            }
-            Self::MalformedMetadata => {
-                "the request has several Origin, Sec-Fetch-Site or Host headers, or one that is malformed; \
-                 a proxy may have added it"
-            }
-            Self::CrossSite => {
-                "another site made the browser send this request; if that site is yours, name it with \
-                 add_trusted_origin"
-            }
-            Self::SameSite => {
-                "another host of this site made the browser send this request; if it is to be trusted, name it with \
-                 add_trusted_origin or set same_site(SameSite::Allow)"
-            }
-            Self::OriginMismatch => {
-                "Origin does not match the request's Host; behind a proxy that rewrites Host, set public_origin; \
-                 Origin: null comes from a sandboxed page or Referrer-Policy: no-referrer"
-            }
-            Self::WebSocketOrigin => {
-                "a WebSocket handshake must come from this service's own or a trusted origin"
-            }
-            Self::MissingMetadata => {
-                "the request carries a cookie or other credential that browsers send by themselves, but neither \
-                 Sec-Fetch-Site nor Origin; outside a browser send the service's own origin, as in \
-                 curl -H 'Origin: https://www.example.com'"
-            }
-        }
-    }
-
-    /// A stable label for counters and log fields.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::HostNotAllowed => "host_not_allowed",
-            Self::MalformedMetadata => "malformed_metadata",
-            Self::CrossSite => "cross_site",
-            Self::SameSite => "same_site",
-            Self::OriginMismatch => "origin_mismatch",
-            Self::WebSocketOrigin => "websocket_origin",
-            Self::MissingMetadata => "missing_metadata",
-        }
-    }
-}
-
-impl Challenge {
-    /// A challenge of this scheme, an RFC 9110 token such as `Bearer`, without parameters.
-    #[must_use]
-    pub fn new(scheme: &'static str) -> Self {
-        Self(Arc::new(Scheme { name: scheme, params: Vec::new() }))
-    }
-
-    /// Adds a parameter, or replaces the one of this name. The value is quoted and escaped when it is sent.
-    #[must_use]
-    pub fn param(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        set(&mut Arc::make_mut(&mut self.0).params, name, value.into());
-        self
-    }
-
-    /// The scheme's name.
-    #[must_use]
-    pub fn scheme(&self) -> &'static str {
-        self.0.name
-    }
-
-    /// The errors of RFC 6750 belong to the schemes that use it; others get their plain challenge.
-    fn with_error(
-        &self,
-        error: &'static str,
-        description: &'static str,
-        scope: Option<String>,
-    ) -> HeaderValue {
-        if !self.has_errors() {
-            return self.header(&[]);
-        }
-        let mut more = vec![("error", Cow::from(error)), ("error_description", Cow::from(description))];
-        more.extend(scope.map(|scope| ("scope", Cow::from(scope))));
-        self.header(&more)
-    }
-
-    fn step_up(&self, acr_values: &[String], max_age: Option<Duration>) -> HeaderValue {
-        if !self.has_errors() {
-            return self.header(&[]);
-        }
-        let mut more = vec![("error", Cow::from("insufficient_user_authentication"))];
-        if !acr_values.is_empty() {
-            more.push(("acr_values", acr_values.join(" ").into()));
-        }
-        more.extend(max_age.map(|age| ("max_age", age.as_secs().to_string().into())));
-        self.header(&more)
-    }
-
-    fn has_errors(&self) -> bool {
-        matches!(self.0.name, "Bearer" | "DPoP")
-    }
-
-    fn header(&self, more: &[(&'static str, Cow<'_, str>)]) -> HeaderValue {
-        let mut params = self.0.params.clone();
-        for (name, value) in more {
-            set(&mut params, name, value.clone().into_owned());
-        }
-        let mut text = self.0.name.to_owned();
-        for (index, (name, value)) in params.iter().enumerate() {
-            text.push_str(if index == 0 { " " } else { ", " });
-            text.push_str(name);
-            text.push_str("=\"");
-            text.extend(value.chars().filter(|c| matches!(c, ' '..='~')).flat_map(escaped));
-            text.push('"');
-        }
-        // Only printable ASCII is left, so this cannot fail unless the scheme or a parameter's name is not a token.
-        HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Unknown"))
-    }
-}
-
-/// Each parameter stands once (RFC 9110, section 11.2).
-fn set(params: &mut Vec<(&'static str, String)>, name: &'static str, value: String) {
-    match params.iter_mut().find(|(held, _)| *held == name) {
-        Some((_, held)) => *held = value,
-        None => params.push((name, value)),
-    }
-}
-
-/// A character of a quoted string (RFC 9110, section 5.6.4).
-fn escaped(character: char) -> impl Iterator<Item = char> {
-    let backslash = matches!(character, '"' | '\\').then_some('\\');
-    backslash.into_iter().chain([character])
-}
-
-impl fmt::Debug for Challenge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Challenge({:?})", self.header(&[]))
     }
 }
 
