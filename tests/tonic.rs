@@ -2,6 +2,10 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use portcullis::bearer::{Audience, BearerLayer, Issuer, StaticKeys};
 use portcullis::session::SessionLayer;
 use portcullis::{CsrfLayer, RequireLayer};
@@ -121,5 +125,44 @@ async fn over_a_session_cookie_an_outage_is_14_and_a_forged_call_is_7() {
         spy.fail_with(StoreErrorKind::Unavailable);
         let away = check(&mut client, &[cookie, origin]).await.unwrap_err();
         assert_eq!(away.code(), Code::Unavailable, "{away:?}");
+    }
+}
+
+/// tonic does not look at the content type, so a page can post to a service without a preflight.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_plain_post_with_a_cookie_runs_no_method_unless_it_is_ones_own() {
+    let clock = now();
+    for store in AnyStore::each(&clock) {
+        let browser = World::new(&store, &clock).browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let cookie = format!("__Host-id={}", browser.jar().get("__Host-id").unwrap());
+
+        let session = SessionLayer::builder(store.another()).clock(clock.clone()).budget(PATIENCE);
+        let (incoming, address) = listen().await;
+        let (_, health) = tonic_health::server::health_reporter();
+        let server = Server::builder()
+            .layer(session.build().unwrap())
+            .layer(CsrfLayer::new())
+            .add_service(health)
+            .serve_with_incoming(incoming);
+        tokio::spawn(server);
+
+        let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
+        let own = format!("http://{address}");
+        // What a page of this origin posts is not for this layer to refuse: that it runs shows what the others are
+        // kept from.
+        for (origin, ran) in [(own.as_str(), true), ("https://evil.example", false), ("null", false)] {
+            let request = http::Request::post(format!("{own}/grpc.health.v1.Health/Check"))
+                .header("content-type", "text/plain")
+                .header("cookie", &cookie)
+                .header("origin", origin)
+                .body(Full::from(Bytes::from_static(&[0; 5])))
+                .unwrap();
+            let response = client.request(request).await.unwrap();
+            assert_eq!(response.status(), if ran { 200 } else { 403 }, "{origin}");
+            let trailers = response.into_body().collect().await.unwrap().trailers().cloned();
+            let status = trailers.and_then(|trailers| trailers.get("grpc-status").cloned());
+            assert_eq!(status.is_some_and(|status| status == "0"), ran, "{origin}");
+        }
     }
 }

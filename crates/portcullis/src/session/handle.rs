@@ -158,6 +158,9 @@ impl Session {
     /// [`keep_on_login`](SessionKey::keep_on_login). The same user signing in again keeps theirs; another user gets
     /// none of them. What this request has recorded so far follows the same rule.
     ///
+    /// Values go along as this request has loaded them: what another request writes to the session before, or takes from
+    /// it, between that load and this login is not seen.
+    ///
     /// # Errors
     /// [`LimitReached`](super::SessionErrorKind::LimitReached) when the user has as many sessions as the layer's
     /// [limit](super::SessionLayerBuilder::limit) allows, [`StaleCredential`](super::SessionErrorKind::StaleCredential)
