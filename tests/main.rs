@@ -20,6 +20,7 @@ mod chromium;
 /// The service that the tests of `quickstart` and `chromium` talk to, as its program has it.
 #[path = "../examples/quickstart/mod.rs"]
 mod example;
+mod examples;
 mod hyper;
 mod quickstart;
 mod session;

@@ -1,2 +1,10 @@
-//! The README's code, compiled as doctests.
+//! The README's code, compiled as doctests; so is that of the guides that need more than their own crate.
 #![doc = include_str!("../README.md")]
+
+#[cfg(doctest)]
+#[doc = include_str!("../crates/portcullis-store/src/guide.md")]
+mod backend_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../crates/portcullis/src/migration.md")]
+mod migration {}

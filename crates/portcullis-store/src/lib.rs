@@ -8,6 +8,8 @@
 //! * an outage is a [`StoreError`], never an absent record;
 //! * time comes from a [`Clock`] that the application can replace.
 //!
+//! The [guide] says what each promise is for, and how to check it.
+//!
 //! The crate depends on the standard library alone, so that it moves least of all.
 //!
 //! ```
@@ -29,6 +31,10 @@
 mod clock;
 mod enrolment;
 mod error;
+// Its code needs the test kit, so it is tested where that is known: in the workspace's end-to-end tests.
+#[cfg(all(doc, not(doctest)))]
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 mod key;
 mod record;
 mod session;

@@ -23,7 +23,7 @@ use crate::{
 /// * **The limit of an [`Enrolment`] is exact** and its credential version is compared in the same step as the entry is
 ///   made: whatever runs at the same time, in this process or another, comes wholly before or wholly after.
 ///
-/// The conformance suite in `portcullis-testkit` checks them.
+/// The conformance suite in `portcullis-testkit` checks them. The [guide](crate::guide) says what they are for.
 ///
 /// # Index
 ///

@@ -45,6 +45,10 @@ pub mod bearer;
 pub mod csrf;
 pub mod guard;
 pub mod identity;
+// Its code needs axum and more, so it is tested in the workspace's end-to-end tests.
+#[cfg(all(doc, not(doctest), feature = "csrf", feature = "session"))]
+#[doc = include_str!("migration.md")]
+pub mod migration {}
 mod packed;
 pub mod rejection;
 pub mod require;
