@@ -20,3 +20,4 @@ mod privacy;
 mod remember;
 mod renewal;
 mod validity;
+mod watch;

@@ -65,6 +65,8 @@ mod sessions;
 mod shared;
 mod state;
 mod transport;
+mod vigil;
+mod watch;
 
 pub use self::authenticator::SessionAuthenticator;
 pub use self::codec::{Codec, CodecError, CodecSlot, CodecValue};
@@ -88,5 +90,6 @@ pub use self::login::Login;
 pub use self::memory::MemoryBackend;
 pub use self::sessions::{Sessions, User};
 pub use self::transport::SessionCarrier;
+pub use self::watch::{SessionEnd, SessionWatch};
 #[doc(no_inline)]
 pub use portcullis_store::CredentialVersion;

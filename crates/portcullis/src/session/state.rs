@@ -169,6 +169,11 @@ impl State {
         }
     }
 
+    /// Whether it was ended meanwhile by somebody else.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.held, Held::Ended)
+    }
+
     /// The session that a login would take the place of. A login needs none, so one that has ended is none.
     pub(crate) fn for_login(&self) -> Result<Option<&Stored>, SessionError> {
         if self.sealed { Err(Reason::Sealed.into()) } else { self.holding() }
@@ -222,6 +227,7 @@ impl State {
             | SessionErrorKind::Sealed
             | SessionErrorKind::SignedOut
             | SessionErrorKind::NotFound
+            | SessionErrorKind::NotStored
             | SessionErrorKind::LimitReached
             | SessionErrorKind::StaleCredential
             | SessionErrorKind::TooLarge
