@@ -8,7 +8,7 @@ use portcullis::session::{
 use portcullis_store::StoreErrorKind;
 use portcullis_testkit::redis::{Proxy, RedisServer};
 use portcullis_testkit::spy::Operation;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::support::app::{Browser, World, now, on_each_store};
 use crate::support::store::{AnyStore, PATIENCE};
@@ -169,13 +169,13 @@ async fn a_stream_is_no_activity_unless_the_application_says_so() {
     for store in AnyStore::each_in_real_time() {
         let world = World::with(&store, &now(), short_lived);
         let (_browser, watch) = watched(&world, "ada").await;
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         assert_eq!(end(watch).await, SessionEnd::Expired);
         let idle = start.elapsed();
         assert!(idle < Duration::from_millis(1900), "idle: {idle:?}");
 
         let (_browser, watch) = watched(&world, "ada").await;
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         assert_eq!(end(watch.counts_as_activity()).await, SessionEnd::Expired);
         let active = start.elapsed();
         assert!(active > Duration::from_millis(1900), "active, until the absolute deadline: {active:?}");
