@@ -3,7 +3,7 @@
 //! Each method is one transaction of `tables.rs` on a thread where it may block. That gives most of what the contract
 //! asks: a transaction is applied whole or not at all, also when its future is dropped, and SQLite lets one write at a
 //! time, whichever process it is in. What is left stands in `tables.rs`: what each transaction compares before it
-//! writes.
+//! writes. It does not say when a session ends: a file tells nobody that it has changed, so the layer looks for itself.
 
 mod failure;
 mod lane;
