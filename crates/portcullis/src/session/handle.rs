@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::core::Core;
+use super::detached::DetachedSession;
 use super::devices::Devices;
 use super::error::SessionError;
 use super::events::StoreOperation;
@@ -223,6 +224,16 @@ impl Session {
     /// be told because the store was away. A session that has ended meanwhile is no error: the watch is over at once.
     pub fn watch(&self) -> Result<SessionWatch, SessionError> {
         self.0.watch()
+    }
+
+    /// Another hold on this session, for what outlives the request: what it records is saved by its own
+    /// [`commit`](DetachedSession::commit). It knows nothing of what this one has recorded and not committed.
+    ///
+    /// # Errors
+    /// [`NotStored`](super::SessionErrorKind::NotStored) when there is no session yet: log in, or commit, first.
+    /// [`Ended`](super::SessionErrorKind::Ended) when it has ended meanwhile.
+    pub fn detach(&self) -> Result<DetachedSession, SessionError> {
+        self.0.detach()
     }
 
     /// The sessions of this session's user, on all devices.

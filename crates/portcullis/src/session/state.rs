@@ -388,6 +388,21 @@ impl State {
         }
     }
 
+    /// The session was looked up; what is pending is on top of what was found.
+    pub(crate) fn refreshed(&mut self, found: Option<Record>, core: &Core) -> Result<(), SessionError> {
+        match found {
+            Some(record) => {
+                self.see(record, core)?;
+                self.rebuild_view(core)
+            }
+            None => {
+                self.held = Held::Ended;
+                self.discard();
+                Err(Reason::Ended.into())
+            }
+        }
+    }
+
     fn see(&mut self, record: Record, core: &Core) -> Result<(), SessionError> {
         if let Held::Stored(stored) = &mut self.held {
             *stored = core.stored(stored.locator, record)?;
