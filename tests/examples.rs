@@ -1,6 +1,3 @@
 //! The small examples do what their first lines say.
 
-mod devices_page;
-mod flash_message;
-mod remember_me;
 mod sqlite_backend;

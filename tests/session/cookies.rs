@@ -1,9 +1,8 @@
 //! The cookie: what is set when, what is found, what is refused.
 
 use portcullis_testkit::client::Jar;
-use portcullis_testkit::spy::Operation;
 
-use crate::support::app::{World, now, on_each_store};
+use crate::support::app::{now, on_each_store};
 use crate::support::store::AnyStore;
 
 const COOKIE: &str = "__Host-id";
@@ -206,54 +205,6 @@ async fn a_hundred_cookies_of_the_name_cost_one_round_trip_and_two_good_ones_are
         assert_eq!(one.get("/me").await.text(), "ada");
     })
     .await;
-}
-
-#[tokio::test]
-async fn one_realms_cookie_value_under_the_other_realms_name_is_nothing() {
-    let clock = now();
-    for store in AnyStore::each(&clock) {
-        let customers = World::new(&store, &clock);
-        let staff = World::with(&store, &clock, |layer| layer.realm("staff".parse().unwrap()));
-        let browser = customers.browser();
-        browser.get("/login?user=ada&role=admin").await.assert_status(200);
-        let value = browser.jar().get(COOKIE).unwrap();
-        let staffs = staff.browser();
-        let forged = format!("__Host-staff-id={value}");
-        assert_eq!(staffs.get("/me").header("cookie", forged.as_str()).await.text(), "nobody");
-        assert_eq!(staffs.with_jar(browser.jar().clone()).get("/me").await.text(), "nobody");
-        assert_eq!(
-            staff.spy.count(Operation::Load),
-            1,
-            "the customers' cookie is nothing to the staff's layer"
-        );
-        assert_eq!(browser.get("/me").await.text(), "ada admin");
-    }
-}
-
-#[tokio::test]
-async fn inside_another_realm_a_session_is_nothing_and_its_roles_satisfy_no_guard() {
-    let clock = now();
-    for store in AnyStore::each(&clock) {
-        let layer = |realm: &str| {
-            let builder = portcullis::session::SessionLayer::builder(store.clone()).clock(clock.clone());
-            builder.realm(realm.parse().unwrap()).build().unwrap()
-        };
-        let require = portcullis::RequireLayer::authenticated().role("admin");
-        let staff = axum::Router::new()
-            .route("/me", axum::routing::get(async || "staff").layer(require))
-            .route("/login/{user}", axum::routing::get(sign_in))
-            .layer(layer("staff"));
-        let app = axum::Router::new()
-            .route("/login/{user}", axum::routing::get(sign_in))
-            .nest("/staff", staff)
-            .layer(layer("default"));
-        let browser = portcullis_testkit::client::Client::<axum::Router>::new(app);
-        browser.get("/login/ada").await.assert_status(200);
-        browser.get("/staff/me").await.assert_status(401);
-        browser.get("/staff/login/grace").await.assert_status(200);
-        browser.get("/staff/me").await.assert_status(200);
-        assert_eq!(browser.jar().names(), [COOKIE, "__Host-staff-id"], "one cookie each");
-    }
 }
 
 async fn sign_in(

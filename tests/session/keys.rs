@@ -1,8 +1,9 @@
 //! Signed tokens: what nobody was ever given dies before the store, and keys can be changed.
 
-use portcullis::session::{KeyRing, SessionLayerBuilder};
+use portcullis::session::{KeyRing, SessionLayer, SessionLayerBuilder};
 
 use crate::support::app::{Browser, World, now};
+use crate::support::realms::{STAFF_COOKIE, Staff, routes};
 use crate::support::store::AnyStore;
 
 const COOKIE: &str = "__Host-id";
@@ -38,13 +39,13 @@ async fn with_keys_a_forged_cookie_costs_no_round_trip() {
         let clock = now();
         let world = World::with(&store, &clock, signed_by(KeyRing::new(ONE)));
         let elsewhere = World::with(&store, &clock, signed_by(KeyRing::new(TWO)));
-        let staff = World::with(&store, &clock, |layer| {
-            layer.keys(KeyRing::new(ONE)).realm("staff".parse().unwrap())
-        });
+        let staff = SessionLayer::builder(store.clone()).clock(clock.clone()).keys(KeyRing::new(ONE));
+        let staff = Browser::new(routes::<Staff>().layer(staff.realm::<Staff>().build().unwrap()));
+        staff.get("/login/ada").await.assert_status(200);
         let real = signed_in(&world).await.jar().get(COOKIE).unwrap();
         let other = signed_in(&world).await.jar().get(COOKIE).unwrap();
         let by_another_key = signed_in(&elsewhere).await.jar().get(COOKIE).unwrap();
-        let of_another_realm = signed_in(&staff).await.jar().get("__Host-staff-id").unwrap();
+        let of_another_realm = staff.jar().get(STAFF_COOKIE).unwrap();
         let (token, signature) = real.rsplit_once('.').unwrap();
         let (locator, _) = token.split_once('.').unwrap();
         let (_, other_signature) = other.rsplit_once('.').unwrap();

@@ -219,23 +219,6 @@ async fn a_namesake_of_another_issuer_gets_neither_data_nor_devices() {
 }
 
 #[tokio::test]
-async fn a_namesake_in_another_realm_is_somebody_else() {
-    let clock = now();
-    for store in AnyStore::each(&clock) {
-        let customers = World::new(&store, &clock);
-        let staff = World::with(&store, &clock, |layer| layer.realm("staff".parse().unwrap()));
-        let (customer, clerk) = (customers.browser(), staff.browser());
-        for browser in [&customer, &clerk] {
-            browser.get("/login?user=ada").await.assert_status(200);
-        }
-        assert_eq!(customer.get("/devices").await.json::<Vec<String>>().len(), 1);
-        customer.get("/revoke-all").await.assert_status(200);
-        assert_eq!(clerk.get("/me").await.text(), "ada");
-        assert_eq!(clerk.get("/devices").await.json::<Vec<String>>().len(), 1);
-    }
-}
-
-#[tokio::test]
 async fn a_session_keeps_everything_that_was_said_of_its_user() {
     on_each_store(|world| async move {
         let (proved, ends) =

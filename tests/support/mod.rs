@@ -2,4 +2,5 @@
 
 pub mod app;
 pub mod logs;
+pub mod realms;
 pub mod store;

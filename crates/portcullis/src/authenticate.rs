@@ -4,6 +4,8 @@
 //!   another one.
 //! * Every request that passes carries an [`Authentication`], and an [`Identity`] if somebody is signed in.
 //! * Outage of one credential's store: an explicit credential stands beside it, an ambient one does not.
+//! * What is found belongs to the layer's [realm](AuthenticateLayer::realm), and is combined with what other layers in that
+//!   realm have found.
 //! * Two good credentials of one user: the explicit one wins. Of two users: [`Rejection::Conflict`], unless the inner
 //!   layer's authenticator says which is to be preferred. Scopes and roles are never merged.
 //! * `poll_ready` and errors are the inner service's. What need not wait is answered without a box; what waits calls
@@ -66,6 +68,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::identity::{AuthMethod, Authentication, Carrier, Identity, Outcome};
+use crate::realm::{DefaultRealm, Realm, Slot};
 use crate::rejection::{Challenge, Rejection};
 use crate::respond::{DefaultResponder, RequestHead, Responder, refuse, render};
 
@@ -82,13 +85,6 @@ pub trait Authenticator: Send + Sync + 'static {
     /// What to do when an outer layer has recognised another user.
     fn on_conflict(&self) -> OnConflict {
         OnConflict::Refuse
-    }
-
-    /// Whether what this authenticator finds takes the place of an outer layer's `identity` instead of being combined
-    /// with it, because that one counts for nothing here.
-    fn supersedes(&self, identity: &Identity) -> bool {
-        let _ = identity;
-        false
     }
 
     /// The way in: looks at the head, and answers at once or with a future that owns what it needs.
@@ -158,12 +154,16 @@ pub struct Edits {
 }
 
 /// Puts an [`Authenticator`] in front of a service.
-pub struct AuthenticateLayer<A, R = DefaultResponder>(Arc<Core<A, R>>);
+pub struct AuthenticateLayer<A, R = DefaultResponder> {
+    core: Arc<Core<A, R>>,
+    slot: &'static Slot,
+}
 
 /// The service that an [`AuthenticateLayer`] makes.
 pub struct Authenticate<S, A, R = DefaultResponder> {
     inner: S,
     core: Arc<Core<A, R>>,
+    slot: &'static Slot,
 }
 
 struct Core<A, R> {
@@ -180,6 +180,7 @@ pin_project! {
         A: Authenticator,
     {
         core: Arc<Core<A, R>>,
+        slot: &'static Slot,
         #[pin]
         state: State<S, A::Visit, B, S::Future, S::Response>,
     }
@@ -269,12 +270,22 @@ impl<A: Authenticator> AuthenticateLayer<A> {
 impl<A: Authenticator, R> AuthenticateLayer<A, R> {
     /// Asks `authenticator`, and refuses by `responder`.
     pub fn with_responder(authenticator: A, responder: R) -> Self {
-        Self(Arc::new(Core { authenticator, responder }))
+        Self { core: Arc::new(Core { authenticator, responder }), slot: Slot::of::<DefaultRealm>() }
+    }
+
+    /// The [realm](crate::realm) in which it finds out who is calling. Default: [`DefaultRealm`].
+    #[must_use]
+    pub fn realm<M: Realm>(self) -> Self {
+        self.in_slot(Slot::of::<M>())
+    }
+
+    pub(crate) fn in_slot(self, slot: &'static Slot) -> Self {
+        Self { slot, ..self }
     }
 
     #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only the session layer asks"))]
     pub(crate) fn authenticator(&self) -> &A {
-        &self.0.authenticator
+        &self.core.authenticator
     }
 }
 
@@ -282,7 +293,7 @@ impl<S, A, R> Layer<S> for AuthenticateLayer<A, R> {
     type Service = Authenticate<S, A, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Authenticate { inner, core: Arc::clone(&self.0) }
+        Authenticate { inner, core: Arc::clone(&self.core), slot: self.slot }
     }
 }
 
@@ -302,9 +313,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let core = Arc::clone(&self.core);
+        let (core, slot) = (Arc::clone(&self.core), self.slot);
         let state = match core.authenticator.open(&mut head) {
-            Opening::Ready(opened) => core.go_in(&mut self.inner, opened, head, body),
+            Opening::Ready(opened) => core.go_in(slot, &mut self.inner, opened, head, body),
             Opening::Pending(opening) => {
                 // The service that said it was ready goes with the request; a clone stays for the next one.
                 let clone = self.inner.clone();
@@ -312,7 +323,7 @@ where
                 State::Opening { opening, request: Some((head, body)), inner }
             }
         };
-        AuthenticateFuture { core, state }
+        AuthenticateFuture { core, slot, state }
     }
 }
 
@@ -324,6 +335,7 @@ impl<A: Authenticator, R> Core<A, R> {
     /// Lets the request in to `inner`, or refuses it.
     fn go_in<S, B, ResB>(
         &self,
+        slot: &Slot,
         inner: &mut S,
         opened: Opened<A::Visit>,
         mut head: Parts,
@@ -333,7 +345,7 @@ impl<A: Authenticator, R> Core<A, R> {
         S: Service<Request<B>, Response = Response<ResB>>,
         R: Responder<ResB>,
     {
-        match opened.and_then(|(found, visit)| self.admit(found, &mut head).map(|()| visit)) {
+        match opened.and_then(|(found, visit)| self.admit(slot, found, &mut head).map(|()| visit)) {
             Ok(visit) => {
                 self.authenticator.enter(&visit, &mut head);
                 State::Inside { response: inner.call(Request::from_parts(head, body)), visit: Some(visit) }
@@ -345,23 +357,13 @@ impl<A: Authenticator, R> Core<A, R> {
         }
     }
 
-    fn admit(&self, mut found: Authentication, head: &mut Parts) -> Result<(), Rejection> {
+    fn admit(&self, slot: &Slot, mut found: Authentication, head: &mut Parts) -> Result<(), Rejection> {
         found.add_challenge(self.authenticator.challenge());
-        if let Some(outer) = head.extensions.get::<Authentication>() {
-            let superseded = outer.peek().is_some_and(|identity| self.authenticator.supersedes(identity));
-            let outcome = if superseded {
-                found.state().clone()
-            } else {
-                combine(outer, &found, self.authenticator.on_conflict())?
-            };
+        if let Some(outer) = slot.take(&mut head.extensions) {
+            let outcome = combine(&outer, &found, self.authenticator.on_conflict())?;
             found = found.on_top_of(outer, outcome);
         }
-        match found.peek().cloned() {
-            Some(identity) => _ = head.extensions.insert(identity),
-            // An outer layer may have left one that does not stand.
-            None => _ = head.extensions.remove::<Identity>(),
-        }
-        head.extensions.insert(found);
+        slot.put(&mut head.extensions, found);
         Ok(())
     }
 
@@ -436,7 +438,7 @@ where
                 StateProj::Opening { opening, request, inner } => {
                     let opened = ready!(opening.as_mut().poll(cx));
                     let Some((head, body)) = request.take() else { return Poll::Pending };
-                    this.core.go_in(inner, opened, head, body)
+                    this.core.go_in(this.slot, inner, opened, head, body)
                 }
                 StateProj::Inside { response, visit } => {
                     // Polled again after it was done, a future may do as it likes but panic.
@@ -471,19 +473,22 @@ where
 
 impl<A, R> Clone for AuthenticateLayer<A, R> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self { core: Arc::clone(&self.core), slot: self.slot }
     }
 }
 
 impl<S: Clone, A, R> Clone for Authenticate<S, A, R> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), core: Arc::clone(&self.core) }
+        Self { inner: self.inner.clone(), core: Arc::clone(&self.core), slot: self.slot }
     }
 }
 
 impl<A: fmt::Debug, R> fmt::Debug for AuthenticateLayer<A, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AuthenticateLayer").field(&self.0.authenticator).finish()
+        f.debug_struct("AuthenticateLayer")
+            .field("realm", &self.slot.name)
+            .field("authenticator", &self.core.authenticator)
+            .finish_non_exhaustive()
     }
 }
 

@@ -5,6 +5,7 @@
 //! * `Option<Identity>`: the handler runs for anybody, not while it cannot be told who it is.
 //! * [`Authentication`]: the handler runs and looks for itself.
 //! * `Session`: the visitor's session, of `SessionLayer`.
+//! * Each of them takes a [realm](crate::realm) as its parameter: `Identity<Staff>`, `Session<Staff>`.
 //! * Where the layer is missing that an extractor reads from, the answer is 500, and the log names the layer and the
 //!   path. It is never 401, and the handler does not run.
 //!
@@ -54,6 +55,7 @@ use axum_core::response::{IntoResponse, Response};
 use http::request::Parts;
 
 use crate::identity::{Authentication, Identity, IdentityExt, Outcome};
+use crate::realm::Realm;
 use crate::rejection::Rejection;
 use crate::respond::{DefaultResponder, RequestHead, Unrendered, refuse};
 
@@ -66,8 +68,8 @@ impl Refused {
         Self(Box::new((rejection, RequestHead::of(head))))
     }
 
-    fn missing(layer: &'static str, head: &Parts) -> Self {
-        Self::new(Rejection::Misconfigured { missing: layer }, head)
+    fn missing<M: Realm>(layer: &'static str, head: &Parts) -> Self {
+        Self::new(Rejection::missing(layer, M::NAME), head)
     }
 
     /// The reason.
@@ -86,7 +88,7 @@ impl IntoResponse for Refused {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Authentication {
+impl<S: Sync, M: Realm> FromRequestParts<S> for Authentication<M> {
     type Rejection = Refused;
 
     async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, Refused> {
@@ -94,7 +96,7 @@ impl<S: Sync> FromRequestParts<S> for Authentication {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Identity {
+impl<S: Sync, M: Realm> FromRequestParts<S> for Identity<M> {
     type Rejection = Refused;
 
     async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, Refused> {
@@ -104,7 +106,7 @@ impl<S: Sync> FromRequestParts<S> for Identity {
     }
 }
 
-impl<S: Sync> OptionalFromRequestParts<S> for Identity {
+impl<S: Sync, M: Realm> OptionalFromRequestParts<S> for Identity<M> {
     type Rejection = Refused;
 
     async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Option<Self>, Refused> {
@@ -112,13 +114,13 @@ impl<S: Sync> OptionalFromRequestParts<S> for Identity {
     }
 }
 
-fn authentication(head: &Parts) -> Result<&Authentication, Refused> {
+fn authentication<M: Realm>(head: &Parts) -> Result<&Authentication<M>, Refused> {
     const FORGOTTEN: &str = "SessionLayer, BearerLayer or AuthenticateLayer, outside the handler";
-    head.authentication().ok_or_else(|| Refused::missing(FORGOTTEN, head))
+    head.authentication_in().ok_or_else(|| Refused::missing::<M>(FORGOTTEN, head))
 }
 
 /// `outcome` notes that the handler has looked, which makes the response vary.
-fn identity(authentication: &Authentication, head: &Parts) -> Result<Option<Identity>, Refused> {
+fn identity<M>(authentication: &Authentication<M>, head: &Parts) -> Result<Option<Identity<M>>, Refused> {
     match authentication.outcome() {
         Outcome::Authenticated(identity) => Ok(Some(identity.clone())),
         Outcome::Anonymous => Ok(None),

@@ -42,6 +42,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::identity::{Authentication, Identity, IdentityExt};
+use crate::realm::Realm;
 use crate::rejection::Rejection;
 use crate::respond::{DefaultResponder, RequestHead, Responder, refuse};
 
@@ -132,12 +133,12 @@ impl<'a> From<&'a Parts> for Head<'a> {
 }
 
 impl IdentityExt for Head<'_> {
-    fn identity(&self) -> Option<&Identity> {
-        self.extensions.identity()
+    fn identity_in<M: Realm>(&self) -> Option<&Identity<M>> {
+        self.extensions.identity_in()
     }
 
-    fn authentication(&self) -> Option<&Authentication> {
-        self.extensions.authentication()
+    fn authentication_in<M: Realm>(&self) -> Option<&Authentication<M>> {
+        self.extensions.authentication_in()
     }
 }
 

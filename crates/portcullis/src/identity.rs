@@ -29,32 +29,35 @@ mod authentication;
 mod builder;
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
-use portcullis_store::{Locator, Realm, Timestamp};
+use portcullis_store::{Locator, Timestamp};
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::authentication::Challenges;
 #[cfg_attr(not(feature = "session"), expect(unused_imports, reason = "only sessions want to be told"))]
 pub(crate) use self::authentication::OnRead;
 pub use self::authentication::{Authentication, IdentityExt, Outcome};
+pub(crate) use self::authentication::{Challenges, Look, Seen};
 pub use self::builder::{ClaimsError, IdentityBuilder};
 use crate::packed::Packed;
+use crate::realm::{DefaultRealm, Realm};
 
 /// Who is calling, by which credential, and how fresh that is.
 ///
-/// A clone is one atomic increment. It is not generic over the application's principal, because a reader with another
-/// parameter would silently miss it; what is the application's own stands in [`claims`](Self::claims).
-#[derive(Clone)]
-pub struct Identity(Arc<Inner>);
+/// A clone is one atomic increment. Its parameter is the [realm](crate::realm), which most applications never name. It
+/// is not generic over the application's principal, because a reader with another parameter would silently miss it; what
+/// is the application's own stands in [`claims`](Self::claims).
+pub struct Identity<M = DefaultRealm>(Arc<Person>, PhantomData<fn() -> M>);
 
-struct Inner {
+/// What is known of somebody, in whatever realm.
+pub(crate) struct Person {
     words: Words,
     method: AuthMethod,
     carrier: Carrier,
     authenticated_at: Option<Timestamp>,
     expires_at: Option<Timestamp>,
-    session: Option<(Realm, Locator)>,
+    session: Option<Locator>,
 }
 
 /// Everything textual about an identity, in one allocation.
@@ -127,35 +130,37 @@ impl Identity {
             expires_at: None,
         }
     }
+}
 
+impl<M> Identity<M> {
     /// The user's id, unique within the issuer.
     #[must_use]
     pub fn subject(&self) -> &str {
-        self.word(SUBJECT).unwrap_or_default()
+        self.0.subject()
     }
 
     /// Who vouches for the subject: a token's `iss`, or what the session layer was told to use.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
-        self.word(ISSUER)
+        self.0.word(ISSUER)
     }
 
     /// By which kind of credential.
     #[must_use]
     pub fn method(&self) -> AuthMethod {
-        self.0.method
+        self.0.method()
     }
 
     /// How that credential came along.
     #[must_use]
     pub fn carrier(&self) -> Carrier {
-        self.0.carrier
+        self.0.carrier()
     }
 
     /// When the user last proved who they are (`auth_time`), if that is known.
     #[must_use]
     pub fn authenticated_at(&self) -> Option<Timestamp> {
-        self.0.authenticated_at
+        self.0.authenticated_at()
     }
 
     /// When the credential ends on its own, if it does.
@@ -167,7 +172,7 @@ impl Identity {
     /// Authentication context class (`acr`, RFC 9470).
     #[must_use]
     pub fn acr(&self) -> Option<&str> {
-        self.word(ACR)
+        self.0.acr()
     }
 
     /// Authentication methods (`amr`, RFC 8176).
@@ -188,19 +193,19 @@ impl Identity {
     /// Whether this scope is among [`scopes`](Self::scopes), to the letter.
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.scopes().any(|held| held == scope)
+        self.0.has_scope(scope)
     }
 
     /// Whether this role is among [`roles`](Self::roles), to the letter.
     #[must_use]
     pub fn has_role(&self, role: &str) -> bool {
-        self.roles().any(|held| held == role)
+        self.0.has_role(role)
     }
 
     /// The public name of the session, for logs and device lists; `None` for other credentials.
     #[must_use]
     pub fn session_ref(&self) -> Option<&str> {
-        self.0.session.as_ref().map(|(_, locator)| locator.as_str())
+        self.0.session.as_ref().map(Locator::as_str)
     }
 
     /// All claims, as a type of the application's.
@@ -208,7 +213,7 @@ impl Identity {
     /// # Errors
     /// When they do not have that shape. An identity without claims reads as an empty object.
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, ClaimsError> {
-        serde_json::from_str(self.word(CLAIMS).unwrap_or("{}")).map_err(ClaimsError::at)
+        serde_json::from_str(self.0.word(CLAIMS).unwrap_or("{}")).map_err(ClaimsError::at)
     }
 
     /// Whether both are one person: same issuer, same subject.
@@ -217,8 +222,60 @@ impl Identity {
         self.issuer() == other.issuer() && self.subject() == other.subject()
     }
 
+    pub(crate) fn person(&self) -> &Person {
+        &self.0
+    }
+
+    /// The same person in another realm. Layers do this with what they have found; nobody else may.
+    pub(crate) fn in_realm<N>(self) -> Identity<N> {
+        Identity(self.0, PhantomData)
+    }
+}
+
+/// What code without a type parameter asks.
+impl Person {
+    pub(crate) fn subject(&self) -> &str {
+        self.word(SUBJECT).unwrap_or_default()
+    }
+
+    pub(crate) fn method(&self) -> AuthMethod {
+        self.method
+    }
+
+    pub(crate) fn carrier(&self) -> Carrier {
+        self.carrier
+    }
+
+    pub(crate) fn authenticated_at(&self) -> Option<Timestamp> {
+        self.authenticated_at
+    }
+
+    pub(crate) fn acr(&self) -> Option<&str> {
+        self.word(ACR)
+    }
+
+    pub(crate) fn has_scope(&self, scope: &str) -> bool {
+        self.words.group(SCOPES).any(|held| held == scope)
+    }
+
+    pub(crate) fn has_role(&self, role: &str) -> bool {
+        self.words.group(ROLES).any(|held| held == role)
+    }
+
     fn word(&self, group: usize) -> Option<&str> {
-        self.0.words.group(group).next()
+        self.words.group(group).next()
+    }
+}
+
+impl<M> Clone for Identity<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0), PhantomData)
+    }
+}
+
+impl From<Person> for Identity {
+    fn from(person: Person) -> Self {
+        Self(Arc::new(person), PhantomData)
     }
 }
 
@@ -235,14 +292,15 @@ impl Identity {
             stated.scopes,
             stated.roles,
         ])?;
-        Some(Self(Arc::new(Inner {
+        let person = Person {
             words,
             method: AuthMethod::Bearer,
             carrier: stated.carrier,
             authenticated_at: stated.authenticated_at,
             expires_at: stated.expires_at,
             session: None,
-        })))
+        };
+        Some(person.into())
     }
 }
 
@@ -251,24 +309,20 @@ impl Identity {
     /// The identity that a session record holds.
     pub(crate) fn of_session(
         words: Words,
-        session: (Realm, Locator),
+        session: Locator,
         carrier: Carrier,
         authenticated: Option<Timestamp>,
         expires: Timestamp,
     ) -> Self {
-        Self(Arc::new(Inner {
+        let person = Person {
             words,
             method: AuthMethod::Session,
             carrier,
             authenticated_at: authenticated,
             expires_at: Some(expires),
             session: Some(session),
-        }))
-    }
-
-    /// The realm of the session that it was recognised by.
-    pub(crate) fn realm(&self) -> Option<&Realm> {
-        self.0.session.as_ref().map(|(realm, _)| realm)
+        };
+        person.into()
     }
 
     pub(crate) fn words(&self) -> &Words {
@@ -295,9 +349,10 @@ impl Identity {
     }
 }
 
-impl fmt::Debug for Identity {
+impl<M: Realm> fmt::Debug for Identity<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity")
+            .field("realm", &M::NAME)
             .field("subject", &self.subject())
             .field("issuer", &self.issuer())
             .field("method", &self.method())

@@ -50,6 +50,7 @@ pub mod identity;
 #[doc = include_str!("migration.md")]
 pub mod migration {}
 mod packed;
+pub mod realm;
 pub mod rejection;
 pub mod require;
 pub mod respond;
@@ -62,6 +63,7 @@ pub use bearer::BearerLayer;
 #[cfg(feature = "csrf")]
 pub use csrf::CsrfLayer;
 pub use identity::Identity;
+pub use realm::Realm;
 pub use require::RequireLayer;
 #[cfg(feature = "session")]
 pub use session::{Session, SessionLayer};

@@ -86,10 +86,20 @@ pub enum Rejection {
         /// When it is worth trying again.
         retry_after: Duration,
     },
-    /// The service is put together wrongly: a layer is missing.
-    Misconfigured {
-        /// Which layer is missing.
-        missing: &'static str,
+    /// The service is put together wrongly.
+    Misconfigured(Misassembly),
+}
+
+/// What is wrong with how a service's layers are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Misassembly {
+    /// A layer is missing.
+    Missing {
+        /// Which one.
+        layer: &'static str,
+        /// In which [realm](crate::realm).
+        realm: &'static str,
     },
 }
 
@@ -141,8 +151,18 @@ pub enum GrpcCode {
 impl Rejection {
     /// Nobody is signed in; `authentication` knows which schemes are configured.
     #[must_use]
-    pub fn unauthenticated(authentication: &Authentication) -> Self {
-        Self::Unauthenticated(Unauthenticated { challenges: authentication.challenges().clone() })
+    pub fn unauthenticated<M>(authentication: &Authentication<M>) -> Self {
+        Self::unauthenticated_by(authentication.look().challenges().clone())
+    }
+
+    /// Whoever answers one of these challenges is let in.
+    pub(crate) fn unauthenticated_by(challenges: Challenges) -> Self {
+        Self::Unauthenticated(Unauthenticated { challenges })
+    }
+
+    /// No layer of this realm has looked, or none of this kind.
+    pub(crate) fn missing(layer: &'static str, realm: &'static str) -> Self {
+        Self::Misconfigured(Misassembly::Missing { layer, realm })
     }
 
     /// A credential was offered and is not good.
@@ -170,7 +190,7 @@ impl Rejection {
                 StatusCode::FORBIDDEN
             }
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Misconfigured { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Misconfigured(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -185,7 +205,7 @@ impl Rejection {
             | Self::Conflict => GrpcCode::Unauthenticated,
             Self::Forbidden(_) | Self::Csrf(_) | Self::InsecureTransport { .. } => GrpcCode::PermissionDenied,
             Self::Unavailable { .. } => GrpcCode::Unavailable,
-            Self::Misconfigured { .. } => GrpcCode::Internal,
+            Self::Misconfigured(_) => GrpcCode::Internal,
         }
     }
 
@@ -213,7 +233,7 @@ impl Rejection {
             | Self::Conflict
             | Self::InsecureTransport { .. }
             | Self::Unavailable { .. }
-            | Self::Misconfigured { .. } => Vec::new(),
+            | Self::Misconfigured(_) => Vec::new(),
         }
     }
 
@@ -230,7 +250,7 @@ impl Rejection {
             | Self::Csrf(_)
             | Self::Conflict
             | Self::InsecureTransport { .. }
-            | Self::Misconfigured { .. } => None,
+            | Self::Misconfigured(_) => None,
         }
     }
 
@@ -246,7 +266,7 @@ impl Rejection {
             Self::Conflict => "the request carries credentials of two different users",
             Self::InsecureTransport { .. } => "https is required",
             Self::Unavailable { .. } => "this cannot be done at the moment; try again",
-            Self::Misconfigured { .. } => "the service is misconfigured",
+            Self::Misconfigured(_) => "the service is misconfigured",
         }
     }
 
@@ -263,7 +283,7 @@ impl Rejection {
             Self::Conflict => "conflict",
             Self::InsecureTransport { .. } => "insecure_transport",
             Self::Unavailable { .. } => "unavailable",
-            Self::Misconfigured { .. } => "misconfigured",
+            Self::Misconfigured(_) => "misconfigured",
         }
     }
 }
@@ -287,6 +307,14 @@ impl Lack {
             Self::Role => "a role is missing",
             Self::Method => "this kind of credential is not accepted here",
             Self::Policy => "not allowed",
+        }
+    }
+}
+
+impl fmt::Display for Misassembly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { layer, realm } => write!(f, "a layer is missing in the realm {realm}: {layer}"),
         }
     }
 }
@@ -354,7 +382,7 @@ mod tests {
             (Rejection::Csrf(CsrfReason::CrossSite), 403, 7, &[]),
             (Rejection::Conflict, 400, 16, &[]),
             (Rejection::InsecureTransport { redirect: None }, 403, 7, &[]),
-            (Rejection::Misconfigured { missing: "SessionLayer" }, 500, 13, &[]),
+            (Rejection::missing("SessionLayer", "default"), 500, 13, &[]),
         ];
         for (rejection, status, code, challenges) in rows {
             assert_eq!(rejection.status().as_u16(), status, "{rejection:?}");

@@ -29,6 +29,7 @@
 //! ```
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,18 +37,19 @@ use portcullis_store::{Clock, SystemClock};
 use tower_layer::Layer;
 
 use crate::guard::{Check, Guard, GuardLayer, Head, Pass};
-use crate::identity::{AuthMethod, Authentication, Identity, IdentityExt, Outcome};
+use crate::identity::{AuthMethod, Look, Person, Seen};
+use crate::realm::{DefaultRealm, Realm, Slot};
 use crate::rejection::{Forbidden, Lack, Rejection};
 use crate::respond::DefaultResponder;
 
 /// Lets a request pass only if whoever is calling meets every requirement.
 ///
 /// Requirements are checked in the order in which they were added.
-#[derive(Clone)]
 #[must_use]
-pub struct RequireLayer<R = DefaultResponder> {
+pub struct RequireLayer<M = DefaultRealm, R = DefaultResponder> {
     require: Require,
     responder: R,
+    realm: PhantomData<fn() -> M>,
 }
 
 /// The check that a [`RequireLayer`] makes.
@@ -55,6 +57,8 @@ pub struct RequireLayer<R = DefaultResponder> {
 pub struct Require {
     requirements: Vec<Requirement>,
     clock: Arc<dyn Clock>,
+    /// Whom to look at.
+    slot: &'static Slot,
 }
 
 #[derive(Clone, Debug)]
@@ -72,14 +76,24 @@ enum Requirement {
 impl RequireLayer {
     /// Somebody is signed in.
     pub fn authenticated() -> Self {
+        let slot = Slot::of::<DefaultRealm>();
         Self {
-            require: Require { requirements: Vec::new(), clock: Arc::new(SystemClock) },
+            require: Require { requirements: Vec::new(), clock: Arc::new(SystemClock), slot },
             responder: DefaultResponder,
+            realm: PhantomData,
         }
     }
 }
 
-impl<R> RequireLayer<R> {
+impl<M, R> RequireLayer<M, R> {
+    /// Somebody is signed in in this [realm](crate::realm), and all requirements are about them; whoever else is signed in
+    /// is not looked at. Default: [`DefaultRealm`].
+    pub fn realm<N: Realm>(self) -> RequireLayer<N, R> {
+        let Self { mut require, responder, realm: _ } = self;
+        require.slot = Slot::of::<N>();
+        RequireLayer { require, responder, realm: PhantomData }
+    }
+
     /// The credential has this scope.
     pub fn scope(self, scope: impl Into<String>) -> Self {
         self.add(Requirement::Scopes(vec![scope.into()]))
@@ -117,8 +131,8 @@ impl<R> RequireLayer<R> {
     }
 
     /// Who answers a refused request. Default: [`DefaultResponder`].
-    pub fn responder<T>(self, responder: T) -> RequireLayer<T> {
-        RequireLayer { require: self.require, responder }
+    pub fn responder<T>(self, responder: T) -> RequireLayer<M, T> {
+        RequireLayer { require: self.require, responder, realm: PhantomData }
     }
 
     fn add(mut self, requirement: Requirement) -> Self {
@@ -131,7 +145,7 @@ impl<R> RequireLayer<R> {
     }
 }
 
-impl<S, R: Clone> Layer<S> for RequireLayer<R> {
+impl<S, M, R: Clone> Layer<S> for RequireLayer<M, R> {
     type Service = Guard<S, Require, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
@@ -141,30 +155,24 @@ impl<S, R: Clone> Layer<S> for RequireLayer<R> {
 
 impl Check for Require {
     fn check(&self, head: Head<'_>) -> Result<Pass, Rejection> {
-        let authentication = head.authentication().ok_or(FORGOTTEN)?;
-        match authentication.outcome() {
-            Outcome::Anonymous => Err(Rejection::unauthenticated(authentication)),
-            Outcome::Unavailable { retry_after } => Err(Rejection::Unavailable { retry_after: *retry_after }),
-            Outcome::Authenticated(identity) => self.judge(identity, authentication).map(|()| Pass::new()),
+        let look = self.slot.look(head.extensions).ok_or(Rejection::missing(FORGOTTEN, self.slot.name))?;
+        look.mark_read();
+        match look.seen {
+            Seen::Anonymous => Err(Rejection::unauthenticated_by(look.challenges().clone())),
+            Seen::Unavailable { retry_after } => Err(Rejection::Unavailable { retry_after }),
+            Seen::Authenticated(who) => self.judge(who, look).map(|()| Pass::new()),
         }
     }
 }
 
-const FORGOTTEN: Rejection = Rejection::Misconfigured {
-    missing: "SessionLayer, BearerLayer or AuthenticateLayer, outside RequireLayer",
-};
+const FORGOTTEN: &str = "SessionLayer, BearerLayer or AuthenticateLayer, outside RequireLayer";
 
 impl Require {
-    fn judge(&self, identity: &Identity, authentication: &Authentication) -> Result<(), Rejection> {
-        self.requirements.iter().try_for_each(|requirement| self.meets(requirement, identity, authentication))
+    fn judge(&self, who: &Person, look: Look<'_>) -> Result<(), Rejection> {
+        self.requirements.iter().try_for_each(|requirement| self.meets(requirement, who, look))
     }
 
-    fn meets(
-        &self,
-        requirement: &Requirement,
-        who: &Identity,
-        authentication: &Authentication,
-    ) -> Result<(), Rejection> {
+    fn meets(&self, requirement: &Requirement, who: &Person, look: Look<'_>) -> Result<(), Rejection> {
         let met = match requirement {
             Requirement::Scopes(all) => all.iter().all(|scope| who.has_scope(scope)),
             Requirement::AnyScope(any) => any.iter().any(|scope| who.has_scope(scope)),
@@ -173,17 +181,17 @@ impl Require {
             Requirement::Fresh(max_age) => self.is_fresh(who, *max_age),
             Requirement::AnyAcr(any) => who.acr().is_some_and(|acr| any.iter().any(|class| class == acr)),
         };
-        if met { Ok(()) } else { Err(requirement.unmet(who, authentication)) }
+        if met { Ok(()) } else { Err(requirement.unmet(who, look)) }
     }
 
-    fn is_fresh(&self, who: &Identity, max_age: Duration) -> bool {
+    fn is_fresh(&self, who: &Person, max_age: Duration) -> bool {
         who.authenticated_at().is_some_and(|at| self.clock.now().since(at) <= max_age)
     }
 }
 
 impl Requirement {
-    fn unmet(&self, who: &Identity, authentication: &Authentication) -> Rejection {
-        let bearer = authentication.challenge("Bearer").cloned();
+    fn unmet(&self, who: &Person, look: Look<'_>) -> Rejection {
+        let bearer = look.challenge("Bearer").cloned();
         let lack = match self {
             Self::Scopes(scopes) | Self::AnyScope(scopes) => Lack::Scope(scopes.clone()),
             Self::Role(_) => Lack::Role,
@@ -205,7 +213,13 @@ impl Requirement {
     }
 }
 
-impl<R> fmt::Debug for RequireLayer<R> {
+impl<M, R: Clone> Clone for RequireLayer<M, R> {
+    fn clone(&self) -> Self {
+        Self { require: self.require.clone(), responder: self.responder.clone(), realm: PhantomData }
+    }
+}
+
+impl<M, R> fmt::Debug for RequireLayer<M, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("RequireLayer").field(&self.require).finish()
     }
@@ -213,6 +227,9 @@ impl<R> fmt::Debug for RequireLayer<R> {
 
 impl fmt::Debug for Require {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.requirements).finish()
+        f.debug_struct("Require")
+            .field("realm", &self.slot.name)
+            .field("requirements", &self.requirements)
+            .finish_non_exhaustive()
     }
 }

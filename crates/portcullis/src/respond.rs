@@ -265,8 +265,8 @@ fn finish<B>(response: &mut Response<B>, rejection: Rejection) {
 fn log(rejection: &Rejection, head: &RequestHead) {
     let (reason, message) = (rejection.label(), rejection.message());
     match rejection {
-        Rejection::Misconfigured { missing } => {
-            tracing::error!(reason, missing, path = head.uri().path(), "refused: a layer is missing")
+        Rejection::Misconfigured(misassembly) => {
+            tracing::error!(reason, path = head.uri().path(), "refused: {misassembly}")
         }
         Rejection::Csrf(csrf) => tracing::warn!(reason, csrf = csrf.label(), "refused: {message}"),
         Rejection::Unavailable { .. } => tracing::warn!(reason, "refused: {message}"),

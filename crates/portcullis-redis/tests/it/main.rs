@@ -14,4 +14,3 @@ mod outages;
 mod refusals;
 mod resends;
 mod support;
-mod watching;

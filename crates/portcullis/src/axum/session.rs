@@ -7,13 +7,14 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
 use super::Refused;
+use crate::realm::Realm;
 use crate::session::{Session, SessionError, SessionErrorKind as Kind};
 
-impl<S: Sync> FromRequestParts<S> for Session {
+impl<S: Sync, M: Realm> FromRequestParts<S> for Session<M> {
     type Rejection = Refused;
 
     async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, Refused> {
-        head.extensions.get::<Self>().cloned().ok_or_else(|| Refused::missing("SessionLayer", head))
+        head.extensions.get::<Self>().cloned().ok_or_else(|| Refused::missing::<M>("SessionLayer", head))
     }
 }
 
@@ -35,7 +36,7 @@ impl IntoResponse for SessionError {
 fn status_of(kind: Kind) -> StatusCode {
     match kind {
         Kind::Store(_) | Kind::Uncertain | Kind::Entropy => StatusCode::SERVICE_UNAVAILABLE,
-        Kind::SignedOut | Kind::NotStored | Kind::Ended | Kind::StaleCredential => StatusCode::UNAUTHORIZED,
+        Kind::SignedOut | Kind::Ended | Kind::StaleCredential => StatusCode::UNAUTHORIZED,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::LimitReached => StatusCode::CONFLICT,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

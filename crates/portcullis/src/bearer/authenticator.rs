@@ -10,7 +10,8 @@ use super::refusal::Refusal;
 use super::token::{self, BearerToken, Malformed};
 use super::verifier::Verifier;
 use crate::authenticate::{Authenticator, OnConflict, Opening};
-use crate::identity::{Authentication, Carrier, Identity, IdentityExt};
+use crate::identity::{Carrier, Identity};
+use crate::realm::Slot;
 use crate::rejection::{Challenge, Rejection};
 
 /// What a [`BearerLayer`](super::BearerLayer) asks about a request.
@@ -20,6 +21,8 @@ pub struct BearerAuthenticator {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) challenge: Challenge,
     pub(super) policy: Policy,
+    /// Where layers outside of this one have left what they found.
+    pub(super) slot: &'static Slot,
 }
 
 /// What a layer does beyond verifying, each its own per route.
@@ -80,12 +83,13 @@ impl BearerAuthenticator {
 
     /// Names every scheme that is configured, here and further out.
     fn unauthenticated(&self, head: &Parts) -> Rejection {
-        let mut found = head.authentication().cloned().unwrap_or_else(Authentication::anonymous);
+        let outer = self.slot.look(&head.extensions).map(|look| look.challenges().clone());
+        let mut challenges = outer.unwrap_or_default();
         // An outer layer of the same kind has left the same one.
-        if !found.challenges().contains(&self.challenge) {
-            found.add_challenge(self.challenge());
+        if !challenges.contains(&self.challenge) {
+            challenges.push(self.challenge.clone());
         }
-        Rejection::unauthenticated(&found)
+        Rejection::unauthenticated_by(challenges)
     }
 
     fn bad_request(&self, malformed: Malformed) -> Rejection {
@@ -104,6 +108,7 @@ impl fmt::Debug for BearerAuthenticator {
         f.debug_struct("BearerAuthenticator")
             .field("verifier", &self.verifier)
             .field("policy", &self.policy)
+            .field("realm", &self.slot.name)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! [`BearerLayer`]: the configuration, which is its own builder.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use portcullis_store::{Clock, SystemClock};
@@ -11,17 +12,18 @@ use super::error::{BuildError, BuildErrorKind};
 use super::issuer::Issuer;
 use super::verifier::Verifier;
 use crate::authenticate::{Authenticate, AuthenticateLayer, OnConflict};
+use crate::realm::{DefaultRealm, Realm, Slot};
 use crate::rejection::Challenge;
 use crate::respond::DefaultResponder;
 
 /// Finds out who is calling by a bearer token; see the [module page](super).
 ///
 /// A layer that is derived from another by its setters shares issuers and keys with it.
-#[derive(Clone)]
 #[must_use]
-pub struct BearerLayer<R = DefaultResponder> {
+pub struct BearerLayer<M = DefaultRealm, R = DefaultResponder> {
     authenticator: BearerAuthenticator,
     responder: R,
+    realm: PhantomData<fn() -> M>,
 }
 
 impl BearerLayer {
@@ -35,12 +37,24 @@ impl BearerLayer {
             clock: Arc::new(SystemClock),
             challenge: challenge("api".into()),
             policy: Policy::default(),
+            slot: Slot::of::<DefaultRealm>(),
         };
-        Ok(Self { authenticator, responder: DefaultResponder })
+        Ok(Self { authenticator, responder: DefaultResponder, realm: PhantomData })
     }
 }
 
-impl<R> BearerLayer<R> {
+impl<M, R> BearerLayer<M, R> {
+    /// The [realm](crate::realm) that its tokens are for: whom they name is `Identity<N>`, and is combined with no
+    /// credential of another realm. Default: [`DefaultRealm`].
+    ///
+    /// Two layers on one path look at the same token, and each refuses what it does not accept: so put layers of two
+    /// realms on two paths.
+    pub fn realm<N: Realm>(self) -> BearerLayer<N, R> {
+        let Self { mut authenticator, responder, realm: _ } = self;
+        authenticator.slot = Slot::of::<N>();
+        BearerLayer { authenticator, responder, realm: PhantomData }
+    }
+
     /// A request without a token is refused here with 401. Default: it passes as anonymous, and
     /// [`RequireLayer`](crate::RequireLayer) decides further in.
     pub fn required(mut self) -> Self {
@@ -48,9 +62,9 @@ impl<R> BearerLayer<R> {
         self
     }
 
-    /// The protection space that challenges name (RFC 9110, section 11.5). Default: `api`.
-    pub fn realm(mut self, realm: impl Into<String>) -> Self {
-        self.authenticator.challenge = challenge(realm.into());
+    /// The protection space that challenges name as `realm` (RFC 9110, section 11.5). Default: `api`.
+    pub fn protection_space(mut self, name: impl Into<String>) -> Self {
+        self.authenticator.challenge = challenge(name.into());
         self
     }
 
@@ -74,8 +88,8 @@ impl<R> BearerLayer<R> {
     }
 
     /// Who answers a refused request. Default: [`DefaultResponder`].
-    pub fn responder<T>(self, responder: T) -> BearerLayer<T> {
-        BearerLayer { authenticator: self.authenticator, responder }
+    pub fn responder<T>(self, responder: T) -> BearerLayer<M, T> {
+        BearerLayer { authenticator: self.authenticator, responder, realm: PhantomData }
     }
 }
 
@@ -96,15 +110,23 @@ fn challenge(realm: String) -> Challenge {
     Challenge::new("Bearer").param("realm", realm)
 }
 
-impl<S, R: Clone> Layer<S> for BearerLayer<R> {
+impl<S, M, R: Clone> Layer<S> for BearerLayer<M, R> {
     type Service = Authenticate<S, BearerAuthenticator, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        AuthenticateLayer::with_responder(self.authenticator.clone(), self.responder.clone()).layer(inner)
+        let layer = AuthenticateLayer::with_responder(self.authenticator.clone(), self.responder.clone());
+        layer.in_slot(self.authenticator.slot).layer(inner)
     }
 }
 
-impl<R> fmt::Debug for BearerLayer<R> {
+impl<M, R: Clone> Clone for BearerLayer<M, R> {
+    fn clone(&self) -> Self {
+        let Self { authenticator, responder, realm } = self;
+        Self { authenticator: authenticator.clone(), responder: responder.clone(), realm: *realm }
+    }
+}
+
+impl<M, R> fmt::Debug for BearerLayer<M, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerLayer").field("authenticator", &self.authenticator).finish_non_exhaustive()
     }

@@ -4,7 +4,8 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 
 use crate::guard::Head;
-use crate::identity::{Authentication, Carrier, Outcome};
+use crate::identity::{Carrier, Seen};
+use crate::realm::looks;
 
 /// Whether a credential came along that browsers send by themselves, and who says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,22 +17,28 @@ pub(super) enum Ambient {
 }
 
 impl Ambient {
-    /// Judges by the identity if a layer has looked for one, else by the headers.
+    /// Judges by the identities if layers have looked for some, in whatever realm, else by the headers.
     pub(super) fn of(head: Head<'_>) -> Self {
-        match head.extensions.get::<Authentication>().map(Authentication::state) {
-            Some(Outcome::Authenticated(identity)) => Self::Known(identity.carrier() == Carrier::Ambient),
-            Some(Outcome::Anonymous) => Self::Known(false),
-            // A credential is there and its store is not. A cookie needs proof of origin all the same; a bearer
-            // client must hear of the outage, not of a forgery.
-            Some(Outcome::Unavailable { .. }) => Self::Known(may_be_in(head.headers)),
-            None => Self::Guessed(may_be_in(head.headers)),
-        }
+        looks(head.extensions)
+            .map(|(_, look)| is_ambient(look.seen, head.headers))
+            .reduce(|one, other| one || other)
+            .map_or_else(|| Self::Guessed(may_be_in(head.headers)), Self::Known)
     }
 
     pub(super) fn came_along(self) -> bool {
         match self {
             Self::Known(came_along) | Self::Guessed(came_along) => came_along,
         }
+    }
+}
+
+fn is_ambient(seen: Seen<'_>, headers: &HeaderMap) -> bool {
+    match seen {
+        Seen::Authenticated(who) => who.carrier() == Carrier::Ambient,
+        Seen::Anonymous => false,
+        // A credential is there and its store is not. A cookie needs proof of origin all the same; a bearer client must
+        // hear of the outage, not of a forgery.
+        Seen::Unavailable { .. } => may_be_in(headers),
     }
 }
 
@@ -55,6 +62,7 @@ mod tests {
 
     use super::*;
     use crate::Identity;
+    use crate::identity::Authentication;
 
     fn head(headers: &[(HeaderName, &str)], found: Option<Authentication>) -> Parts {
         let mut request = Request::new(());

@@ -7,30 +7,51 @@ use std::time::Duration;
 use http::{Extensions, Request, request};
 use smallvec::SmallVec;
 
-use super::Identity;
+use super::{Identity, Person};
+use crate::realm::{DefaultRealm, Realm};
 use crate::rejection::Challenge;
 
-/// What the layers found out about the caller. In the extensions of every request that passed one of them.
-#[derive(Clone)]
-pub struct Authentication {
-    outcome: Outcome,
+/// What the layers of a [realm](crate::realm) found out about the caller. In the extensions of every request that passed
+/// one of them.
+pub struct Authentication<M = DefaultRealm> {
+    outcome: Outcome<M>,
+    found: Found,
+}
+
+/// What goes with an outcome, in whatever realm.
+#[derive(Clone, Default)]
+struct Found {
     challenges: Challenges,
     reader: Option<Arc<dyn OnRead>>,
 }
 
 /// The result within an [`Authentication`].
-#[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Outcome {
+pub enum Outcome<M = DefaultRealm> {
     /// No credential, or none that says who it is.
     Anonymous,
     /// Somebody is signed in.
-    Authenticated(Identity),
+    Authenticated(Identity<M>),
     /// It cannot be told, because the store or the keys are out of reach. Neither a denial nor a success.
     Unavailable {
         /// When it is worth trying again.
         retry_after: Duration,
     },
+}
+
+/// An [`Authentication`] as code without a type parameter sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Look<'a> {
+    pub(crate) seen: Seen<'a>,
+    found: &'a Found,
+}
+
+/// An [`Outcome`] as code without a type parameter sees it.
+#[derive(Clone, Copy)]
+pub(crate) enum Seen<'a> {
+    Anonymous,
+    Authenticated(&'a Person),
+    Unavailable { retry_after: Duration },
 }
 
 /// The challenges of the configured schemes, for whoever must answer 401.
@@ -45,10 +66,21 @@ pub(crate) trait OnRead: Send + Sync {
 ///
 /// For a tonic request: `request.extensions().identity()`.
 pub trait IdentityExt {
+    /// Who is calling in this realm; `None` when nobody is signed in there.
+    fn identity_in<M: Realm>(&self) -> Option<&Identity<M>>;
+
+    /// What the layers of this realm found out; `None` when none has looked.
+    fn authentication_in<M: Realm>(&self) -> Option<&Authentication<M>>;
+
     /// Who is calling; `None` when nobody is signed in.
-    fn identity(&self) -> Option<&Identity>;
+    fn identity(&self) -> Option<&Identity> {
+        self.identity_in()
+    }
+
     /// What the layers found out; `None` when no layer of ours has looked.
-    fn authentication(&self) -> Option<&Authentication>;
+    fn authentication(&self) -> Option<&Authentication> {
+        self.authentication_in()
+    }
 }
 
 impl Authentication {
@@ -69,45 +101,57 @@ impl Authentication {
     pub fn unavailable(retry_after: Duration) -> Self {
         Outcome::Unavailable { retry_after }.into()
     }
+}
 
+impl<M> Authentication<M> {
     /// The result.
     #[must_use]
-    pub fn outcome(&self) -> &Outcome {
-        self.mark_read();
+    pub fn outcome(&self) -> &Outcome<M> {
+        self.found.mark_read();
         &self.outcome
     }
 
     /// Who is calling; `None` when nobody is signed in or it cannot be told.
     #[must_use]
-    pub fn identity(&self) -> Option<&Identity> {
-        self.mark_read();
+    pub fn identity(&self) -> Option<&Identity<M>> {
+        self.found.mark_read();
         self.peek()
     }
 
     /// The result, looked at by a layer: that does not make the response vary.
-    pub(crate) fn state(&self) -> &Outcome {
+    pub(crate) fn state(&self) -> &Outcome<M> {
         &self.outcome
     }
 
     /// The identity, looked at by a layer.
-    pub(crate) fn peek(&self) -> Option<&Identity> {
+    pub(crate) fn peek(&self) -> Option<&Identity<M>> {
         match &self.outcome {
             Outcome::Authenticated(identity) => Some(identity),
             Outcome::Anonymous | Outcome::Unavailable { .. } => None,
         }
     }
 
-    pub(crate) fn challenges(&self) -> &Challenges {
-        &self.challenges
+    pub(crate) fn look(&self) -> Look<'_> {
+        let seen = match &self.outcome {
+            Outcome::Anonymous => Seen::Anonymous,
+            Outcome::Authenticated(identity) => Seen::Authenticated(identity.person()),
+            Outcome::Unavailable { retry_after } => Seen::Unavailable { retry_after: *retry_after },
+        };
+        Look { seen, found: &self.found }
     }
 
-    /// The challenge of this scheme, if it is configured.
-    pub(crate) fn challenge(&self, scheme: &str) -> Option<&Challenge> {
-        self.challenges.iter().find(|challenge| challenge.scheme() == scheme)
+    /// The same, found in another realm.
+    pub(crate) fn in_realm<N>(self) -> Authentication<N> {
+        let outcome = match self.outcome {
+            Outcome::Anonymous => Outcome::Anonymous,
+            Outcome::Authenticated(identity) => Outcome::Authenticated(identity.in_realm()),
+            Outcome::Unavailable { retry_after } => Outcome::Unavailable { retry_after },
+        };
+        Authentication { outcome, found: self.found }
     }
 
     pub(crate) fn add_challenge(&mut self, challenge: Option<Challenge>) {
-        self.challenges.extend(challenge);
+        self.found.challenges.extend(challenge);
     }
 
     #[cfg_attr(
@@ -115,20 +159,42 @@ impl Authentication {
         expect(dead_code, reason = "only a session's cookie makes responses vary")
     )]
     pub(crate) fn on_read(mut self, reader: Arc<dyn OnRead>) -> Self {
-        self.reader = Some(reader);
+        self.found.reader = Some(reader);
         self
     }
 
     /// What an outer layer had found, kept together with what this one found.
-    pub(crate) fn on_top_of(mut self, outer: &Self, outcome: Outcome) -> Self {
-        let own = std::mem::replace(&mut self.challenges, outer.challenges.clone());
+    pub(crate) fn on_top_of(mut self, outer: Self, outcome: Outcome<M>) -> Self {
+        let own = std::mem::replace(&mut self.found.challenges, outer.found.challenges);
         // Two copies of one layer on one path have one challenge.
-        self.challenges.extend(own.into_iter().filter(|challenge| !outer.challenges.contains(challenge)));
-        self.reader = self.reader.or_else(|| outer.reader.clone());
+        for challenge in own {
+            if !self.found.challenges.contains(&challenge) {
+                self.found.challenges.push(challenge);
+            }
+        }
+        self.found.reader = self.found.reader.or(outer.found.reader);
         self.outcome = outcome;
         self
     }
+}
 
+impl<'a> Look<'a> {
+    pub(crate) fn challenges(self) -> &'a Challenges {
+        &self.found.challenges
+    }
+
+    /// The challenge of this scheme, if it is configured.
+    pub(crate) fn challenge(self, scheme: &str) -> Option<&'a Challenge> {
+        self.found.challenges.iter().find(|challenge| challenge.scheme() == scheme)
+    }
+
+    /// On behalf of a handler.
+    pub(crate) fn mark_read(self) {
+        self.found.mark_read();
+    }
+}
+
+impl Found {
     fn mark_read(&self) {
         if let Some(reader) = &self.reader {
             reader.on_read();
@@ -136,45 +202,78 @@ impl Authentication {
     }
 }
 
-impl From<Outcome> for Authentication {
-    fn from(outcome: Outcome) -> Self {
-        Self { outcome, challenges: Challenges::new(), reader: None }
+impl<M> Clone for Authentication<M> {
+    fn clone(&self) -> Self {
+        Self { outcome: self.outcome.clone(), found: self.found.clone() }
+    }
+}
+
+impl<M> Clone for Outcome<M> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Anonymous => Self::Anonymous,
+            Self::Authenticated(identity) => Self::Authenticated(identity.clone()),
+            Self::Unavailable { retry_after } => Self::Unavailable { retry_after: *retry_after },
+        }
+    }
+}
+
+impl<M> From<Outcome<M>> for Authentication<M> {
+    fn from(outcome: Outcome<M>) -> Self {
+        Self { outcome, found: Found::default() }
     }
 }
 
 impl IdentityExt for Extensions {
-    fn identity(&self) -> Option<&Identity> {
-        let _ = self.authentication().map(Authentication::mark_read);
+    fn identity_in<M: Realm>(&self) -> Option<&Identity<M>> {
+        if let Some(authentication) = self.authentication_in::<M>() {
+            authentication.found.mark_read();
+        }
         self.get()
     }
 
-    fn authentication(&self) -> Option<&Authentication> {
+    fn authentication_in<M: Realm>(&self) -> Option<&Authentication<M>> {
         self.get()
     }
 }
 
 impl IdentityExt for request::Parts {
-    fn identity(&self) -> Option<&Identity> {
-        self.extensions.identity()
+    fn identity_in<M: Realm>(&self) -> Option<&Identity<M>> {
+        self.extensions.identity_in()
     }
 
-    fn authentication(&self) -> Option<&Authentication> {
-        self.extensions.authentication()
+    fn authentication_in<M: Realm>(&self) -> Option<&Authentication<M>> {
+        self.extensions.authentication_in()
     }
 }
 
 impl<B> IdentityExt for Request<B> {
-    fn identity(&self) -> Option<&Identity> {
-        self.extensions().identity()
+    fn identity_in<M: Realm>(&self) -> Option<&Identity<M>> {
+        self.extensions().identity_in()
     }
 
-    fn authentication(&self) -> Option<&Authentication> {
-        self.extensions().authentication()
+    fn authentication_in<M: Realm>(&self) -> Option<&Authentication<M>> {
+        self.extensions().authentication_in()
     }
 }
 
-impl fmt::Debug for Authentication {
+impl<M: Realm> fmt::Debug for Authentication<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authentication").field("outcome", &self.outcome).finish_non_exhaustive()
+        f.debug_struct("Authentication")
+            .field("realm", &M::NAME)
+            .field("outcome", &self.outcome)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<M: Realm> fmt::Debug for Outcome<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("Anonymous"),
+            Self::Authenticated(identity) => f.debug_tuple("Authenticated").field(identity).finish(),
+            Self::Unavailable { retry_after } => {
+                f.debug_struct("Unavailable").field("retry_after", retry_after).finish()
+            }
+        }
     }
 }

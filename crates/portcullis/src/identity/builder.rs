@@ -2,13 +2,12 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 
 use portcullis_store::Timestamp;
 use serde::Serialize;
 use smallvec::SmallVec;
 
-use super::{AuthMethod, Carrier, Identity, Inner, Words};
+use super::{AuthMethod, Carrier, Identity, Person, Words};
 
 /// Gathers what is known of somebody; see [`Identity::new`].
 #[derive(Clone)]
@@ -128,21 +127,22 @@ impl IdentityBuilder {
         self
     }
 
-    /// The finished identity.
+    /// The finished identity, of the default realm; [`Into`] makes one of another.
     ///
     /// Beyond 65 535 roles, scopes and methods together, or 4 GiB of text, nothing but subject and issuer is kept,
     /// so that too much never means more than was granted.
     #[must_use]
     pub fn build(self) -> Identity {
         let words = self.pack().or_else(|| self.bare().pack()).unwrap_or_else(Words::empty);
-        Identity(Arc::new(Inner {
+        let person = Person {
             words,
             method: self.method,
             carrier: self.carrier,
             authenticated_at: self.authenticated_at,
             expires_at: self.expires_at,
             session: None,
-        }))
+        };
+        person.into()
     }
 
     /// Of the same subject and issuer as `identity`, whatever it was of.
@@ -177,9 +177,10 @@ fn refs(strings: &[String]) -> SmallVec<[&str; 8]> {
     strings.iter().map(String::as_str).collect()
 }
 
-impl From<IdentityBuilder> for Identity {
+/// In any realm: who is built belongs to none yet.
+impl<M> From<IdentityBuilder> for Identity<M> {
     fn from(builder: IdentityBuilder) -> Self {
-        builder.build()
+        builder.build().in_realm()
     }
 }
 

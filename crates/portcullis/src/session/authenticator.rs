@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::{CACHE_CONTROL, VARY};
 use http::request::Parts;
-use http::{HeaderValue, response};
+use http::{Extensions, HeaderValue, response};
 use portcullis_store::{Key, Record, StoreError};
 use smallvec::{SmallVec, smallvec};
 
@@ -18,9 +18,9 @@ use super::renewal::{Renewal, renewal};
 use super::shared::Shared;
 use super::state::{CookieChange, Held, Rest, Stored};
 use super::transport::{Found, Rejected};
-use crate::Identity;
 use crate::authenticate::{Authenticator, Closed, Closing, Edits, Opened, Opening};
 use crate::identity::{Authentication, Outcome};
+use crate::realm::Realm;
 use crate::rejection::{Challenge, Rejection};
 use crate::respond::RequestHead;
 
@@ -29,6 +29,14 @@ use crate::respond::RequestHead;
 pub struct SessionAuthenticator {
     core: Arc<Core>,
     challenge: Challenge,
+    seat: Seat,
+}
+
+/// Where the handle is left for handlers of the layer's realm.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seat {
+    put: fn(&mut Extensions, Arc<Shared>),
+    look: fn(&Extensions) -> Option<&Arc<Shared>>,
 }
 
 /// What the way out needs from the way in.
@@ -39,7 +47,7 @@ pub struct Visit(Stay);
 enum Stay {
     /// Handlers have a handle, and may have written.
     Writable {
-        session: Session,
+        session: Arc<Shared>,
         /// Whether the request's token decided what is in its extensions.
         presented: bool,
         chores: Chores,
@@ -63,9 +71,9 @@ struct Chores {
 type Loaded = Result<SmallVec<[Option<Record>; 1]>, StoreError>;
 
 impl SessionAuthenticator {
-    pub(crate) fn new(core: Core) -> Self {
+    pub(crate) fn new(core: Core, seat: Seat) -> Self {
         let challenge = core.transport.challenge();
-        Self { core: Arc::new(core), challenge }
+        Self { core: Arc::new(core), challenge, seat }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -77,6 +85,15 @@ impl SessionAuthenticator {
     }
 }
 
+impl Seat {
+    pub(crate) const fn of<M: Realm>() -> Self {
+        Self {
+            put: |extensions, shared| _ = extensions.insert(Session::<M>::of(shared)),
+            look: |extensions| extensions.get().map(Session::<M>::shared),
+        }
+    }
+}
+
 impl Authenticator for SessionAuthenticator {
     type Visit = Visit;
 
@@ -84,14 +101,9 @@ impl Authenticator for SessionAuthenticator {
         Some(self.challenge.clone())
     }
 
-    /// Another realm's sessions are nothing here.
-    fn supersedes(&self, outer: &Identity) -> bool {
-        outer.realm().is_some_and(|realm| *realm != self.core.realm)
-    }
-
     fn open(&self, head: &mut Parts) -> Opening<Visit> {
         let core = &self.core;
-        if head.extensions.get::<Session>().is_some_and(|it| Arc::ptr_eq(&it.0.core, core)) {
+        if (self.seat.look)(&head.extensions).is_some_and(|it| Arc::ptr_eq(&it.core, core)) {
             return Opening::anonymous(Visit(Stay::HeldOutside));
         }
         core.transport.hide(&mut head.headers);
@@ -127,7 +139,7 @@ impl Authenticator for SessionAuthenticator {
 
     fn enter(&self, visit: &Visit, head: &mut Parts) {
         if let Stay::Writable { session, .. } = &visit.0 {
-            head.extensions.insert(session.clone());
+            (self.seat.put)(&mut head.extensions, Arc::clone(session));
         }
     }
 
@@ -147,9 +159,9 @@ impl Authenticator for SessionAuthenticator {
 }
 
 impl SessionAuthenticator {
-    fn leave(&self, session: Session, presented: bool, chores: Chores, is_5xx: bool) -> Closing {
+    fn leave(&self, session: Arc<Shared>, presented: bool, chores: Chores, is_5xx: bool) -> Closing {
         let rest = {
-            let mut state = session.0.lock();
+            let mut state = session.lock();
             if let Some(stored) = state.stored() {
                 chores.behind_the_response(stored, &self.core);
             }
@@ -159,10 +171,10 @@ impl SessionAuthenticator {
             state.seal(self.core.discard_on_5xx && is_5xx)
         };
         match rest {
-            Rest::Nothing => Closing::edits(edits(&session.0, presented)),
-            Rest::Renewal => Closing::pending(async move { renew(&session.0, presented).await }),
-            Rest::Commit => Closing::pending(async move { commit(&session.0, presented).await }),
-            Rest::Failed => Closing::Ready(closed(&session.0, presented, !is_5xx)),
+            Rest::Nothing => Closing::edits(edits(&session, presented)),
+            Rest::Renewal => Closing::pending(async move { renew(&session, presented).await }),
+            Rest::Commit => Closing::pending(async move { commit(&session, presented).await }),
+            Rest::Failed => Closing::Ready(closed(&session, presented, !is_5xx)),
         }
     }
 
@@ -253,7 +265,7 @@ impl Visit {
         let chores = Chores { touch: age == Age::TouchDue, renewal };
         match head {
             Some(head) => {
-                let session = Session::new(Arc::clone(core), Held::Stored(stored), head);
+                let session = Arc::new(Shared::new(Arc::clone(core), Held::Stored(stored), head));
                 Self::writable(session, true, chores, outcome)
             }
             None => Self::read_only(chores.are_due().then(|| Box::new((stored, chores))), outcome),
@@ -272,7 +284,7 @@ impl Visit {
         };
         match head {
             Some(head) => {
-                let session = Session::new(Arc::clone(core), held, head);
+                let session = Arc::new(Shared::new(Arc::clone(core), held, head));
                 Self::writable(session, presented, Chores::default(), outcome)
             }
             None => Self::read_only(None, outcome),
@@ -280,7 +292,7 @@ impl Visit {
     }
 
     fn writable(
-        session: Session,
+        session: Arc<Shared>,
         presented: bool,
         chores: Chores,
         outcome: Outcome,
@@ -288,7 +300,7 @@ impl Visit {
         let mut found = Authentication::from(outcome);
         if !presented {
             // Only then it matters whether somebody looks: otherwise the response varies anyway.
-            found = found.on_read(Arc::clone(&session.0) as _);
+            found = found.on_read(Arc::clone(&session) as _);
         }
         (found, Self(Stay::Writable { session, presented, chores }))
     }

@@ -54,8 +54,6 @@ pub(crate) struct Core {
     pub(crate) discard_on_5xx: bool,
     /// How often a session gets a new secret of its own accord.
     pub(crate) renew_every: Option<Duration>,
-    /// How often a watched session is looked up while the store cannot tell of its end.
-    pub(crate) watch_interval: Duration,
     pub(crate) events: Hook,
     pub(crate) codec: Coding,
     /// How much may go on behind the responses at once.
@@ -184,8 +182,8 @@ impl Core {
         let words = identity_in(&record.payload, self.realm.as_str()).map_err(|_| StoreErrorKind::Corrupt)?;
         let Header { authenticated, absolute_deadline, .. } = record.header;
         let identity = words.map(|words| {
-            let (session, carrier) = ((self.realm.clone(), locator), self.transport.carrier_of_identity());
-            Identity::of_session(words, session, carrier, authenticated, absolute_deadline)
+            let carrier = self.transport.carrier_of_identity();
+            Identity::of_session(words, locator, carrier, authenticated, absolute_deadline)
         });
         Ok(Stored { locator, record, identity })
     }

@@ -1,18 +1,21 @@
 //! [`Devices`]: the sessions of one user, on all devices, and their revocation.
 
+use std::fmt;
+use std::sync::Arc;
+
 use portcullis_store::{Header, Key, Locator, Timestamp};
 
 use super::core::Core;
 use super::error::{Reason, SessionError};
 use super::events::{EventUser, SessionEventKind, StoreOperation};
-use super::handle::Session;
 use super::payload::Payload;
+use super::shared::Shared;
 
-/// The sessions of the user who is signed in, on all devices. From [`Session::devices`].
+/// The sessions of the user who is signed in, on all devices. From [`Session::devices`](super::Session::devices).
 ///
 /// A session that is not this user's is "not found", whatever its name.
-#[derive(Clone, Debug)]
-pub struct Devices(Session);
+#[derive(Clone)]
+pub struct Devices(Arc<Shared>);
 
 /// One session of a user's, as a devices page shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +38,8 @@ pub struct Device {
 }
 
 impl Devices {
-    pub(crate) fn of(session: Session) -> Self {
-        Self(session)
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        Self(shared)
     }
 
     /// All of them, the newest first.
@@ -44,9 +47,9 @@ impl Devices {
     /// # Errors
     /// [`SignedOut`](super::SessionErrorKind::SignedOut) when nobody is signed in, or when the store did not answer.
     pub async fn list(&self) -> Result<Vec<Device>, SessionError> {
-        let (current, user, _) = self.0.0.signed_in()?;
-        let listed = list(&self.0.0.core, user, Some(current)).await;
-        listed.inspect_err(|error| self.0.0.note_failure(StoreOperation::List, error))
+        let (current, user, _) = self.0.signed_in()?;
+        let listed = list(&self.0.core, user, Some(current)).await;
+        listed.inspect_err(|error| self.0.note_failure(StoreOperation::List, error))
     }
 
     /// Ends one of them. Ending the current one is a logout.
@@ -54,15 +57,15 @@ impl Devices {
     /// # Errors
     /// [`NotFound`](super::SessionErrorKind::NotFound) when this user has no such session.
     pub async fn revoke(&self, session_ref: &str) -> Result<(), SessionError> {
-        let (_, user, who) = self.0.0.signed_in()?;
+        let (_, user, who) = self.0.signed_in()?;
         let revoked = async {
-            let locator = member(&self.0.0.core, user, session_ref).await?;
-            if self.0.0.logout_if_current(locator).await? {
+            let locator = member(&self.0.core, user, session_ref).await?;
+            if self.0.logout_if_current(locator).await? {
                 return Ok(());
             }
-            end(&self.0.0.core, user, EventUser::from(&who), &[locator]).await
+            end(&self.0.core, user, EventUser::from(&who), &[locator]).await
         };
-        revoked.await.inspect_err(|error| self.0.0.note_failure(StoreOperation::Revoke, error))
+        revoked.await.inspect_err(|error| self.0.note_failure(StoreOperation::Revoke, error))
     }
 
     /// Ends all but the current one.
@@ -70,14 +73,14 @@ impl Devices {
     /// # Errors
     /// When nobody is signed in, or the store did not answer; some may have ended.
     pub async fn revoke_others(&self) -> Result<(), SessionError> {
-        let core = &self.0.0.core;
-        let (current, user, who) = self.0.0.signed_in()?;
+        let core = &self.0.core;
+        let (current, user, who) = self.0.signed_in()?;
         let revoked = async {
             let mut others = core.backend.members(core.user_key(user)).await?;
             others.retain(|locator| *locator != current);
             end(core, user, EventUser::from(&who), &others).await
         };
-        revoked.await.inspect_err(|error| self.0.0.note_failure(StoreOperation::Revoke, error))
+        revoked.await.inspect_err(|error| self.0.note_failure(StoreOperation::Revoke, error))
     }
 
     /// Ends all of them, the current one too.
@@ -85,10 +88,16 @@ impl Devices {
     /// # Errors
     /// As [`revoke_others`](Self::revoke_others).
     pub async fn revoke_all(&self) -> Result<(), SessionError> {
-        let (current, ..) = self.0.0.signed_in()?;
+        let (current, ..) = self.0.signed_in()?;
         self.revoke_others().await?;
-        let ended = self.0.0.logout_if_current(current).await.map(drop);
-        ended.inspect_err(|error| self.0.0.note_failure(StoreOperation::Revoke, error))
+        let ended = self.0.logout_if_current(current).await.map(drop);
+        ended.inspect_err(|error| self.0.note_failure(StoreOperation::Revoke, error))
+    }
+}
+
+impl fmt::Debug for Devices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Devices").field("realm", &self.0.core.realm).finish_non_exhaustive()
     }
 }
 

@@ -1,13 +1,12 @@
 //! [`Session`]: a handler's hold on the session of its request.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::core::Core;
-use super::detached::DetachedSession;
 use super::devices::Devices;
 use super::error::SessionError;
 use super::events::StoreOperation;
@@ -15,10 +14,8 @@ use super::key::SessionKey;
 use super::login::Login;
 use super::ops::Operation;
 use super::shared::Shared;
-use super::state::Held;
-use super::watch::SessionWatch;
 use crate::Identity;
-use crate::respond::RequestHead;
+use crate::realm::{DefaultRealm, Realm};
 
 /// A handler's hold on the session of its request. Clones hold the same one.
 ///
@@ -30,12 +27,16 @@ use crate::respond::RequestHead;
 /// * [`login`](Self::login), [`logout`](Self::logout), [`rotate`](Self::rotate) and revocation act when they are
 ///   awaited, and stand whatever the response's status.
 /// * A session that was ended meanwhile never comes back: its writes are dropped.
-#[derive(Clone)]
-pub struct Session(pub(crate) Arc<Shared>);
+/// * Its parameter is the [realm](crate::realm), which most applications never name.
+pub struct Session<M = DefaultRealm>(Arc<Shared>, PhantomData<fn() -> M>);
 
-impl Session {
-    pub(crate) fn new(core: Arc<Core>, held: Held, head: RequestHead) -> Self {
-        Self(Arc::new(Shared::new(core, held, head)))
+impl<M> Session<M> {
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        Self(shared, PhantomData)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
     }
 
     /// The public name of the session, for logs and device lists; `None` while nothing is stored.
@@ -46,8 +47,9 @@ impl Session {
 
     /// Who is signed in by this session, as of now: after a [`login`](Self::login) in this request, its user.
     #[must_use]
-    pub fn identity(&self) -> Option<Identity> {
-        self.0.lock_to_read().stored().and_then(|stored| stored.identity.clone())
+    pub fn identity(&self) -> Option<Identity<M>> {
+        let identity = self.0.lock_to_read().stored().and_then(|stored| stored.identity.clone());
+        identity.map(Identity::in_realm)
     }
 
     /// The value under `key`, with this request's own writes; `None` if there is none.
@@ -168,8 +170,8 @@ impl Session {
     /// [limit](super::SessionLayerBuilder::limit) allows, [`StaleCredential`](super::SessionErrorKind::StaleCredential)
     /// when the user's credentials were changed since they were checked; and when the new session cannot be stored, or
     /// the old one not be destroyed. Then nobody is newly signed in, and the session before goes on.
-    pub async fn login(&self, login: impl Into<Login>) -> Result<(), SessionError> {
-        let done = self.0.login(login.into()).await;
+    pub async fn login(&self, login: impl Into<Login<M>>) -> Result<(), SessionError> {
+        let done = self.0.login(login.into().what).await;
         done.inspect_err(|error| self.0.note_failure(StoreOperation::Login, error))
     }
 
@@ -200,52 +202,24 @@ impl Session {
         self.0.renew(true).await
     }
 
-    /// The end of this session, to be awaited by what outlives the request: a WebSocket, a stream. After a
-    /// [`login`](Self::login) in this request it is the new session's.
-    ///
-    /// ```
-    /// use portcullis::Session;
-    /// use portcullis::session::{SessionEnd, SessionError};
-    ///
-    /// async fn stream(session: Session) -> Result<(), SessionError> {
-    ///     let watch = session.watch()?;
-    ///     tokio::spawn(async move {
-    ///         match watch.await {
-    ///             SessionEnd::Revoked => { /* close it: the user has logged out */ }
-    ///             _ => { /* close it: the session has expired */ }
-    ///         }
-    ///     });
-    ///     Ok(())
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    /// [`NotStored`](super::SessionErrorKind::NotStored) when there is no session yet that could end, or when it cannot
-    /// be told because the store was away. A session that has ended meanwhile is no error: the watch is over at once.
-    pub fn watch(&self) -> Result<SessionWatch, SessionError> {
-        self.0.watch()
-    }
-
-    /// Another hold on this session, for what outlives the request: what it records is saved by its own
-    /// [`commit`](DetachedSession::commit). It knows nothing of what this one has recorded and not committed.
-    ///
-    /// # Errors
-    /// [`NotStored`](super::SessionErrorKind::NotStored) when there is no session yet: log in, or commit, first.
-    /// [`Ended`](super::SessionErrorKind::Ended) when it has ended meanwhile.
-    pub fn detach(&self) -> Result<DetachedSession, SessionError> {
-        self.0.detach()
-    }
-
     /// The sessions of this session's user, on all devices.
     #[must_use]
     pub fn devices(&self) -> Devices {
-        Devices::of(self.clone())
+        Devices::of(Arc::clone(&self.0))
     }
 }
 
-impl fmt::Debug for Session {
+impl<M> Clone for Session<M> {
+    fn clone(&self) -> Self {
+        Self::of(Arc::clone(&self.0))
+    }
+}
+
+impl<M: Realm> fmt::Debug for Session<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let session_ref = self.0.lock().stored().map(|stored| stored.locator);
-        f.debug_struct("Session").field("session_ref", &session_ref).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("realm", &M::NAME)
+            .field("session_ref", &self.0.lock().stored().map(|stored| stored.locator))
+            .finish_non_exhaustive()
     }
 }

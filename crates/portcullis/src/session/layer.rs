@@ -1,15 +1,17 @@
 //! [`SessionLayer`]: configuration, checked when it is built.
 
+use std::any::TypeId;
 use std::error::Error;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_store::{Clock, Realm, SessionBackend, SystemClock};
+use portcullis_store::{Clock, InvalidRealm, Realm as RealmName, SessionBackend, SystemClock};
 use tokio::sync::Semaphore;
 use tower_layer::Layer;
 
-use super::authenticator::SessionAuthenticator;
+use super::authenticator::{Seat, SessionAuthenticator};
 use super::backend::Backend;
 use super::codec::{Codec, Coding};
 use super::cookie::SameSite;
@@ -22,22 +24,27 @@ use super::keys::KeyRing;
 use super::limit::Limit;
 use super::transport::{SessionCarrier, Transport};
 use crate::authenticate::{Authenticate, AuthenticateLayer};
+use crate::realm::{DefaultRealm, Realm};
 use crate::respond::DefaultResponder;
 
 /// Finds each request's session by its cookie; see the [module](super).
 ///
-/// [`SessionLayer::new`] takes the defaults, [`SessionLayer::builder`] everything else.
-#[derive(Clone)]
-pub struct SessionLayer<R = DefaultResponder>(AuthenticateLayer<SessionAuthenticator, R>);
+/// [`SessionLayer::new`] takes the defaults, [`SessionLayer::builder`] everything else, another
+/// [realm](SessionLayerBuilder::realm) included.
+pub struct SessionLayer<M = DefaultRealm, R = DefaultResponder>(
+    AuthenticateLayer<SessionAuthenticator, R>,
+    PhantomData<fn() -> M>,
+);
 
 /// Configures a [`SessionLayer`].
 #[must_use]
-pub struct SessionLayerBuilder<R = DefaultResponder> {
+pub struct SessionLayerBuilder<M = DefaultRealm, R = DefaultResponder> {
     core: Core,
     cookie_name: Option<String>,
     insecure_dev: bool,
     encryption: Option<EncryptionKeys>,
     responder: R,
+    realm: PhantomData<fn() -> M>,
 }
 
 /// What is wrong with a layer's configuration. The text is for developers and not part of the API.
@@ -46,9 +53,6 @@ pub struct SessionConfigError(&'static str);
 
 /// A request's budget for the store.
 const BUDGET: Duration = Duration::from_millis(450);
-
-/// How often a watched session is looked up while the store cannot tell.
-const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How much of it there may be behind the responses at once.
 const BACKGROUND: usize = 64;
@@ -67,7 +71,7 @@ impl SessionLayer {
     pub fn builder(backend: impl SessionBackend) -> SessionLayerBuilder {
         let core = Core {
             backend: Backend::new(backend, BUDGET),
-            realm: Realm::default(),
+            realm: RealmName::default(),
             issuer: None,
             clock: Arc::new(SystemClock),
             user: Lifetime::USER,
@@ -80,7 +84,6 @@ impl SessionLayer {
             read_only: false,
             discard_on_5xx: false,
             renew_every: None,
-            watch_interval: WATCH_INTERVAL,
             events: Hook::default(),
             codec: Coding::default(),
             background: Arc::new(Semaphore::new(BACKGROUND)),
@@ -91,11 +94,12 @@ impl SessionLayer {
             insecure_dev: false,
             encryption: None,
             responder: DefaultResponder,
+            realm: PhantomData,
         }
     }
 }
 
-impl<R> SessionLayerBuilder<R> {
+impl<M, R> SessionLayerBuilder<M, R> {
     /// The cookie's name. Default: `__Host-id`, or `__Host-<realm>-id` in a realm of another name than `default`.
     pub fn cookie_name(mut self, name: impl Into<String>) -> Self {
         self.cookie_name = Some(name.into());
@@ -159,11 +163,11 @@ impl<R> SessionLayerBuilder<R> {
         self
     }
 
-    /// The realm of these sessions: part of every key in the store, and of the cookie's default name.
-    /// Default: `default`.
-    pub fn realm(mut self, realm: Realm) -> Self {
-        self.core.realm = realm;
-        self
+    /// The [realm](crate::realm) of these sessions. Its name is part of every key in the store and of the cookie's default
+    /// name. Default: [`DefaultRealm`].
+    pub fn realm<N: Realm>(self) -> SessionLayerBuilder<N, R> {
+        let Self { core, cookie_name, insecure_dev, encryption, responder, realm: _ } = self;
+        SessionLayerBuilder { core, cookie_name, insecure_dev, encryption, responder, realm: PhantomData }
     }
 
     /// Who vouches for the subjects that sign in here, so that one person with a session and a bearer token of this
@@ -199,13 +203,6 @@ impl<R> SessionLayerBuilder<R> {
     /// sign anybody out. Default: never. It costs one write each time, and one behind a response.
     pub fn renew_every(mut self, interval: Duration) -> Self {
         self.core.renew_every = Some(interval);
-        self
-    }
-
-    /// How often a [watched](super::Session::watch) session is looked up while the backend cannot tell of its end: because
-    /// it never can, or because its subscription is down. Default: 5 seconds. While it can, twelve times as seldom.
-    pub fn watch_interval(mut self, interval: Duration) -> Self {
-        self.core.watch_interval = interval;
         self
     }
 
@@ -273,16 +270,19 @@ impl<R> SessionLayerBuilder<R> {
     }
 
     /// Who answers a refused request. Default: [`DefaultResponder`].
-    pub fn responder<T>(self, responder: T) -> SessionLayerBuilder<T> {
-        let Self { core, cookie_name, insecure_dev, encryption, responder: _ } = self;
-        SessionLayerBuilder { core, cookie_name, insecure_dev, encryption, responder }
+    pub fn responder<T>(self, responder: T) -> SessionLayerBuilder<M, T> {
+        let Self { core, cookie_name, insecure_dev, encryption, responder: _, realm } = self;
+        SessionLayerBuilder { core, cookie_name, insecure_dev, encryption, responder, realm }
     }
+}
 
+impl<M: Realm, R> SessionLayerBuilder<M, R> {
     /// The layer.
     ///
     /// # Errors
     /// When two settings contradict each other, or one can never work.
-    pub fn build(mut self) -> Result<SessionLayer<R>, SessionConfigError> {
+    pub fn build(mut self) -> Result<SessionLayer<M, R>, SessionConfigError> {
+        self.core.realm = realm_name::<M>()?;
         self.settle();
         match self.problem() {
             Some(problem) => Err(SessionConfigError(problem)),
@@ -318,9 +318,6 @@ impl<R> SessionLayerBuilder<R> {
         if core.limit.is_some_and(|limit| limit.max == 0) {
             return Some("a limit lets each user have one session at least");
         }
-        if core.watch_interval < Duration::from_millis(10) {
-            return Some("watched sessions are looked up at most a hundred times a second");
-        }
         if core.backend.budget().is_zero() {
             return Some("the budget is above zero");
         }
@@ -330,15 +327,27 @@ impl<R> SessionLayerBuilder<R> {
         core.transport.problem()
     }
 
-    fn finish(mut self) -> SessionLayer<R> {
+    fn finish(mut self) -> SessionLayer<M, R> {
         if let Some(keys) = self.encryption {
             self.core.backend.set_encryption(Encryption::new(keys, Arc::clone(&self.core.clock)));
         }
-        SessionLayer(AuthenticateLayer::with_responder(SessionAuthenticator::new(self.core), self.responder))
+        let authenticator = SessionAuthenticator::new(self.core, Seat::of::<M>());
+        let layer = AuthenticateLayer::with_responder(authenticator, self.responder);
+        SessionLayer(layer.realm::<M>(), PhantomData)
     }
 }
 
-impl<R> SessionLayer<R> {
+fn realm_name<M: Realm>() -> Result<RealmName, SessionConfigError> {
+    let is_default = TypeId::of::<M>() == TypeId::of::<DefaultRealm>();
+    if !is_default && M::NAME == DefaultRealm::NAME {
+        return Err(SessionConfigError("the name of the default realm is taken"));
+    }
+    M::NAME.parse().map_err(|InvalidRealm| {
+        SessionConfigError("a realm's name is 1 to 32 characters of a-z, 0-9, '_' and '-'")
+    })
+}
+
+impl<M, R> SessionLayer<M, R> {
     /// What the configuration comes to, defaults included and secrets left out.
     #[must_use]
     pub fn describe(&self) -> SessionPolicy<'_> {
@@ -351,7 +360,7 @@ impl<R> SessionLayer<R> {
     }
 }
 
-impl<S, R> Layer<S> for SessionLayer<R> {
+impl<S, M, R> Layer<S> for SessionLayer<M, R> {
     type Service = Authenticate<S, SessionAuthenticator, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
@@ -359,13 +368,19 @@ impl<S, R> Layer<S> for SessionLayer<R> {
     }
 }
 
-impl<R> fmt::Debug for SessionLayer<R> {
+impl<M, R> Clone for SessionLayer<M, R> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone(), PhantomData)
+    }
+}
+
+impl<M, R> fmt::Debug for SessionLayer<M, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SessionLayer").field(&self.0).finish()
     }
 }
 
-impl<R> fmt::Debug for SessionLayerBuilder<R> {
+impl<M, R> fmt::Debug for SessionLayerBuilder<M, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionLayerBuilder").field("core", &self.core).finish_non_exhaustive()
     }

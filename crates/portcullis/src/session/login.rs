@@ -1,9 +1,13 @@
 //! [`Login`]: who signs in, and how. What [`Session::login`](super::Session::login) takes.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use portcullis_store::CredentialVersion;
 
 use crate::Identity;
 use crate::identity::IdentityBuilder;
+use crate::realm::DefaultRealm;
 
 /// Who signs in, and how.
 ///
@@ -13,11 +17,17 @@ use crate::identity::IdentityBuilder;
 /// use portcullis::Identity;
 /// use portcullis::session::Login;
 ///
-/// let login = Login::new(Identity::new("ada").role("admin")).device("Firefox on Linux");
+/// let login: Login = Login::new(Identity::new("ada").role("admin")).device("Firefox on Linux");
 /// ```
-#[derive(Clone, Debug)]
 #[must_use]
-pub struct Login {
+pub struct Login<M = DefaultRealm> {
+    pub(crate) what: SignIn,
+    realm: PhantomData<fn() -> M>,
+}
+
+/// A login, in whatever realm.
+#[derive(Clone, Debug)]
+pub(crate) struct SignIn {
     pub(crate) identity: Identity,
     pub(crate) credential_version: Option<CredentialVersion>,
     pub(crate) device: Option<String>,
@@ -27,17 +37,19 @@ pub struct Login {
 /// So that no caller can fill the store by what it calls itself.
 const MAX_DEVICE_LEN: usize = 128;
 
-impl Login {
-    /// This person, with the layer's defaults.
-    pub fn new(identity: impl Into<Identity>) -> Self {
-        Self { identity: identity.into(), credential_version: None, device: None, remember: false }
+impl<M> Login<M> {
+    /// This person, with the layer's defaults. An [`Identity`] signs in in its own [realm](crate::realm) only.
+    pub fn new(identity: impl Into<Identity<M>>) -> Self {
+        let identity = identity.into().in_realm();
+        let what = SignIn { identity, credential_version: None, device: None, remember: false };
+        Self { what, realm: PhantomData }
     }
 
     /// The version of the user's credentials at which they were checked, from
     /// [`Sessions::credential_version`](super::Sessions::credential_version). If they were changed since, the login is
     /// refused as [`StaleCredential`](super::SessionErrorKind::StaleCredential). Default: whatever it is now.
     pub fn credential_version(mut self, checked: CredentialVersion) -> Self {
-        self.credential_version = Some(checked);
+        self.what.credential_version = Some(checked);
         self
     }
 
@@ -47,7 +59,7 @@ impl Login {
     ///
     /// It is chosen at each login; one of the same user without it ends the profile.
     pub fn remember(mut self) -> Self {
-        self.remember = true;
+        self.what.remember = true;
         self
     }
 
@@ -62,20 +74,32 @@ impl Login {
             }
             kept.push(character);
         }
-        self.device = Some(kept);
+        self.what.device = Some(kept);
         self
     }
 }
 
-impl From<Identity> for Login {
-    fn from(identity: Identity) -> Self {
+impl<M> From<Identity<M>> for Login<M> {
+    fn from(identity: Identity<M>) -> Self {
         Self::new(identity)
     }
 }
 
-impl From<IdentityBuilder> for Login {
+impl<M> From<IdentityBuilder> for Login<M> {
     fn from(identity: IdentityBuilder) -> Self {
         Self::new(identity)
+    }
+}
+
+impl<M> Clone for Login<M> {
+    fn clone(&self) -> Self {
+        Self { what: self.what.clone(), realm: PhantomData }
+    }
+}
+
+impl<M> fmt::Debug for Login<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Login").field(&self.what).finish()
     }
 }
 
@@ -93,7 +117,11 @@ mod tests {
             ("cut before a character", format!("{}é", "x".repeat(127)), "x".repeat(127)),
         ];
         for (name, given, kept) in rows {
-            assert_eq!(Login::new(Identity::new("ada")).device(given).device, Some(kept), "{name}");
+            assert_eq!(
+                Login::<DefaultRealm>::new(Identity::new("ada")).device(given).what.device,
+                Some(kept),
+                "{name}"
+            );
         }
     }
 }

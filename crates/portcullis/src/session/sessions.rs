@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::payload::Payload;
 use super::state::Stored;
 use crate::Identity;
 use crate::identity::IdentityBuilder;
+use crate::realm::DefaultRealm;
 
 /// The sessions of a layer's users, outside any request. A clone is one atomic increment.
 ///
@@ -50,8 +52,7 @@ use crate::identity::IdentityBuilder;
 ///
 /// [`credential_version`]: Self::credential_version
 /// [`bump`]: Self::bump
-#[derive(Clone)]
-pub struct Sessions(Arc<Core>);
+pub struct Sessions<M = DefaultRealm>(Arc<Core>, PhantomData<fn() -> M>);
 
 /// Whose sessions: a subject, and who vouches for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -88,17 +89,17 @@ impl User {
     }
 }
 
-impl From<&Identity> for User {
-    fn from(identity: &Identity) -> Self {
+impl<M> From<&Identity<M>> for User {
+    fn from(identity: &Identity<M>) -> Self {
         Self::new(identity.subject()).issuer(identity.issuer().unwrap_or_default())
     }
 }
 
-impl Sessions {
+impl<M> Sessions<M> {
     /// The sessions of this layer's users.
     #[must_use]
-    pub fn of<R>(layer: &SessionLayer<R>) -> Self {
-        Self(Arc::clone(layer.core()))
+    pub fn of<R>(layer: &SessionLayer<M, R>) -> Self {
+        Self(Arc::clone(layer.core()), PhantomData)
     }
 
     /// This user's sessions, the newest first. None of them is [`current`](Device::current).
@@ -274,7 +275,13 @@ fn changed(
     Ok(Some(Record { header, payload: payload.encode().into() }))
 }
 
-impl fmt::Debug for Sessions {
+impl<M> Clone for Sessions<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0), PhantomData)
+    }
+}
+
+impl<M> fmt::Debug for Sessions<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sessions").field("realm", &self.0.realm).finish_non_exhaustive()
     }

@@ -2,6 +2,7 @@
 //!
 //! Whoever acts on the store holds the turn, so that answers cannot be mistaken for each other's.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +13,7 @@ use super::core::{Core, Ending, Holder};
 use super::error::{Reason, SessionError, SessionErrorKind};
 use super::events::{DestroyedReason, LimitOutcome, SessionEventKind, StoreOperation};
 use super::id::Token;
-use super::login::Login as SignIn;
+use super::login::SignIn;
 use super::ops::Operation;
 use super::state::{CookieChange, Held, State, Step, Stored};
 use crate::Identity;
@@ -91,11 +92,6 @@ impl Shared {
             if self.record_rotation(reauthenticated)? { self.commit_steps().await } else { Ok(()) }
         });
         self.noted(committed.await)
-    }
-
-    /// The right to act on the store.
-    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.turn.lock().await
     }
 
     fn record_rotation(&self, reauthenticated: bool) -> Result<bool, SessionError> {
@@ -323,6 +319,13 @@ impl Drop for Orphan {
         if let Some(ending) = self.ending {
             self.core.end_later(ending);
         }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let session_ref = self.lock().stored().map(|stored| stored.locator);
+        f.debug_struct("Shared").field("session_ref", &session_ref).finish_non_exhaustive()
     }
 }
 

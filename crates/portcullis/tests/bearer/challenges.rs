@@ -98,7 +98,7 @@ fn every_challenge_parses_and_has_the_right_error() {
         ("a stranger's", vec![format!("Bearer {}", stranger.token(&claims()))], 401, Some("invalid_token")),
     ];
     for realm in HOSTILE {
-        let layer = required.clone().realm(realm);
+        let layer = required.clone().protection_space(realm);
         for (name, values, status, error) in &rows {
             let response = send(&layer, values.iter().map(String::as_bytes));
             assert_eq!(response.status().as_u16(), *status, "{name}");

@@ -40,7 +40,7 @@ fn a_request_without_a_token_passes_unless_one_is_required() {
     for absent in [vec![], vec![&b"Basic YTpi"[..]]] {
         let response = send(&layer, absent.clone());
         assert_eq!((response.status().as_u16(), response.body().as_str()), (200, "nobody"));
-        let response = send(&layer.clone().required().realm("a b"), absent);
+        let response = send(&layer.clone().required().protection_space("a b"), absent);
         assert_eq!(response.status(), 401);
         assert_eq!(response.headers()["www-authenticate"], r#"Bearer realm="a b""#);
     }

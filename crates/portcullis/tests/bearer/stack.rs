@@ -121,7 +121,7 @@ fn the_header_is_sensitive_or_gone() {
 #[test]
 fn an_anonymous_request_carries_an_authentication_with_the_challenge() {
     let mut service = layer([ES256.issuer()])
-        .realm("vault")
+        .protection_space("vault")
         .layer(RequireLayer::authenticated().layer(service_fn(handler)));
     let response = at_once(service.call(request(None)));
     assert_eq!(response.status(), 401);

@@ -10,7 +10,7 @@ use portcullis::Identity;
 use portcullis::authenticate::AuthenticateLayer;
 use portcullis::guard::{Check, GuardLayer, Head, Pass};
 use portcullis::identity::{Authentication, Outcome};
-use portcullis::rejection::Rejection;
+use portcullis::rejection::{Misassembly, Rejection};
 use portcullis::respond::RequestHead;
 
 use crate::common::{Finds, all, answer, by_session, logged};
@@ -94,7 +94,8 @@ fn a_missing_session_layer_is_a_500_that_names_it() {
     let app = app.layer(AuthenticateLayer::new(Finds::identity(by_session("ada"))));
     let lines = logged(async {
         let response = answer(&app, to("/cart")).await;
-        let missing = Rejection::Misconfigured { missing: "SessionLayer" };
+        let missing =
+            Rejection::Misconfigured(Misassembly::Missing { layer: "SessionLayer", realm: "default" });
         assert_eq!((response.status().as_u16(), response.extensions().get()), (500, Some(&missing)));
     });
     assert!(lines.iter().any(|line| line.contains("SessionLayer") && line.contains("/cart")), "{lines:?}");
