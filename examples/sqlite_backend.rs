@@ -33,11 +33,11 @@ use self::sqlite_backend::SqliteBackend;
 
 const COUNT: SessionKey<i64> = SessionKey::new("count");
 
-/// A counter for every visitor. The layers are told the backend and nothing else.
-pub(crate) fn app(backend: SqliteBackend) -> Router {
+/// A counter for every visitor. That sessions are kept in SQLite is the affair of whoever makes the layer.
+pub(crate) fn app(sessions: SessionLayer) -> Router {
     Router::new().route("/", get(show)).route("/count", post(count)).layer(
         ServiceBuilder::new()
-            .layer(SessionLayer::new(backend))
+            .layer(sessions)
             // Nobody signs in here, and what visitors have in their sessions is theirs all the same.
             .layer(CsrfLayer::new().always()),
     )
@@ -61,6 +61,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let file = env::var("FILE").unwrap_or_else(|_| "/tmp/sessions.db".to_owned());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     println!("http://localhost:{}/ keeps its sessions in {file}", listener.local_addr()?.port());
-    axum::serve(listener, app(SqliteBackend::new(file))).await?;
+    let sessions = SessionLayer::new(SqliteBackend::new(file));
+    axum::serve(listener, app(sessions)).await?;
     Ok(())
 }

@@ -1,3 +1,6 @@
 //! The small examples do what their first lines say.
 
+mod devices_page;
+mod flash_message;
+mod remember_me;
 mod sqlite_backend;

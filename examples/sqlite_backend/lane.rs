@@ -19,27 +19,25 @@ pub(super) struct Lane {
     behavior: TransactionBehavior,
     idle: Mutex<Vec<Connection>>,
     turns: Arc<Semaphore>,
+    budget: Duration,
 }
-
-/// A request must not wait longer for its session: less than the layer's own budget of 450 ms.
-const BUDGET: Duration = Duration::from_millis(400);
 
 impl Lane {
     /// Reads do not wait for writes, nor for each other: that is what WAL is for.
-    pub(super) fn reading(path: PathBuf, at_once: usize) -> Self {
-        Self::new(path, TransactionBehavior::Deferred, at_once)
+    pub(super) fn reading(path: PathBuf, at_once: usize, budget: Duration) -> Self {
+        Self::new(path, TransactionBehavior::Deferred, at_once, budget)
     }
 
     /// One at a time, in order of arrival. SQLite would let one write at a time anyway, but choose by chance whom.
     ///
     /// `IMMEDIATE` takes the lock first and reads then, so that nobody writes between what a transaction compares and
     /// what it writes.
-    pub(super) fn writing(path: PathBuf) -> Self {
-        Self::new(path, TransactionBehavior::Immediate, 1)
+    pub(super) fn writing(path: PathBuf, budget: Duration) -> Self {
+        Self::new(path, TransactionBehavior::Immediate, 1, budget)
     }
 
-    fn new(path: PathBuf, behavior: TransactionBehavior, at_once: usize) -> Self {
-        Self { path, behavior, idle: Mutex::default(), turns: Arc::new(Semaphore::new(at_once)) }
+    fn new(path: PathBuf, behavior: TransactionBehavior, at_once: usize, budget: Duration) -> Self {
+        Self { path, behavior, idle: Mutex::default(), turns: Arc::new(Semaphore::new(at_once)), budget }
     }
 
     /// Runs one transaction, within the budget. Whoever drops the future leaves it to end by itself, whole.
@@ -57,12 +55,12 @@ impl Lane {
             };
             spawn_blocking(job).await.map_err(unavailable)?.map_err(StoreError::from)
         };
-        timeout(BUDGET, answer).await.unwrap_or_else(|_| Err(StoreErrorKind::Timeout.into()))
+        timeout(self.budget, answer).await.unwrap_or_else(|_| Err(StoreErrorKind::Timeout.into()))
     }
 
     fn transact<T>(&self, job: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = kept.map_or_else(|| open(&self.path), Ok)?;
+        let mut connection = kept.map_or_else(|| open(&self.path, self.budget), Ok)?;
         let answer = in_transaction(&mut connection, self.behavior, job);
         if !answer.as_ref().is_err_and(Failure::is_of_the_connection) {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
@@ -83,9 +81,9 @@ fn in_transaction<T>(
     Ok(answer)
 }
 
-fn open(path: &Path) -> Result<Connection, Failure> {
+fn open(path: &Path, budget: Duration) -> Result<Connection, Failure> {
     let connection = Connection::open(path)?;
-    connection.busy_timeout(BUDGET)?;
+    connection.busy_timeout(budget)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     // Every commit reaches the disk. With less, a power cut could bring back a session that was signed out.
     connection.pragma_update(None, "synchronous", "full")?;

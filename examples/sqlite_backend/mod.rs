@@ -3,7 +3,7 @@
 //! Each method is one transaction of `tables.rs` on a thread where it may block. That gives most of what the contract
 //! asks: a transaction is applied whole or not at all, also when its future is dropped, and SQLite lets one write at a
 //! time, whichever process it is in. What is left stands in `tables.rs`: what each transaction compares before it
-//! writes.
+//! writes. It does not say when a session ends: a file tells nobody that it has changed, so the layer looks for itself.
 
 mod failure;
 mod lane;
@@ -30,21 +30,24 @@ pub(crate) struct SqliteBackend {
     clock: Arc<dyn Clock>,
 }
 
+/// Less than the layer's own budget of 450 ms, so that the layer learns what was wrong.
+const BUDGET: Duration = Duration::from_millis(400);
+
 /// How many may read at once. More would wait for the processor.
 const READERS: usize = 4;
 
 impl SqliteBackend {
     /// Sessions in this file, by the system's clock, which all processes of a machine share.
     pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
-        Self::with_clock(path, SystemClock)
+        Self::with(path, SystemClock, BUDGET)
     }
 
-    /// The same by another clock, for tests.
-    pub(crate) fn with_clock(path: impl Into<PathBuf>, clock: impl Clock) -> Self {
+    /// The same by another clock, and with another budget for each call, its turn included.
+    pub(crate) fn with(path: impl Into<PathBuf>, clock: impl Clock, budget: Duration) -> Self {
         let path = path.into();
         Self {
-            readers: Arc::new(Lane::reading(path.clone(), READERS)),
-            writers: Arc::new(Lane::writing(path)),
+            readers: Arc::new(Lane::reading(path.clone(), READERS, budget)),
+            writers: Arc::new(Lane::writing(path, budget)),
             clock: Arc::new(clock),
         }
     }

@@ -1,6 +1,6 @@
 //! A small application that does to its session what the URL says, and a [`World`] to run it in.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::{Path, Query};
@@ -45,6 +45,8 @@ pub struct Gate {
     pub reached: Notify,
     /// It may go on.
     pub open: Notify,
+    /// The handle that `/hold` has kept beyond its request.
+    held: Mutex<Option<Session>>,
 }
 
 impl World {
@@ -68,6 +70,17 @@ impl World {
 
     pub fn browser(&self) -> Browser {
         Client::new(self.app.clone()).clock(self.clock.clone())
+    }
+
+    /// The handle of a request of this browser's, when its response is there, as a stream may keep it.
+    pub async fn held_by(&self, browser: &Browser) -> Session {
+        browser.get("/hold").await.assert_status(200);
+        self.gate.held.lock().unwrap().take().unwrap()
+    }
+
+    /// The same browser, as it talks to this process.
+    pub fn through(&self, browser: &Browser) -> Browser {
+        self.browser().with_jar(browser.jar().clone())
     }
 
     /// Another process on the same store.
@@ -134,6 +147,7 @@ fn app(gate: Arc<Gate>) -> Router {
         .route("/take/{key}", get(take))
         .route("/clear-and-write", get(clear_and_write))
         .route("/slow/{value}", get(slow))
+        .route("/hold", get(hold))
         .route("/as-number", get(as_number))
         .route("/big/{len}", get(big))
         .route("/last-seen", get(last_seen))
@@ -279,6 +293,10 @@ async fn slow(
     gate.reached.notify_one();
     gate.open.notified().await;
     Ok(())
+}
+
+async fn hold(session: Session, gate: axum::Extension<Arc<Gate>>) {
+    *gate.held.lock().unwrap() = Some(session);
 }
 
 async fn as_number(session: Session) -> (StatusCode, String) {

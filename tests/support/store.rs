@@ -1,13 +1,14 @@
 //! [`AnyStore`]: a backend of either kind, so that one test shows its claim on each.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use portcullis::session::MemoryBackend;
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::{
-    Created, CredentialVersion, Enrolled, Enrolment, Key, Locator, ManualClock, Record, Saved,
-    SessionBackend, StoreError, Tag, Touched, UserKey,
+    Created, CredentialVersion, Enrolled, Enrolment, Key, Locator, ManualClock, Realm, Record, Saved,
+    SessionBackend, StoreError, Tag, Touched, UserKey, Watcher, Watching,
 };
 use portcullis_testkit::redis::RedisServer;
 
@@ -25,11 +26,22 @@ impl AnyStore {
         [Self::Memory(MemoryBackend::with_clock(clock.clone())), Self::redis()]
     }
 
+    /// One of each, by the clock that does not stand still.
+    pub fn each_in_real_time() -> [Self; 2] {
+        [Self::Memory(MemoryBackend::new()), Self::redis()]
+    }
+
     /// A part of this test run's redis-server that nobody else uses.
     pub fn redis() -> Self {
         static TESTS: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("t{}", TESTS.fetch_add(1, Ordering::Relaxed));
         Self::Redis(connect(&RedisServer::shared().url(), &prefix), prefix)
+    }
+
+    /// What is behind this address of a server of the test's own. It has the default time to answer.
+    pub fn at(url: &str) -> Self {
+        let config = RedisConfig::standalone(url).unwrap().key_prefix("own");
+        Self::Redis(RedisBackend::connect(config).unwrap(), "own".to_owned())
     }
 
     /// Another handle on the same store, with a connection of its own where there are connections.
@@ -117,5 +129,12 @@ impl SessionBackend for AnyStore {
         keep: Duration,
     ) -> Result<CredentialVersion, StoreError> {
         either!(self, backend => backend.bump_credential_version(user, keep))
+    }
+
+    fn watch(&self, realm: &Realm, watcher: Arc<dyn Watcher>) -> Option<Watching> {
+        match self {
+            Self::Memory(backend) => backend.watch(realm, watcher),
+            Self::Redis(backend, _) => backend.watch(realm, watcher),
+        }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use portcullis_store::{Key, UserKey};
+use portcullis_store::{Key, Realm, UserKey};
 
 /// What everything is called in the server.
 #[derive(Clone, Debug)]
@@ -27,6 +27,11 @@ impl Keys {
 
     pub(crate) fn credentials(&self, user: UserKey<'_>) -> String {
         self.join([user.realm.as_str(), ":c:{", user.user.as_str(), "}"])
+    }
+
+    /// The channel on which ended sessions are told.
+    pub(crate) fn ended(&self, realm: &Realm) -> String {
+        self.join([realm.as_str(), ":ended", "", ""])
     }
 
     fn join(&self, parts: [&str; 4]) -> String {

@@ -46,7 +46,7 @@
 //! * Permissions that suffice, for the default prefix:
 //!
 //! ```text
-//! ACL SETUSER app on >secret ~p:* +get +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrange +zrangebyscore +zremrangebyscore +zscore
+//! ACL SETUSER app on >secret ~p:* +get +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrange +zrangebyscore +zremrangebyscore +zscore &p:* +publish +subscribe +unsubscribe +ping
 //! ```
 //!
 //! | key | type | holds |
@@ -55,10 +55,18 @@
 //! | `p:<realm>:u:{<user>}` | sorted set | one user's sessions: locators, by absolute deadline |
 //! | `p:<realm>:c:{<user>}` | string | how often the user's credentials were changed, in decimal |
 //!
+//! # Ended sessions
+//!
+//! Whatever destroys sessions publishes their locators, in the same round trip, on the channel `p:<realm>:ended`.
+//! While somebody [watches](portcullis_store::SessionBackend::watch), a second connection is subscribed to it. It is
+//! made anew when it breaks, and asked every two seconds whether it is still there. A server that does not let us
+//! publish, or subscribe, ends sessions all the same; who watches then has to look, now and then.
+//!
 //! # Events
 //!
 //! `tracing` events of the target `portcullis_redis`, none of which holds a secret: `cannot connect` (warn, with
-//! `failures`, `kind` and `cause`), `connection dropped` (warn, with `reason`), `connected` (debug).
+//! `failures`, `kind` and `cause`), `connection dropped` (warn, with `reason`), `connected` (debug), `cannot listen for
+//! ended sessions` (warn, with `kind` and `cause`, once per break), `cannot publish` (warn), `listening` (debug).
 
 mod backoff;
 mod client;
@@ -69,6 +77,7 @@ mod link;
 mod reply;
 mod script;
 mod session;
+mod subscriber;
 mod verdict;
 
 pub use config::{ConfigError, ConfigErrorKind, RedisConfig};

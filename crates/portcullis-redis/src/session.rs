@@ -1,11 +1,12 @@
 //! [`RedisBackend`] as a [`SessionBackend`]: what each operation sends.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_store::{
-    Created, CredentialVersion, Enrolled, Enrolment, Header, Key, Locator, Record, Saved, SessionBackend,
-    StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey,
+    Created, CredentialVersion, Enrolled, Enrolment, Header, Key, Locator, Realm, Record, Saved,
+    SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
 };
 use redis::{Cmd, ConnectionAddr, Pipeline, Value, cmd};
 
@@ -18,6 +19,7 @@ use crate::reply::{
 };
 use crate::script::answer::{DONE, GONE, UNREADABLE};
 use crate::script::{self, LAST_TIME};
+use crate::subscriber::Subscriber;
 
 /// Sessions in Redis or Valkey, over one shared connection.
 ///
@@ -26,6 +28,7 @@ use crate::script::{self, LAST_TIME};
 #[derive(Clone)]
 pub struct RedisBackend {
     client: Client,
+    subscriber: Subscriber,
     keys: Keys,
     max_record_len: usize,
     server: ConnectionAddr,
@@ -41,9 +44,12 @@ impl RedisBackend {
     pub fn connect(config: RedisConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let connector = Connector::standalone(config.server.clone()).map_err(ConfigError::url)?;
+        let listened_to = redis::Client::open(config.server.clone()).map_err(ConfigError::url)?;
+        let keys = Keys::new(&config.key_prefix);
         Ok(Self {
             client: Client::new(connector, config.budget, config.attempt_timeout),
-            keys: Keys::new(&config.key_prefix),
+            subscriber: Subscriber::new(listened_to, keys.clone(), config.attempt_timeout),
+            keys,
             max_record_len: config.max_record_len,
             server: config.server.addr().clone(),
         })
@@ -52,6 +58,17 @@ impl RedisBackend {
     fn encode(&self, record: &Record) -> Result<Vec<u8>, StoreError> {
         let bytes = record.encode();
         if bytes.len() > self.max_record_len { Err(StoreErrorKind::TooLarge.into()) } else { Ok(bytes) }
+    }
+
+    /// Tells who watches that these have ended: one message for those of one realm that stand together.
+    fn publish(&self, ended: &[Key<'_>], pipeline: &mut Pipeline) {
+        for keys in ended.chunk_by(|one, next| one.realm == next.realm) {
+            let Some(first) = keys.first() else { continue };
+            let locators: Vec<u8> = keys.iter().flat_map(|key| *key.locator.as_bytes()).collect();
+            let mut publish = cmd("PUBLISH");
+            publish.arg(self.keys.ended(first.realm)).arg(locators);
+            pipeline.add_command(publish);
+        }
     }
 }
 
@@ -139,7 +156,13 @@ impl SessionBackend for RedisBackend {
         for key in keys {
             unlink.arg(self.keys.session(*key));
         }
-        accepted(self.client.call().send(&unlink).await?).map(drop)
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.add_command(unlink);
+        self.publish(keys, &mut pipeline);
+        let mut replies = self.client.call().send(&pipeline).await?.into_iter();
+        accepted(replies.next().ok_or_else(unexpected)?)?;
+        replies.for_each(note_unpublished);
+        Ok(())
     }
 
     async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {
@@ -184,6 +207,17 @@ impl SessionBackend for RedisBackend {
         let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX).clamp(1, LAST_TIME / 2).to_string();
         let reply = script::BUMP.run(&mut self.client.call(), &[&name], &[keep.as_bytes()]).await?;
         number(accepted(reply)?).map(CredentialVersion)
+    }
+
+    fn watch(&self, realm: &Realm, watcher: Arc<dyn Watcher>) -> Option<Watching> {
+        self.subscriber.watch(realm, watcher)
+    }
+}
+
+/// The sessions have ended all the same; who watches finds out more slowly.
+fn note_unpublished(reply: Value) {
+    if let Value::ServerError(error) = reply {
+        tracing::warn!(target: "portcullis_redis", code = error.code(), "cannot publish that a session has ended");
     }
 }
 

@@ -38,6 +38,7 @@ pub mod guide {}
 mod key;
 mod record;
 mod session;
+mod watch;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use enrolment::{CredentialVersion, Enrolled, Enrolment};
@@ -45,3 +46,4 @@ pub use error::{StoreError, StoreErrorKind};
 pub use key::{InvalidRealm, Key, Locator, Realm, UserKey};
 pub use record::{Header, HeaderError, Record, SecretHash, Tag, offset};
 pub use session::{Created, Saved, SessionBackend, Touched};
+pub use watch::{Notice, Watcher, Watching};

@@ -1,10 +1,12 @@
 //! [`SessionBackend`]: what a place that keeps sessions must do.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    CredentialVersion, Enrolled, Enrolment, Key, Locator, Record, StoreError, Tag, Timestamp, UserKey,
+    CredentialVersion, Enrolled, Enrolment, Key, Locator, Realm, Record, StoreError, Tag, Timestamp, UserKey,
+    Watcher, Watching,
 };
 
 /// A place that keeps sessions, and an index of each user's sessions.
@@ -140,6 +142,20 @@ pub trait SessionBackend: Send + Sync + 'static {
         user: UserKey<'_>,
         keep: Duration,
     ) -> impl Future<Output = Result<CredentialVersion, StoreError>> + Send;
+
+    /// Has `watcher` told of every session of `realm` that is [destroyed](Self::destroy), by whichever process, until
+    /// the [`Watching`] is dropped. Sessions that expire are not told.
+    ///
+    /// * The watcher is told [`Hearing`](crate::Notice::Hearing) when that begins, maybe before this returns, and again
+    ///   whenever something may have been missed.
+    /// * It is told [`Deaf`](crate::Notice::Deaf) as soon as the backend knows that it can no longer tell.
+    /// * It is told what was destroyed when that stands, so that a [`load`](Self::load) finds nothing.
+    ///
+    /// `None`, the default, where a store cannot tell: then callers ask for themselves, now and then.
+    fn watch(&self, realm: &Realm, watcher: Arc<dyn Watcher>) -> Option<Watching> {
+        let _ = (realm, watcher);
+        None
+    }
 }
 
 /// What became of a [`create`](SessionBackend::create).

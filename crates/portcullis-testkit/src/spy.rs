@@ -45,12 +45,13 @@
 use std::fmt;
 use std::future::{Future, pending};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portcullis_store::{
     Created, CredentialVersion, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved, SessionBackend,
-    StoreError, StoreErrorKind, Tag, Touched, UserKey,
+    StoreError, StoreErrorKind, Tag, Touched, UserKey, Watcher, Watching,
 };
 use tokio::sync::watch;
 
@@ -59,6 +60,7 @@ pub struct Spy<B> {
     backend: Arc<B>,
     calls: Arc<watch::Sender<Vec<Call>>>,
     orders: Arc<Mutex<Vec<Order>>>,
+    is_deaf: Arc<AtomicBool>,
 }
 
 /// One call, as far as a spy notes it.
@@ -123,7 +125,12 @@ impl<B: SessionBackend> Spy<B> {
     /// A spy on `backend`, without orders.
     #[must_use]
     pub fn new(backend: B) -> Self {
-        Self { backend: Arc::new(backend), calls: Arc::new(watch::Sender::default()), orders: Arc::default() }
+        Self {
+            backend: Arc::new(backend),
+            calls: Arc::new(watch::Sender::default()),
+            orders: Arc::default(),
+            is_deaf: Arc::default(),
+        }
     }
 
     /// The backend itself, for arranging what the spy shall not see.
@@ -181,6 +188,11 @@ impl<B: SessionBackend> Spy<B> {
     /// Every call fails as `kind` without reaching the backend, until [`obey_no_more`](Self::obey_no_more).
     pub fn fail_with(&self, kind: StoreErrorKind) {
         self.on_any().fail(kind);
+    }
+
+    /// From here on nobody can watch, as with a backend that cannot tell of ended sessions.
+    pub fn tell_nobody(&self) {
+        self.is_deaf.store(true, Ordering::Relaxed);
     }
 
     /// Drops all orders. Calls that hang go on hanging.
@@ -365,11 +377,21 @@ impl<B: SessionBackend> SessionBackend for Spy<B> {
         let call = Call::on_index(Operation::BumpCredentialVersion, user, &[]);
         self.obey(call, self.backend.bump_credential_version(user, keep)).await
     }
+
+    /// Not noted: it is no call to the store.
+    fn watch(&self, realm: &Realm, watcher: Arc<dyn Watcher>) -> Option<Watching> {
+        if self.is_deaf.load(Ordering::Relaxed) { None } else { self.backend.watch(realm, watcher) }
+    }
 }
 
 impl<B> Clone for Spy<B> {
     fn clone(&self) -> Self {
-        Self { backend: self.backend.clone(), calls: self.calls.clone(), orders: self.orders.clone() }
+        Self {
+            backend: self.backend.clone(),
+            calls: self.calls.clone(),
+            orders: self.orders.clone(),
+            is_deaf: self.is_deaf.clone(),
+        }
     }
 }
 

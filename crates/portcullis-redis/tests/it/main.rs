@@ -14,3 +14,4 @@ mod outages;
 mod refusals;
 mod resends;
 mod support;
+mod watching;

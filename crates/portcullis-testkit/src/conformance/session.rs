@@ -56,6 +56,7 @@ mod index;
 mod limits;
 mod records;
 mod stage;
+mod watches;
 
 use std::fmt;
 use std::future::Future;
@@ -285,6 +286,10 @@ promises! {
     BumpsExcludeEnrolments => concurrency::bumps_exclude_enrolments,
     /// A write whose future is dropped is applied whole or not at all, and its handle stays usable.
     DroppedWritesAreWhole => concurrency::dropped_writes_are_whole,
+    /// A watcher hears, and is told of every session of its realm that any handle destroys, when it is gone.
+    WatchersAreTold => watches::watchers_are_told,
+    /// A watcher is told of no other realm, of no save or touch, and of nothing when its watch is dropped.
+    WatchersAreToldNothingElse => watches::watchers_are_told_nothing_else,
     /// What is not a record of this version is Corrupt and is never written to.
     ForeignRecordsAreLeftAlone => failure::foreign_records_are_left_alone,
     /// Out of reach is Unavailable or Timeout within a second, never an absent record or an empty list.

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use portcullis_store::{
-    Clock, Created, CredentialVersion, Enrolled, Enrolment, Header, Key, Locator, ManualClock, Record, Saved,
-    SessionBackend, StoreError, StoreErrorKind, SystemClock, Tag, Timestamp, Touched, UserKey,
+    Clock, Created, CredentialVersion, Enrolled, Enrolment, Header, Key, Locator, ManualClock, Notice, Realm,
+    Record, Saved, SessionBackend, StoreError, StoreErrorKind, SystemClock, Tag, Timestamp, Touched, UserKey,
+    Watcher, Watching,
 };
 use portcullis_testkit::conformance::session::Harness;
 
@@ -90,6 +91,14 @@ pub(crate) enum Fault {
     EnrolIsNotAtomic,
     TouchWritesBack,
     SaveTearsWhenDropped,
+    TellsNobody,
+    NeverHears,
+    TellsItsOwnHandleOnly,
+    TellsTheFirstOnly,
+    TellsBeforeItIsGone,
+    TellsSaves,
+    TellsOtherRealms,
+    TellsWhoHasLeft,
     OverwritesForeignRecords,
     TakesForeignForAbsent,
     OutageIsAbsence,
@@ -104,6 +113,18 @@ pub(crate) struct Toy<C: Clock> {
     shared: Arc<Mutex<Store>>,
     /// What this handle has read, for the fault that keeps it.
     copies: Arc<Mutex<HashMap<Name, Option<Record>>>>,
+    watchers: Watchers,
+}
+
+/// With the number by which each leaves.
+type Watchers = Arc<Mutex<HashMap<usize, (Realm, Arc<dyn Watcher>)>>>;
+
+struct Place(Watchers, usize);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().remove(&self.1);
+    }
 }
 
 type Name = (String, Locator);
@@ -327,6 +348,17 @@ impl<C: Clock + Clone> Toy<C> {
         stale.then_some(Enrolled::StaleCredential)
     }
 
+    fn tell(&self, ended: &[Key<'_>]) {
+        let shown = if self.is(F::TellsTheFirstOnly) { &ended[..ended.len().min(1)] } else { ended };
+        for (realm, watcher) in self.watchers.lock().unwrap().values() {
+            let theirs = shown.iter().filter(|key| key.realm == realm || self.is(F::TellsOtherRealms));
+            let theirs: Vec<Locator> = theirs.map(|key| key.locator).collect();
+            if !theirs.is_empty() && !self.is(F::TellsNobody) {
+                watcher.notice(Notice::Ended(&theirs));
+            }
+        }
+    }
+
     fn enrol_sync(&self, user: UserKey<'_>, locator: Locator, deadline: Timestamp) {
         let name = self.user(user);
         let now = self.clock.now();
@@ -439,6 +471,9 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
             }
             return Ok(answer);
         }
+        if self.is(F::TellsSaves) {
+            self.tell(&[key]);
+        }
         self.save_sync(key, expected, record)
     }
 
@@ -490,6 +525,10 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
 
     async fn destroy(&self, keys: &[Key<'_>]) -> Result<(), StoreError> {
         self.answers().await?;
+        if self.is(F::TellsBeforeItIsGone) {
+            self.tell(keys);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         let mut store = self.store();
         let victims = if self.is(F::DestroysOnlyTheFirst) { &keys[..keys.len().min(1)] } else { keys };
         if self.is(F::DestroysTooMuch) && victims.len() > 1 {
@@ -503,6 +542,10 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
             if self.is(F::IndexDiesWithSession) {
                 store.indexes.remove(&(victim.realm.as_str().to_owned(), victim.locator));
             }
+        }
+        drop(store);
+        if !self.is(F::TellsBeforeItIsGone) {
+            self.tell(keys);
         }
         Ok(())
     }
@@ -579,6 +622,17 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
         let alive = |until: Timestamp| until > now || self.is(F::EntriesStay);
         Ok(index.into_iter().filter(|(_, until)| alive(*until)).map(|(member, _)| member).collect())
     }
+
+    fn watch(&self, realm: &Realm, watcher: Arc<dyn Watcher>) -> Option<Watching> {
+        let mut watchers = self.watchers.lock().unwrap();
+        if !self.is(F::NeverHears) {
+            watcher.notice(Notice::Hearing);
+        }
+        let number = watchers.len();
+        watchers.insert(number, (realm.clone(), watcher));
+        let place = (!self.is(F::TellsWhoHasLeft)).then(|| Place(Arc::clone(&self.watchers), number));
+        Some(Watching::new(place))
+    }
 }
 
 fn locator_of_all() -> Locator {
@@ -592,7 +646,14 @@ pub(crate) struct Moved(Toy<ManualClock>);
 pub(crate) struct Real(Toy<SystemClock>);
 
 fn toy<C: Clock>(fault: Fault, clock: C) -> Toy<C> {
-    Toy { fault, clock, away: false, shared: Arc::default(), copies: Arc::default() }
+    Toy {
+        fault,
+        clock,
+        away: false,
+        shared: Arc::default(),
+        copies: Arc::default(),
+        watchers: Watchers::default(),
+    }
 }
 
 impl Moved {
@@ -611,7 +672,11 @@ impl Harness for Moved {
     type Backend = Toy<ManualClock>;
 
     async fn handle(&self) -> Toy<ManualClock> {
-        Toy { copies: Arc::default(), ..self.0.clone() }
+        let mut toy = Toy { copies: Arc::default(), ..self.0.clone() };
+        if toy.is(F::TellsItsOwnHandleOnly) {
+            toy.watchers = Arc::default();
+        }
+        toy
     }
 
     fn now(&self) -> Timestamp {

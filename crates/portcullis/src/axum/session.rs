@@ -36,7 +36,7 @@ impl IntoResponse for SessionError {
 fn status_of(kind: Kind) -> StatusCode {
     match kind {
         Kind::Store(_) | Kind::Uncertain | Kind::Entropy => StatusCode::SERVICE_UNAVAILABLE,
-        Kind::SignedOut | Kind::Ended | Kind::StaleCredential => StatusCode::UNAUTHORIZED,
+        Kind::SignedOut | Kind::NotStored | Kind::Ended | Kind::StaleCredential => StatusCode::UNAUTHORIZED,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::LimitReached => StatusCode::CONFLICT,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use portcullis_store::{
-    Created, CredentialVersion, Enrolled, Enrolment, Key, Locator, Record, Saved, SessionBackend, StoreError,
-    StoreErrorKind, Tag, Touched, UserKey,
+    Created, CredentialVersion, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved, SessionBackend,
+    StoreError, StoreErrorKind, Tag, Touched, UserKey, Watcher, Watching,
 };
 use tokio::time::Sleep;
 
 use super::encryption::{self, Encryption, EncryptionKeys};
+use super::vigil::{Vigil, Vigils};
 
 /// A backend of any type. A clone is one atomic increment.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ pub(crate) struct Backend {
     budget: Duration,
     /// Records are encrypted and decrypted here, so that nothing else sees one that is.
     encryption: Option<Arc<Encryption>>,
+    /// Who waits for the end of a session. Those that end here are told here.
+    vigils: Arc<Vigils>,
 }
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -51,6 +54,7 @@ trait Erased: Send + Sync {
         user: UserKey<'a>,
         keep: Duration,
     ) -> BoxFuture<'a, CredentialVersion>;
+    fn watch(&self, realm: &Realm, watcher: Arc<dyn Watcher>) -> Option<Watching>;
 }
 
 impl<B: SessionBackend> Erased for B {
@@ -114,11 +118,15 @@ impl<B: SessionBackend> Erased for B {
     ) -> BoxFuture<'a, CredentialVersion> {
         Box::pin(self.bump_credential_version(user, keep))
     }
+
+    fn watch(&self, realm: &Realm, watcher: Arc<dyn Watcher>) -> Option<Watching> {
+        self.watch(realm, watcher)
+    }
 }
 
 impl Backend {
     pub(crate) fn new(backend: impl SessionBackend, budget: Duration) -> Self {
-        Self { erased: Arc::new(backend), budget, encryption: None }
+        Self { erased: Arc::new(backend), budget, encryption: None, vigils: Arc::new(Vigils::new()) }
     }
 
     pub(crate) fn set_budget(&mut self, budget: Duration) {
@@ -208,7 +216,18 @@ impl Backend {
     }
 
     pub(crate) async fn destroy(&self, keys: &[Key<'_>]) -> Result<(), StoreError> {
-        self.within_budget(self.erased.destroy(keys)).await
+        self.within_budget(self.erased.destroy(keys)).await?;
+        self.vigils.ended(keys);
+        Ok(())
+    }
+
+    /// Begins to wait for the end of this session.
+    pub(crate) fn vigil(&self, key: Key<'_>) -> Vigil {
+        self.vigils.begin(key, |watcher| self.erased.watch(key.realm, watcher))
+    }
+
+    pub(crate) fn vigils(&self) -> &Vigils {
+        &self.vigils
     }
 
     pub(crate) async fn enrol(

@@ -54,6 +54,8 @@ pub(crate) struct Core {
     pub(crate) discard_on_5xx: bool,
     /// How often a session gets a new secret of its own accord.
     pub(crate) renew_every: Option<Duration>,
+    /// How often a watched session is looked up while the store cannot tell of its end.
+    pub(crate) watch_interval: Duration,
     pub(crate) events: Hook,
     pub(crate) codec: Coding,
     /// How much may go on behind the responses at once.

@@ -8,6 +8,7 @@ use super::cookie::{CookieConfig, SameSite};
 use super::core::{Core, OnUnavailable};
 use super::limit::{Limit, LimitPolicy};
 use super::transport::{SessionCarrier, Transport};
+use super::watch::TOLD;
 
 /// What a [`SessionLayer`](super::SessionLayer)'s configuration comes to, defaults included, a line for each setting. It
 /// holds no secret: of keys it says how many there are. The text is for people, and not part of the API.
@@ -39,6 +40,7 @@ impl fmt::Display for SessionPolicy<'_> {
             read_only,
             discard_on_5xx,
             renew_every,
+            watch_interval,
             events,
             codec,
             background: _,
@@ -55,6 +57,12 @@ impl fmt::Display for SessionPolicy<'_> {
             Some(interval) => writeln!(f, "secret renewed: every {}", Time(*interval))?,
             None => writeln!(f, "secret renewed: never")?,
         }
+        let told = Time(watch_interval.saturating_mul(TOLD));
+        writeln!(
+            f,
+            "watched sessions looked up: every {}, every {told} while the store tells",
+            Time(*watch_interval)
+        )?;
         writeln!(f, "store budget: {}", Time(backend.budget()))?;
         writeln!(
             f,
@@ -191,6 +199,7 @@ remembered lifetime: 14 d idle, 90 d at most
 anonymous lifetime: 30 min idle, 30 min at most
 sessions of a user: any number
 secret renewed: never
+watched sessions looked up: every 5 s, every 1 min while the store tells
 store budget: 450 ms
 store away: refuse
 largest session: 32768 bytes

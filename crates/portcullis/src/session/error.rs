@@ -20,6 +20,7 @@ pub(crate) enum Reason {
     SignedOut,
     Uncertain,
     NotFound,
+    NotStored,
     LimitReached,
     StaleCredential,
     TooLarge { limit: usize },
@@ -42,6 +43,8 @@ pub enum SessionErrorKind {
     Uncertain,
     /// No session of this user has that name.
     NotFound,
+    /// There is no session yet: nobody is signed in, and nothing is saved. Log in or commit first.
+    NotStored,
     /// The user has as many sessions as there may be. The login changed nothing.
     LimitReached,
     /// The user's credentials were changed since they were checked. The login changed nothing.
@@ -66,6 +69,7 @@ impl SessionError {
             Reason::SignedOut => SessionErrorKind::SignedOut,
             Reason::Uncertain => SessionErrorKind::Uncertain,
             Reason::NotFound => SessionErrorKind::NotFound,
+            Reason::NotStored => SessionErrorKind::NotStored,
             Reason::LimitReached => SessionErrorKind::LimitReached,
             Reason::StaleCredential => SessionErrorKind::StaleCredential,
             Reason::TooLarge { .. } => SessionErrorKind::TooLarge,
@@ -108,6 +112,7 @@ impl fmt::Display for SessionError {
             Reason::SignedOut => f.write_str("nobody is signed in"),
             Reason::Uncertain => f.write_str("it is not known whether the session was saved"),
             Reason::NotFound => f.write_str("no such session"),
+            Reason::NotStored => f.write_str("there is no session yet"),
             Reason::LimitReached => f.write_str("the user is signed in as often as is allowed"),
             Reason::StaleCredential => f.write_str("the credentials were changed since they were checked"),
             Reason::TooLarge { limit } => write!(f, "the session would exceed {limit} bytes"),
@@ -127,6 +132,7 @@ impl Error for SessionError {
             | Reason::SignedOut
             | Reason::Uncertain
             | Reason::NotFound
+            | Reason::NotStored
             | Reason::LimitReached
             | Reason::StaleCredential
             | Reason::TooLarge { .. }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::detached::DetachedSession;
 use super::devices::Devices;
 use super::error::SessionError;
 use super::events::StoreOperation;
@@ -14,6 +15,7 @@ use super::key::SessionKey;
 use super::login::Login;
 use super::ops::Operation;
 use super::shared::Shared;
+use super::watch::SessionWatch;
 use crate::Identity;
 use crate::realm::{DefaultRealm, Realm};
 
@@ -200,6 +202,42 @@ impl<M> Session<M> {
     /// [`SignedOut`](super::SessionErrorKind::SignedOut) when nobody is signed in; else as [`commit`](Self::commit).
     pub async fn reauthenticated(&self) -> Result<(), SessionError> {
         self.0.renew(true).await
+    }
+
+    /// The end of this session, to be awaited by what outlives the request: a WebSocket, a stream. After a
+    /// [`login`](Self::login) in this request it is the new session's.
+    ///
+    /// ```
+    /// use portcullis::Session;
+    /// use portcullis::session::{SessionEnd, SessionError};
+    ///
+    /// async fn stream(session: Session) -> Result<(), SessionError> {
+    ///     let watch = session.watch()?;
+    ///     tokio::spawn(async move {
+    ///         match watch.await {
+    ///             SessionEnd::Revoked => { /* close it: the user has logged out */ }
+    ///             _ => { /* close it: the session has expired */ }
+    ///         }
+    ///     });
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`NotStored`](super::SessionErrorKind::NotStored) when there is no session yet that could end, or when it cannot
+    /// be told because the store was away. A session that has ended meanwhile is no error: the watch is over at once.
+    pub fn watch(&self) -> Result<SessionWatch, SessionError> {
+        self.0.watch()
+    }
+
+    /// Another hold on this session, for what outlives the request: what it records is saved by its own
+    /// [`commit`](DetachedSession::commit). It knows nothing of what this one has recorded and not committed.
+    ///
+    /// # Errors
+    /// [`NotStored`](super::SessionErrorKind::NotStored) when there is no session yet: log in, or commit, first.
+    /// [`Ended`](super::SessionErrorKind::Ended) when it has ended meanwhile.
+    pub fn detach(&self) -> Result<DetachedSession<M>, SessionError> {
+        self.0.detach().map(|shared| DetachedSession::of(Self::of(shared)))
     }
 
     /// The sessions of this session's user, on all devices.

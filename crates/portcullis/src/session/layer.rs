@@ -54,6 +54,9 @@ pub struct SessionConfigError(&'static str);
 /// A request's budget for the store.
 const BUDGET: Duration = Duration::from_millis(450);
 
+/// How often a watched session is looked up while the store cannot tell.
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+
 /// How much of it there may be behind the responses at once.
 const BACKGROUND: usize = 64;
 
@@ -84,6 +87,7 @@ impl SessionLayer {
             read_only: false,
             discard_on_5xx: false,
             renew_every: None,
+            watch_interval: WATCH_INTERVAL,
             events: Hook::default(),
             codec: Coding::default(),
             background: Arc::new(Semaphore::new(BACKGROUND)),
@@ -206,6 +210,13 @@ impl<M, R> SessionLayerBuilder<M, R> {
         self
     }
 
+    /// How often a [watched](super::Session::watch) session is looked up while the backend cannot tell of its end: because
+    /// it never can, or because its subscription is down. Default: 5 seconds. While it can, twelve times as seldom.
+    pub fn watch_interval(mut self, interval: Duration) -> Self {
+        self.core.watch_interval = interval;
+        self
+    }
+
     /// How many sessions one user may have at once. Default: any number. At the limit a login costs
     /// three round trips more when it ends another session, and two when it is refused.
     pub fn limit(mut self, limit: Limit) -> Self {
@@ -317,6 +328,9 @@ impl<M: Realm, R> SessionLayerBuilder<M, R> {
         }
         if core.limit.is_some_and(|limit| limit.max == 0) {
             return Some("a limit lets each user have one session at least");
+        }
+        if core.watch_interval < Duration::from_millis(10) {
+            return Some("watched sessions are looked up at most a hundred times a second");
         }
         if core.backend.budget().is_zero() {
             return Some("the budget is above zero");

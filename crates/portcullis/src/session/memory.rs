@@ -10,8 +10,11 @@ use std::{fmt, future};
 use hashbrown::{DefaultHashBuilder, Equivalent};
 use portcullis_store::{
     Clock, Created, CredentialVersion, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
-    SessionBackend, StoreError, StoreErrorKind, SystemClock, Tag, Timestamp, Touched, UserKey,
+    SessionBackend, StoreError, StoreErrorKind, SystemClock, Tag, Timestamp, Touched, UserKey, Watcher,
+    Watching,
 };
+
+use self::watchers::Watchers;
 
 /// Sessions in this process: the embedded default, for development, tests and services of one process.
 ///
@@ -35,6 +38,7 @@ struct Store {
     max_sessions: usize,
     /// When all shards were last looked through for expired sessions, because there was no room.
     swept: AtomicU64,
+    watchers: Arc<Watchers>,
 }
 
 /// On a cache line of its own, so that neighbouring locks do not slow each other down.
@@ -120,6 +124,7 @@ impl Store {
             count: AtomicUsize::new(0),
             max_sessions,
             swept: AtomicU64::new(0),
+            watchers: Arc::default(),
         }
     }
 
@@ -403,6 +408,7 @@ impl SessionBackend for MemoryBackend {
 
     fn destroy(&self, keys: &[Key<'_>]) -> impl Future<Output = Result<(), StoreError>> + Send {
         keys.iter().for_each(|key| self.0.destroy(*key));
+        self.0.watchers.tell(keys);
         future::ready(Ok(()))
     }
 
@@ -441,6 +447,10 @@ impl SessionBackend for MemoryBackend {
     ) -> impl Future<Output = Result<CredentialVersion, StoreError>> + Send {
         future::ready(self.0.bump(user, keep))
     }
+
+    fn watch(&self, realm: &Realm, watcher: Arc<dyn Watcher>) -> Option<Watching> {
+        Some(Watchers::enter(&self.0.watchers, realm, watcher))
+    }
 }
 
 impl fmt::Debug for MemoryBackend {
@@ -448,6 +458,8 @@ impl fmt::Debug for MemoryBackend {
         f.debug_struct("MemoryBackend").field("sessions", &self.0.count).finish_non_exhaustive()
     }
 }
+
+mod watchers;
 
 #[cfg(test)]
 mod tests;

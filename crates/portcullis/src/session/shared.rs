@@ -94,6 +94,11 @@ impl Shared {
         self.noted(committed.await)
     }
 
+    /// The right to act on the store.
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
     fn record_rotation(&self, reauthenticated: bool) -> Result<bool, SessionError> {
         let locator = match self.lock_to_read().holding()? {
             Some(stored) if reauthenticated && stored.identity.is_none() => {

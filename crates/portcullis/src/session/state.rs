@@ -169,6 +169,11 @@ impl State {
         }
     }
 
+    /// Whether it was ended meanwhile by somebody else.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.held, Held::Ended)
+    }
+
     /// The session that a login would take the place of. A login needs none, so one that has ended is none.
     pub(crate) fn for_login(&self) -> Result<Option<&Stored>, SessionError> {
         if self.sealed { Err(Reason::Sealed.into()) } else { self.holding() }
@@ -222,6 +227,7 @@ impl State {
             | SessionErrorKind::Sealed
             | SessionErrorKind::SignedOut
             | SessionErrorKind::NotFound
+            | SessionErrorKind::NotStored
             | SessionErrorKind::LimitReached
             | SessionErrorKind::StaleCredential
             | SessionErrorKind::TooLarge
@@ -379,6 +385,21 @@ impl State {
         match &self.view {
             Some(view) => Ok(view.payload.clone()),
             None => Ok(self.fresh_view(core)?.payload),
+        }
+    }
+
+    /// The session was looked up; what is pending is on top of what was found.
+    pub(crate) fn refreshed(&mut self, found: Option<Record>, core: &Core) -> Result<(), SessionError> {
+        match found {
+            Some(record) => {
+                self.see(record, core)?;
+                self.rebuild_view(core)
+            }
+            None => {
+                self.held = Held::Ended;
+                self.discard();
+                Err(Reason::Ended.into())
+            }
         }
     }
 

@@ -19,6 +19,9 @@ const EVERYWHERE: &[&str] = &["http", "bytes", "serde", "tower", "tower_layer", 
 const EXCEPTIONS: &[Exception] = &[
     Exception { package: "portcullis", krate: "axum_core", file: Some("axum.rs") },
     Exception { package: "portcullis", krate: "axum_core", file: Some("axum/session.rs") },
+    // The traits of streams and of bodies, which std lacks; no types.
+    Exception { package: "portcullis", krate: "futures_core", file: Some("session/stream.rs") },
+    Exception { package: "portcullis", krate: "http_body", file: Some("session/stream.rs") },
     Exception { package: "portcullis-redis", krate: "redis", file: None },
     // A client of services with bodies cannot name less than the trait of bodies, and one body to begin with.
     Exception { package: "portcullis-testkit", krate: "http_body", file: None },
