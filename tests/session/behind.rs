@@ -43,7 +43,7 @@ async fn a_login_that_failed_leaves_nothing_in_the_index() {
     on_each_store(|world| async move {
         let browser = world.browser();
         browser.get("/login?user=ada").await.assert_status(200);
-        world.spy.on(Operation::Destroy).times(1).fail(StoreErrorKind::Unavailable);
+        world.spy.on(Operation::DestroyUnchanged).times(1).fail(StoreErrorKind::Unavailable);
         browser.get("/login?user=ada").await.assert_status(503);
         eventually("the one before is left", || async { entries(&world).await == 1 }).await;
         assert_eq!(browser.get("/me").await.text(), "ada");

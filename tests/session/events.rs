@@ -258,7 +258,7 @@ async fn a_login_that_failed_half_way_tells_that_its_session_is_gone() {
         let (audit, world) = told_world(&store, &clock);
         let browser = signed_in(&world, "ada").await;
         audit.take();
-        world.spy.on(Operation::Destroy).times(1).fail(StoreErrorKind::Timeout);
+        world.spy.on(Operation::DestroyUnchanged).times(1).fail(StoreErrorKind::Timeout);
         browser.get("/login?user=grace").await.assert_status(503);
         eventually("the new session is destroyed", || async {
             let told = audit.0.lock().unwrap().clone();

@@ -129,7 +129,7 @@ async fn a_login_whose_old_session_cannot_be_destroyed_fails_and_leaves_no_one_s
     on_each_store(|world| async move {
         let browser = world.browser();
         browser.get("/login?user=ada").await.assert_status(200);
-        world.spy.on(Operation::Destroy).times(1).fail(StoreErrorKind::Unavailable);
+        world.spy.on(Operation::DestroyUnchanged).times(1).fail(StoreErrorKind::Unavailable);
         let refused = browser.get("/login?user=grace").await.assert_status(503);
         assert!(refused.set_cookies().is_empty());
         assert_eq!(browser.get("/me").await.text(), "ada");
@@ -150,9 +150,9 @@ async fn a_cancelled_login_leaves_nothing_usable() {
         let browser = world.browser();
         browser.get("/login?user=ada").await.assert_status(200);
         world.spy.forget();
-        world.spy.on(Operation::Destroy).times(1).hang();
+        world.spy.on(Operation::DestroyUnchanged).times(1).hang();
         let login = tokio::spawn(browser.get("/login?user=ada").send());
-        world.spy.called(Operation::Destroy, 1).await;
+        world.spy.called(Operation::DestroyUnchanged, 1).await;
         login.abort();
         assert!(login.await.unwrap_err().is_cancelled());
         assert_eq!(browser.get("/me").await.text(), "ada", "the session before is still good");
@@ -166,7 +166,7 @@ async fn a_cancelled_login_leaves_nothing_usable() {
 
 #[tokio::test]
 async fn a_resend_of_any_step_of_a_login_leaves_no_live_session_outside_the_index() {
-    for step in [Operation::CreateEnrolled, Operation::Destroy, Operation::Withdraw] {
+    for step in [Operation::CreateEnrolled, Operation::DestroyUnchanged, Operation::Withdraw] {
         on_each_store(|world| async move {
             let browser = world.browser();
             browser.get("/login?user=ada").await.assert_status(200);

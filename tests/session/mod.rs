@@ -12,6 +12,7 @@ mod devices;
 mod encryption;
 mod events;
 mod handle;
+mod handover;
 mod keys;
 mod life;
 mod limits;

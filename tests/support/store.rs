@@ -7,7 +7,7 @@ use std::time::Duration;
 use portcullis::session::MemoryBackend;
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::{
-    Created, CredentialVersion, Enrolled, Enrolment, Key, Locator, ManualClock, Realm, Record, Saved,
+    Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, ManualClock, Realm, Record, Saved,
     SessionBackend, StoreError, Tag, Touched, UserKey, Watcher, Watching,
 };
 use portcullis_testkit::redis::RedisServer;
@@ -59,7 +59,7 @@ impl AnyStore {
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A new connection to this server, with [`PATIENCE`].
-fn connect(url: &str, prefix: &str) -> RedisBackend {
+pub fn connect(url: &str, prefix: &str) -> RedisBackend {
     let config = RedisConfig::standalone(url).unwrap().key_prefix(prefix);
     RedisBackend::connect(config.budget(PATIENCE).attempt_timeout(PATIENCE)).unwrap()
 }
@@ -105,6 +105,15 @@ impl SessionBackend for AnyStore {
 
     async fn destroy(&self, keys: &[Key<'_>]) -> Result<(), StoreError> {
         either!(self, backend => backend.destroy(keys))
+    }
+
+    async fn destroy_unchanged(
+        &self,
+        key: Key<'_>,
+        expected: Tag,
+        write: Tag,
+    ) -> Result<Destroyed, StoreError> {
+        either!(self, backend => backend.destroy_unchanged(key, expected, write))
     }
 
     async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {

@@ -29,6 +29,12 @@ impl Keys {
         self.join([user.realm.as_str(), ":c:{", user.user.as_str(), "}"])
     }
 
+    /// What tells a deletion from another's. The session's own name stands in braces, so that in a cluster both are in
+    /// one slot.
+    pub(crate) fn receipt(&self, key: Key<'_>) -> String {
+        self.join([key.realm.as_str(), ":r:{", &self.session(key), "}"])
+    }
+
     /// The channel on which ended sessions are told.
     pub(crate) fn ended(&self, realm: &Realm) -> String {
         self.join([realm.as_str(), ":ended", "", ""])
@@ -55,6 +61,10 @@ mod tests {
         let locator = Locator::from_bytes([0; 16]);
         let keys = Keys::new("p");
         assert_eq!(keys.session(Key { realm: &realm, locator }), "p:staff:s:AAAAAAAAAAAAAAAAAAAAAA");
+        assert_eq!(
+            keys.receipt(Key { realm: &realm, locator }),
+            "p:staff:r:{p:staff:s:AAAAAAAAAAAAAAAAAAAAAA}"
+        );
         assert_eq!(
             keys.index(UserKey { realm: &realm, user: locator }),
             "p:staff:u:{AAAAAAAAAAAAAAAAAAAAAA}"

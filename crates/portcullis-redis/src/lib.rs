@@ -52,6 +52,7 @@
 //! | key | type | holds |
 //! | --- | --- | --- |
 //! | `p:<realm>:s:<locator>` | string | one session: the encoded [`Record`](portcullis_store::Record) |
+//! | `p:<realm>:r:{<name of a session>}` | string | which write has deleted the session in favour of another, for a minute |
 //! | `p:<realm>:u:{<user>}` | sorted set | one user's sessions: locators, by absolute deadline |
 //! | `p:<realm>:c:{<user>}` | string | how often the user's credentials were changed, in decimal |
 //!

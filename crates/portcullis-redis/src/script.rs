@@ -38,6 +38,8 @@ pub(crate) const LAST_TIME: u64 = 1 << 52;
 
 pub(crate) static SAVE: LazyLock<Script> =
     LazyLock::new(|| Script::new(&[RECORD, include_str!("lua/save.lua")]));
+pub(crate) static DESTROY_UNCHANGED: LazyLock<Script> =
+    LazyLock::new(|| Script::new(&[RECORD, include_str!("lua/destroy_unchanged.lua")]));
 pub(crate) static TOUCH: LazyLock<Script> =
     LazyLock::new(|| Script::new(&[RECORD, TIME, include_str!("lua/touch.lua")]));
 pub(crate) static CREATE: LazyLock<Script> =
@@ -116,7 +118,7 @@ mod tests {
     fn every_constant_of_a_script_is_written_into_it() {
         let constants = constants();
         let defined = |name: &str| constants.contains(&format!("local {name} = "));
-        for script in [&SAVE, &TOUCH, &CREATE, &ENROL, &MEMBERS, &BUMP] {
+        for script in [&SAVE, &DESTROY_UNCHANGED, &TOUCH, &CREATE, &ENROL, &MEMBERS, &BUMP] {
             let code = script.source.lines().filter(|line| !line.trim_start().starts_with("--"));
             let code: String = code.flat_map(|line| [line, "\n"]).collect();
             let words = code.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
@@ -147,7 +149,7 @@ mod tests {
 
     #[test]
     fn no_script_asks_to_be_refused_by_a_full_server() {
-        for script in [&SAVE, &TOUCH, &CREATE, &ENROL, &MEMBERS, &BUMP] {
+        for script in [&SAVE, &DESTROY_UNCHANGED, &TOUCH, &CREATE, &ENROL, &MEMBERS, &BUMP] {
             assert!(!script.source.contains("#!"));
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_store::{
-    Created, CredentialVersion, Enrolled, Enrolment, Header, Key, Locator, Realm, Record, Saved,
+    Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Header, Key, Locator, Realm, Record, Saved,
     SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
 };
 use redis::{Cmd, ConnectionAddr, Pipeline, Value, cmd};
@@ -165,6 +165,27 @@ impl SessionBackend for RedisBackend {
         Ok(())
     }
 
+    async fn destroy_unchanged(
+        &self,
+        key: Key<'_>,
+        expected: Tag,
+        write: Tag,
+    ) -> Result<Destroyed, StoreError> {
+        let (session, receipt) = (self.keys.session(key), self.keys.receipt(key));
+        let channel = self.keys.ended(key.realm);
+        let (kept, locator) = (RECEIPT_KEPT_MS.as_bytes(), key.locator.as_bytes());
+        let arguments: [&[u8]; 5] = [&expected.0, &write.0, kept, channel.as_bytes(), locator];
+        let mut call = self.client.call();
+        let reply = script::DESTROY_UNCHANGED.run(&mut call, &[&session, &receipt], &arguments).await?;
+        match answer(reply)? {
+            Answer::Code(DONE) => Ok(Destroyed::Done),
+            Answer::Code(GONE) => Ok(Destroyed::Gone),
+            Answer::Code(UNREADABLE) => Err(unreadable()),
+            Answer::Code(_) => Err(unexpected()),
+            Answer::Bytes(current) => Ok(Destroyed::Conflict { current: decode(&current)? }),
+        }
+    }
+
     async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {
         let (index, credentials) = (self.keys.index(enrolment.user), self.keys.credentials(enrolment.user));
         let entry = Entry::of(&enrolment);
@@ -220,6 +241,10 @@ fn note_unpublished(reply: Value) {
         tracing::warn!(target: "portcullis_redis", code = error.code(), "cannot publish that a session has ended");
     }
 }
+
+/// How long a deletion can be told from another's. A resend comes within the budget of its call, or nobody waits for
+/// its answer.
+const RECEIPT_KEPT_MS: &str = "60000";
 
 /// An enrolment as the scripts take it.
 struct Entry<'a> {

@@ -102,6 +102,18 @@ pub trait SessionBackend: Send + Sync + 'static {
     /// Deletes records. When it returns, no [`load`](Self::load) anywhere finds them.
     fn destroy(&self, keys: &[Key<'_>]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Deletes the record if it still carries the tag `expected`: compare and delete. So whoever takes over what the
+    /// record held has all of it, and nobody else has.
+    ///
+    /// `write` names this write: one that is sent again finds no record, and has to tell that it was itself that deleted
+    /// it. It should work in a store that has no room; there it may forget that, and say [`Destroyed::Gone`].
+    fn destroy_unchanged(
+        &self,
+        key: Key<'_>,
+        expected: Tag,
+        write: Tag,
+    ) -> impl Future<Output = Result<Destroyed, StoreError>> + Send;
+
     /// Enters a session in its user's index, and drops entries past their deadlines; all in one step:
     ///
     /// 1. Unless the user's credential version is the one that the enrolment names, if any, nothing changes:
@@ -143,8 +155,9 @@ pub trait SessionBackend: Send + Sync + 'static {
         keep: Duration,
     ) -> impl Future<Output = Result<CredentialVersion, StoreError>> + Send;
 
-    /// Has `watcher` told of every session of `realm` that is [destroyed](Self::destroy), by whichever process, until
-    /// the [`Watching`] is dropped. Sessions that expire are not told.
+    /// Has `watcher` told of every session of `realm` that is [destroyed](Self::destroy), also if it is so
+    /// [unchanged](Self::destroy_unchanged), by whichever process, until the [`Watching`] is dropped. Sessions that expire
+    /// are not told.
     ///
     /// * The watcher is told [`Hearing`](crate::Notice::Hearing) when that begins, maybe before this returns, and again
     ///   whenever something may have been missed.
@@ -187,6 +200,25 @@ pub enum Saved {
         /// Whether an earlier send of this write went unanswered. Then it may have been applied and overwritten
         /// since; [`Header::proves`](crate::Header::proves) may tell.
         in_doubt: bool,
+    },
+}
+
+/// What became of a [`destroy_unchanged`](SessionBackend::destroy_unchanged).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for one match; a box would cost an allocation per conflict"
+)]
+pub enum Destroyed {
+    /// The record was as expected and is deleted, by this call or by an earlier send of it.
+    Done,
+    /// There is none: it has expired, or somebody else has deleted it.
+    Gone,
+    /// Another write came in between. Nothing was deleted.
+    Conflict {
+        /// The record as it stands.
+        current: Record,
     },
 }
 

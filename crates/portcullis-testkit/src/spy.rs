@@ -14,6 +14,9 @@
 //! #     async fn save(&self, _: Key<'_>, _: Tag, _: &Record) -> Result<Saved, StoreError> { Ok(Saved::Gone) }
 //! #     async fn touch(&self, _: Key<'_>) -> Result<Touched, StoreError> { Ok(Touched::Gone) }
 //! #     async fn destroy(&self, _: &[Key<'_>]) -> Result<(), StoreError> { Ok(()) }
+//! #     async fn destroy_unchanged(&self, _: Key<'_>, _: Tag, _: Tag) -> Result<Destroyed, StoreError> {
+//! #         Ok(Destroyed::Gone)
+//! #     }
 //! #     async fn enrol(&self, _: Locator, _: Enrolment<'_>) -> Result<Enrolled, StoreError> { Ok(Enrolled::Done) }
 //! #     async fn withdraw(&self, _: UserKey<'_>, _: &[Locator]) -> Result<(), StoreError> { Ok(()) }
 //! #     async fn members(&self, _: UserKey<'_>) -> Result<Vec<Locator>, StoreError> { Ok(vec![]) }
@@ -50,7 +53,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portcullis_store::{
-    Created, CredentialVersion, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved, SessionBackend,
+    Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved, SessionBackend,
     StoreError, StoreErrorKind, Tag, Touched, UserKey, Watcher, Watching,
 };
 use tokio::sync::watch;
@@ -88,6 +91,7 @@ pub enum Operation {
     Save,
     Touch,
     Destroy,
+    DestroyUnchanged,
     Enrol,
     Withdraw,
     Members,
@@ -348,6 +352,16 @@ impl<B: SessionBackend> SessionBackend for Spy<B> {
 
     async fn destroy(&self, keys: &[Key<'_>]) -> Result<(), StoreError> {
         self.obey(Call::on_sessions(Operation::Destroy, keys), self.backend.destroy(keys)).await
+    }
+
+    async fn destroy_unchanged(
+        &self,
+        key: Key<'_>,
+        expected: Tag,
+        write: Tag,
+    ) -> Result<Destroyed, StoreError> {
+        let call = Call::on_sessions(Operation::DestroyUnchanged, &[key]);
+        self.obey(call, self.backend.destroy_unchanged(key, expected, write)).await
     }
 
     async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {

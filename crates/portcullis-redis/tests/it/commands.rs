@@ -9,7 +9,7 @@ use portcullis_store::{
 };
 use portcullis_testkit::redis::{Proxy, RedisServer};
 
-use crate::support::{HOUR, Session, backend, commands, left, next, record};
+use crate::support::{HOUR, Session, backend, commands, left, next, record, tag};
 
 fn counts<const N: usize>(expected: [(&str, u64); N]) -> BTreeMap<String, u64> {
     expected.into_iter().map(|(command, calls)| (command.to_owned(), calls)).collect()
@@ -23,6 +23,7 @@ async fn acquaint(backend: &RedisBackend) {
     let _ = backend.save(key, record.header.tag(), &next(&record, b"")).await.unwrap();
     let _ = backend.touch(key).await.unwrap();
     let _ = backend.enrol(key.locator, session.enrolment(&record)).await.unwrap();
+    let _ = backend.destroy_unchanged(key, tag(), tag()).await.unwrap();
     backend.members(user).await.unwrap();
     backend.bump_credential_version(user, HOUR).await.unwrap();
 }
@@ -47,6 +48,10 @@ async fn each_operation_is_one_round_trip() {
     assert_eq!(sent["evalsha"], 1, "touch");
     let (_, sent) = commands(&server, backend.destroy(&[key, key])).await;
     assert_eq!(sent, counts([("publish", 1), ("unlink", 1)]), "destroy");
+    assert_eq!(backend.create(key, &record).await.unwrap(), Created::Done);
+    let (_, sent) = commands(&server, backend.destroy_unchanged(key, record.header.tag(), tag())).await;
+    let expected = counts([("evalsha", 1), ("get", 1), ("publish", 1), ("set", 1), ("unlink", 1)]);
+    assert_eq!(sent, expected, "destroy_unchanged");
     let (_, sent) =
         commands(&server, backend.create_enrolled(key, &record, session.enrolment(&record))).await;
     assert_eq!((sent["evalsha"], sent.get("eval"), sent.get("get")), (1, None, None), "login");

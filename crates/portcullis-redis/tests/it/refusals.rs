@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_store::{
-    Created, CredentialVersion, Enrolled, Saved, SessionBackend, StoreErrorKind, Touched,
+    Created, CredentialVersion, Destroyed, Enrolled, Saved, SessionBackend, StoreErrorKind, Tag, Touched,
 };
 use portcullis_testkit::redis::{Proxy, RedisServer};
 use tokio::task::JoinSet;
@@ -18,6 +18,7 @@ async fn a_full_server_is_full_and_still_reads_touches_and_destroys() {
     let (session, first) = Session::stored(&backend).await;
     let (key, user) = (session.key(), session.user());
     let enrolment = session.enrolment(&first);
+    let (replaced, stands) = Session::stored(&backend).await;
     assert_eq!(backend.enrol(key.locator, enrolment).await.unwrap(), Enrolled::Done);
     let second = next(&first, b"second");
     assert_eq!(backend.save(key, first.header.tag(), &second).await.unwrap(), Saved::Done);
@@ -51,6 +52,10 @@ async fn a_full_server_is_full_and_still_reads_touches_and_destroys() {
     backend.withdraw(user, &[key.locator]).await.unwrap();
     backend.destroy(&[key]).await.unwrap();
     assert_eq!(backend.load(key).await.unwrap(), None);
+    for expected in [Destroyed::Done, Destroyed::Gone] {
+        let destroyed = backend.destroy_unchanged(replaced.key(), stands.header.tag(), Tag([1; 8])).await;
+        assert_eq!(destroyed.unwrap(), expected, "there is no room to note whose it was");
+    }
 }
 
 #[tokio::test]
@@ -125,6 +130,11 @@ async fn the_documented_permissions_suffice() {
     assert_eq!(backend.enrol(key.locator, all.evicted(&evicted)).await.unwrap(), Enrolled::Done);
     backend.bump_credential_version(user, BUDGET).await.unwrap();
     assert_eq!(backend.credential_version(user).await.unwrap(), CredentialVersion(1));
+    let (stands, write) = (backend.load(key).await.unwrap().unwrap(), Tag([1; 8]));
+    for _ in 0..2 {
+        let destroyed = backend.destroy_unchanged(key, stands.header.tag(), write).await.unwrap();
+        assert_eq!(destroyed, Destroyed::Done, "at once and sent again");
+    }
     backend.destroy(&[key]).await.unwrap();
     backend.withdraw(user, &[key.locator]).await.unwrap();
 }

@@ -1,9 +1,9 @@
 //! Writes whose answer was lost: sent again, and done once.
 
-use portcullis_store::{Created, CredentialVersion, Enrolled, Saved, SessionBackend};
+use portcullis_store::{Created, CredentialVersion, Destroyed, Enrolled, Saved, SessionBackend};
 use portcullis_testkit::redis::{Proxy, RedisServer};
 
-use crate::support::{HOUR, Session, backend, commands, next, patient, record, recovery};
+use crate::support::{HOUR, Session, backend, commands, left, next, patient, record, recovery, tag};
 
 #[tokio::test]
 async fn a_save_whose_answer_was_lost_is_applied_once() {
@@ -117,6 +117,29 @@ async fn a_create_whose_answer_was_lost_is_done() {
     let created = backend.create_enrolled(enrolled.key(), &record, enrolment).await.unwrap();
     assert_eq!(created, Enrolled::Done, "it does not stand in its own way");
     assert_eq!(backend.members(enrolled.user()).await.unwrap(), [enrolled.key().locator]);
+}
+
+#[tokio::test]
+async fn a_deletion_whose_answer_was_lost_is_told_from_another_writers() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let backend = patient(&proxy.url());
+    let (acquainted, record) = Session::stored(&backend).await;
+    assert_eq!(
+        backend.destroy_unchanged(acquainted.key(), record.header.tag(), tag()).await.unwrap(),
+        Destroyed::Done
+    );
+    let losses: [fn(&Proxy); 2] = [Proxy::cut_next_reply, Proxy::swallow_next_reply];
+    for lose in losses {
+        let (session, record) = Session::stored(&backend).await;
+        lose(&proxy);
+        let mine = backend.destroy_unchanged(session.key(), record.header.tag(), tag()).await.unwrap();
+        assert_eq!(mine, Destroyed::Done);
+        let theirs = backend.destroy_unchanged(session.key(), record.header.tag(), tag()).await.unwrap();
+        assert_eq!(theirs, Destroyed::Gone);
+        let lives = left(&server, &format!("p:default:r:{{{}}}", session.name()));
+        assert!((1..=60_000).contains(&lives), "{lives} ms");
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,9 @@
 //! #     async fn save(&self, _: Key<'_>, _: Tag, _: &Record) -> Result<Saved, StoreError> { Ok(Saved::Gone) }
 //! #     async fn touch(&self, _: Key<'_>) -> Result<Touched, StoreError> { Ok(Touched::Gone) }
 //! #     async fn destroy(&self, _: &[Key<'_>]) -> Result<(), StoreError> { Ok(()) }
+//! #     async fn destroy_unchanged(&self, _: Key<'_>, _: Tag, _: Tag) -> Result<Destroyed, StoreError> {
+//! #         Ok(Destroyed::Gone)
+//! #     }
 //! #     async fn enrol(&self, _: Locator, _: Enrolment<'_>) -> Result<Enrolled, StoreError> { Ok(Enrolled::Done) }
 //! #     async fn withdraw(&self, _: UserKey<'_>, _: &[Locator]) -> Result<(), StoreError> { Ok(()) }
 //! #     async fn members(&self, _: UserKey<'_>) -> Result<Vec<Locator>, StoreError> { Ok(vec![]) }
@@ -222,6 +225,10 @@ promises! {
     DestroyNamesItsVictims => records::destroy_names_its_victims,
     /// A destroy of what is not there, or of nothing, is no error.
     DestroyIsIdempotent => records::destroy_is_idempotent,
+    /// A `destroy_unchanged` with the current tag destroys for ever; with any other it is a Conflict that shows the record.
+    DestroyUnchangedComparesTags => records::destroy_unchanged_compares_tags,
+    /// A `destroy_unchanged` of what is not there, or no longer, is Gone.
+    DestroyUnchangedOfNothingIsGone => records::destroy_unchanged_of_nothing_is_gone,
     /// One locator in two realms is two sessions.
     RealmsAreApart => records::realms_are_apart,
     /// Every handle sees at once what another has written or destroyed.
@@ -278,6 +285,10 @@ promises! {
     ConcurrentResendsApplyOnce => concurrency::concurrent_resends_apply_once,
     /// A destroy wins against the saves and touches that it races.
     DestroyWinsRaces => concurrency::destroy_wins_races,
+    /// Of several who destroy one unchanged record exactly one is Done.
+    OneDestroysUnchanged => concurrency::one_destroys_unchanged,
+    /// What was expected of a record that is destroyed unchanged holds every save that was Done.
+    HandoversAreExact => concurrency::handovers_are_exact,
     /// Concurrent enrolments are all kept.
     EnrolmentsAreAllKept => concurrency::enrolments_are_all_kept,
     /// Of concurrent enrolments for the last place exactly one is Done, and the others are shown it.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use portcullis_store::{
-    Clock, Created, CredentialVersion, Enrolled, Enrolment, Header, Key, Locator, ManualClock, Notice, Realm,
+    Clock, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Header, Key, Locator, ManualClock, Notice, Realm,
     Record, Saved, SessionBackend, StoreError, StoreErrorKind, SystemClock, Tag, Timestamp, Touched, UserKey,
     Watcher, Watching,
 };
@@ -36,6 +36,11 @@ pub(crate) enum Fault {
     DestroysOnlyTheFirst,
     DestroysTooMuch,
     DestroyOfNothingFails,
+    DestroyUnchangedIgnoresTags,
+    DestroyUnchangedShowsNothing,
+    DestroyUnchangedKeeps,
+    DestroyUnchangedIsAlwaysDone,
+    DestroyUnchangedIsNotAtomic,
     RealmsAreOne,
     HandlesKeepACopy,
     NeverIdle,
@@ -96,6 +101,8 @@ pub(crate) enum Fault {
     TellsItsOwnHandleOnly,
     TellsTheFirstOnly,
     TellsBeforeItIsGone,
+    TellsNoHandover,
+    TellsConflicts,
     TellsSaves,
     TellsOtherRealms,
     TellsWhoHasLeft,
@@ -548,6 +555,40 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
             self.tell(keys);
         }
         Ok(())
+    }
+
+    async fn destroy_unchanged(
+        &self,
+        key: Key<'_>,
+        expected: Tag,
+        _write: Tag,
+    ) -> Result<Destroyed, StoreError> {
+        self.answers().await?;
+        let found = { self.record(&mut self.store(), key)? };
+        let Some((current, _)) = found else {
+            let done = self.is(F::DestroyUnchangedIsAlwaysDone);
+            return Ok(if done { Destroyed::Done } else { Destroyed::Gone });
+        };
+        if current.header.tag() != expected && !self.is(F::DestroyUnchangedIgnoresTags) {
+            let mut current = current;
+            if self.is(F::DestroyUnchangedShowsNothing) {
+                current.payload = [].into();
+            }
+            if self.is(F::TellsConflicts) {
+                self.tell(&[key]);
+            }
+            return Ok(Destroyed::Conflict { current });
+        }
+        if self.is(F::DestroyUnchangedIsNotAtomic) {
+            tokio::task::yield_now().await;
+        }
+        if !self.is(F::DestroyUnchangedKeeps) {
+            self.store().sessions.remove(&self.name(key));
+        }
+        if !self.is(F::TellsNoHandover) {
+            self.tell(&[key]);
+        }
+        Ok(Destroyed::Done)
     }
 
     async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use portcullis_store::{
-    Created, CredentialVersion, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved, SessionBackend,
+    Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved, SessionBackend,
     StoreError, StoreErrorKind, Tag, Touched, UserKey, Watcher, Watching,
 };
 use tokio::time::Sleep;
@@ -45,6 +45,7 @@ trait Erased: Send + Sync {
     fn save<'a>(&'a self, key: Key<'a>, expected: Tag, record: &'a Record) -> BoxFuture<'a, Saved>;
     fn touch<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Touched>;
     fn destroy<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, ()>;
+    fn destroy_unchanged<'a>(&'a self, key: Key<'a>, expected: Tag, write: Tag) -> BoxFuture<'a, Destroyed>;
     fn enrol<'a>(&'a self, locator: Locator, enrolment: Enrolment<'a>) -> BoxFuture<'a, Enrolled>;
     fn withdraw<'a>(&'a self, user: UserKey<'a>, locators: &'a [Locator]) -> BoxFuture<'a, ()>;
     fn members<'a>(&'a self, user: UserKey<'a>) -> BoxFuture<'a, Vec<Locator>>;
@@ -93,6 +94,10 @@ impl<B: SessionBackend> Erased for B {
 
     fn destroy<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, ()> {
         Box::pin(self.destroy(keys))
+    }
+
+    fn destroy_unchanged<'a>(&'a self, key: Key<'a>, expected: Tag, write: Tag) -> BoxFuture<'a, Destroyed> {
+        Box::pin(self.destroy_unchanged(key, expected, write))
     }
 
     fn enrol<'a>(&'a self, locator: Locator, enrolment: Enrolment<'a>) -> BoxFuture<'a, Enrolled> {
@@ -228,6 +233,23 @@ impl Backend {
 
     pub(crate) fn vigils(&self) -> &Vigils {
         &self.vigils
+    }
+
+    /// Not budgeted by itself: a login may try several times within one budget.
+    pub(crate) async fn destroy_unchanged(
+        &self,
+        key: Key<'_>,
+        expected: Tag,
+        write: Tag,
+    ) -> Result<Destroyed, StoreError> {
+        let destroyed = self.erased.destroy_unchanged(key, expected, write).await?;
+        if destroyed == Destroyed::Done {
+            self.vigils.ended(&[key]);
+        }
+        Ok(match destroyed {
+            Destroyed::Conflict { current } => Destroyed::Conflict { current: self.opened(key, current) },
+            Destroyed::Done | Destroyed::Gone => destroyed,
+        })
     }
 
     pub(crate) async fn enrol(

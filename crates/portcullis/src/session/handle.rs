@@ -164,8 +164,9 @@ impl<M> Session<M> {
     /// [`keep_on_login`](SessionKey::keep_on_login). The same user signing in again keeps theirs; another user gets
     /// none of them. What this request has recorded so far follows the same rule.
     ///
-    /// Values go along as this request has loaded them: what another request writes to the session before, or takes from
-    /// it, between that load and this login is not seen.
+    /// It is exact under concurrency: what goes along is what the session before holds when it is destroyed, with this
+    /// request's operations applied to that. If somebody else ends that session first, by a logout or by a login of its
+    /// own, nothing of it goes along but what this request has recorded: of two logins over one session, one inherits.
     ///
     /// # Errors
     /// [`LimitReached`](super::SessionErrorKind::LimitReached) when the user has as many sessions as the layer's

@@ -9,7 +9,7 @@ use std::{fmt, future};
 
 use hashbrown::{DefaultHashBuilder, Equivalent};
 use portcullis_store::{
-    Clock, Created, CredentialVersion, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
+    Clock, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
     SessionBackend, StoreError, StoreErrorKind, SystemClock, Tag, Timestamp, Touched, UserKey, Watcher,
     Watching,
 };
@@ -204,6 +204,18 @@ impl Store {
         if removed.is_some() {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    fn destroy_unchanged(&self, key: Key<'_>, expected: Tag) -> Destroyed {
+        let now = self.clock.now();
+        let Some(mut sessions) = self.sessions(key.locator) else { return Destroyed::Gone };
+        let Some(held) = sessions.live(key, now, &self.count) else { return Destroyed::Gone };
+        if held.header.tag() != expected {
+            return Destroyed::Conflict { current: held.clone() };
+        }
+        sessions.records.remove(&key);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        Destroyed::Done
     }
 
     /// Takes all expired sessions away, at most once a second: a full store must not get slow as well.
@@ -410,6 +422,20 @@ impl SessionBackend for MemoryBackend {
         keys.iter().for_each(|key| self.0.destroy(*key));
         self.0.watchers.tell(keys);
         future::ready(Ok(()))
+    }
+
+    /// Nothing is sent here, so nothing can be sent again.
+    fn destroy_unchanged(
+        &self,
+        key: Key<'_>,
+        expected: Tag,
+        _write: Tag,
+    ) -> impl Future<Output = Result<Destroyed, StoreError>> + Send {
+        let destroyed = self.0.destroy_unchanged(key, expected);
+        if destroyed == Destroyed::Done {
+            self.0.watchers.tell(&[key]);
+        }
+        future::ready(Ok(destroyed))
     }
 
     fn enrol(

@@ -52,6 +52,7 @@ mod error;
 mod events;
 mod expiry;
 mod handle;
+mod handover;
 mod id;
 mod key;
 mod keys;

@@ -6,12 +6,13 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use portcullis_store::{Created, Locator, Record, Saved, StoreError, StoreErrorKind};
+use portcullis_store::{Created, Locator, Record, Saved, StoreError, StoreErrorKind, Tag};
 
 use super::admission::{Admission, left_behind};
 use super::core::{Core, Ending, Holder};
 use super::error::{Reason, SessionError, SessionErrorKind};
 use super::events::{DestroyedReason, LimitOutcome, SessionEventKind, StoreOperation};
+use super::handover::{Handover, Inheritance};
 use super::id::Token;
 use super::login::SignIn;
 use super::ops::Operation;
@@ -35,9 +36,18 @@ struct Login {
     token: Token,
     stored: Stored,
     user: Locator,
-    previous: Option<Ending>,
+    previous: Option<Previous>,
     /// How many recorded operations went into it.
     operations: usize,
+}
+
+/// The session whose place a login takes.
+struct Previous {
+    ending: Ending,
+    /// As of when it was loaded, or last committed.
+    seen: Tag,
+    who: Option<Identity>,
+    inheritance: Inheritance,
 }
 
 /// A session that is stored and whose token nobody has. Dropped before it is kept, by an error or by cancellation, it
@@ -174,7 +184,7 @@ impl Shared {
         let _turn = self.turn.lock().await;
         let core = &self.core;
         let credential_version = wanted.credential_version;
-        let login = self.plan_login(wanted)?;
+        let mut login = self.plan_login(wanted)?;
         let (locator, user) = (login.stored.locator, login.user);
         let orphan = Orphan { core: Arc::clone(core), ending: Some(Ending { locator, user: Some(user) }) };
         let admission = Admission {
@@ -182,7 +192,7 @@ impl Shared {
             record: &login.stored.record,
             user,
             who: login.stored.identity.as_ref(),
-            replaces: login.previous.map(|previous| previous.locator),
+            replaces: login.previous.as_ref().map(|previous| previous.ending.locator),
             credential_version,
         };
         if let Err(error) = admission.run(core).await {
@@ -192,20 +202,37 @@ impl Shared {
             }
             return Err(orphan.refused(error).await);
         }
-        if let Some(previous) = login.previous {
-            // The cookie can no longer go out: then the session before is the only one that the browser has.
-            self.lock().for_login()?;
-            let before = self.identity();
-            core.end(previous).await?;
-            let destroyed = SessionEventKind::Destroyed(DestroyedReason::Login);
-            core.emit(destroyed, Some(&previous.locator), before.as_ref());
-        }
+        self.take_over(&mut login).await?;
         orphan.keep();
         let who = login.stored.identity.clone();
         let (held, cookie) = (Held::Stored(login.stored), CookieChange::Set(login.token));
         let replaced = self.lock().replace(held, cookie, login.operations, core);
         core.emit(SessionEventKind::SignedIn, Some(&locator), who.as_ref());
         replaced
+    }
+
+    /// Ends the session before, when the new one has all that goes along.
+    async fn take_over(&self, login: &mut Login) -> Result<(), SessionError> {
+        let Some(previous) = &login.previous else { return Ok(()) };
+        // The cookie can no longer go out: then the session before is the only one that the browser has.
+        self.lock().for_login()?;
+        let Ending { locator, user } = previous.ending;
+        let handover = Handover {
+            shared: self,
+            new: &mut login.stored,
+            previous: locator,
+            inheritance: previous.inheritance,
+            operations: login.operations,
+        };
+        let destroyed = self.core.backend.within_budget(handover.run(previous.seen)).await?;
+        if let Some(user) = user {
+            self.core.withdraw(user, &[locator]).await;
+        }
+        if destroyed {
+            let kind = SessionEventKind::Destroyed(DestroyedReason::Login);
+            self.core.emit(kind, Some(&locator), previous.who.as_ref());
+        }
+        Ok(())
     }
 
     fn plan_login(&self, wanted: SignIn) -> Result<Login, SessionError> {
@@ -215,14 +242,13 @@ impl Shared {
         let previous = state.for_login()?;
         let user = Core::user_of(identity);
         let mut payload = state.contents(core)?;
-        match previous.and_then(|stored| stored.identity.as_ref()) {
-            None => payload.values.retain(|value| value.keep_on_login),
-            Some(before) if Core::user_of(before) == user => {}
-            Some(_) => {
-                payload.values.clear();
-                payload.device = Box::default();
-            }
-        }
+        let previous = previous.map(|stored| Previous {
+            ending: Core::ending(stored),
+            seen: stored.record.header.tag(),
+            who: stored.identity.clone(),
+            inheritance: Inheritance::of(stored.identity.as_ref(), user),
+        });
+        previous.as_ref().map_or(Inheritance::Marked, |previous| previous.inheritance).apply(&mut payload);
         if let Some(label) = wanted.device {
             payload.device = label.into();
         }
@@ -235,7 +261,7 @@ impl Shared {
             stored: core.stored(token.locator, record)?,
             token,
             user,
-            previous: previous.map(Core::ending),
+            previous,
             operations: state.recorded(),
         })
     }

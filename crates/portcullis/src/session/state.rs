@@ -403,6 +403,31 @@ impl State {
         }
     }
 
+    /// What the first `operations` make of `current`, as if that had been loaded: of none, of no session.
+    pub(crate) fn contents_over(
+        &self,
+        current: Option<&Record>,
+        operations: usize,
+        core: &Core,
+    ) -> Result<Payload, SessionError> {
+        let mut view = match current {
+            Some(record) => View::of(record)?,
+            None => View { header: core.blank_header(), payload: core.payload() },
+        };
+        let applied = match (&self.attempt, current) {
+            (Some(attempt), Some(current)) => match self.was_applied(attempt, &current.header) {
+                Some(true) => attempt.operations,
+                Some(false) => 0,
+                None => return Err(Reason::Uncertain.into()),
+            },
+            (None, _) | (_, None) => 0,
+        };
+        for operation in self.pending.iter().take(operations).skip(applied) {
+            operation.apply(&mut view.header, &mut view.payload)?;
+        }
+        Ok(view.payload)
+    }
+
     fn see(&mut self, record: Record, core: &Core) -> Result<(), SessionError> {
         if let Held::Stored(stored) = &mut self.held {
             *stored = core.stored(stored.locator, record)?;

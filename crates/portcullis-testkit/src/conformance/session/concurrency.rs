@@ -7,14 +7,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use portcullis_store::{
-    Created, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved, SessionBackend, StoreError, Touched,
-    UserKey,
+    Created, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved, SessionBackend, StoreError,
+    Touched, UserKey,
 };
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::Harness;
-use super::stage::{Outcome, Stage, Stop, ensure, locator, next};
+use super::stage::{Outcome, Stage, Stop, ensure, locator, next, tag};
 
 const HANDLES: usize = 4;
 const RACERS: usize = 12;
@@ -166,6 +166,71 @@ pub(super) async fn destroy_wins_races<H: Harness>(stage: &Stage<'_, H>) -> Outc
         ensure!(stage.store.touch(key).await? == Touched::Gone, "round {round}: alive after a destroy");
     }
     Ok(())
+}
+
+pub(super) async fn one_destroys_unchanged<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    let key = stage.key();
+    let record = stage.record();
+    stage.create(key, &record).await?;
+    let results = at_once(stage, RACERS, |_, store| {
+        let (realm, locator, expected) = (stage.realm.clone(), key.locator, record.header.tag());
+        async move { store.destroy_unchanged(Key { realm: &realm, locator }, expected, tag()).await }
+    })
+    .await?;
+    let done = results.iter().filter(|destroyed| **destroyed == Destroyed::Done).count();
+    ensure!(done == 1, "{done} of {RACERS} who destroyed one record unchanged were Done");
+    ensure!(results.iter().all(|destroyed| !matches!(destroyed, Destroyed::Conflict { .. })), "{results:?}");
+    Ok(())
+}
+
+pub(super) async fn handovers_are_exact<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    for round in 0..RACERS {
+        let (key, mut record) = (stage.key(), stage.record());
+        record.payload = 0u64.to_be_bytes().into();
+        stage.create(key, &record).await?;
+        let results = at_once(stage, RACERS, |number, store| {
+            let (realm, locator, first) = (stage.realm.clone(), key.locator, record.clone());
+            async move {
+                let key = Key { realm: &realm, locator };
+                if number == round {
+                    take_over(&*store, key, first).await
+                } else {
+                    count_up(&*store, key).await
+                }
+            }
+        })
+        .await?;
+        let counted: u64 = results.iter().flatten().sum();
+        let taken: Vec<u64> = results.iter().filter_map(|result| result.err()).collect();
+        ensure!(taken == [counted], "{counted} increments were Done, and {taken:?} taken over");
+        stage.expect(key, None, "taken over").await?;
+    }
+    Ok(())
+}
+
+/// Increments until the session is gone. Gives how often it was done.
+async fn count_up(store: &impl SessionBackend, key: Key<'_>) -> Result<Result<u64, u64>, StoreError> {
+    let mut counted = 0;
+    while counted < 20 && increment(store, key).await? {
+        counted += 1;
+    }
+    Ok(Ok(counted))
+}
+
+/// Destroys the session as it was last seen. Gives its count, as an error, to be told from the others'.
+async fn take_over(
+    store: &impl SessionBackend,
+    key: Key<'_>,
+    mut seen: Record,
+) -> Result<Result<u64, u64>, StoreError> {
+    loop {
+        tokio::task::yield_now().await;
+        match store.destroy_unchanged(key, seen.header.tag(), tag()).await? {
+            Destroyed::Conflict { current } => seen = current,
+            Destroyed::Done => return Ok(Err(count(&seen))),
+            Destroyed::Gone => return Ok(Err(u64::MAX)),
+        }
+    }
 }
 
 /// Destroys once the others are under way.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use portcullis_store::{Created, Enrolment, SessionBackend, StoreError, StoreErrorKind, offset};
 
 use super::Harness;
-use super::stage::{Outcome, Stage, Stop, ensure, locator, next};
+use super::stage::{Outcome, Stage, Stop, ensure, locator, next, tag};
 
 pub(super) async fn foreign_records_are_left_alone<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
     let record = stage.record();
@@ -25,6 +25,10 @@ pub(super) async fn foreign_records_are_left_alone<H: Harness>(stage: &Stage<'_,
             ("load", stage.store.load(key).await.map(|_| ())),
             ("load_many", stage.store.load_many(&[key]).await.map(|_| ())),
             ("touch", stage.store.touch(key).await.map(|_| ())),
+            (
+                "destroy_unchanged",
+                stage.store.destroy_unchanged(key, record.header.tag(), tag()).await.map(|_| ()),
+            ),
             ("save", stage.store.save(key, record.header.tag(), &write).await.map(|_| ())),
         ];
         for (operation, outcome) in outcomes {
@@ -54,6 +58,7 @@ pub(super) async fn an_outage_is_an_error<H: Harness>(stage: &Stage<'_, H>) -> O
     fails("save", store.save(key, record.header.tag(), &write)).await?;
     fails("touch", store.touch(key)).await?;
     fails("destroy", store.destroy(&[key])).await?;
+    fails("destroy_unchanged", store.destroy_unchanged(key, record.header.tag(), tag())).await?;
     fails("enrol", store.enrol(locator(), enrolment)).await?;
     fails("withdraw", store.withdraw(user, &[locator()])).await?;
     fails("members", store.members(user)).await?;

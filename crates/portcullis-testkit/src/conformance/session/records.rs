@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use portcullis_store::{Created, Key, Realm, Record, Saved, SecretHash, SessionBackend, Timestamp, Touched};
+use portcullis_store::{
+    Created, Destroyed, Key, Realm, Record, Saved, SecretHash, SessionBackend, Timestamp, Touched,
+};
 
 use super::Harness;
 use super::stage::{Outcome, Stage, ensure, locator, next, tag};
@@ -218,6 +220,40 @@ pub(super) async fn destroy_is_idempotent<H: Harness>(stage: &Stage<'_, H>) -> O
     stage.store.destroy(&[absent, there, there]).await?;
     stage.store.destroy(&[there]).await?;
     stage.expect(there, None, "destroyed twice").await
+}
+
+pub(super) async fn destroy_unchanged_compares_tags<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    let key = stage.key();
+    let created = stage.record();
+    stage.create(key, &created).await?;
+    let stands = next(&created, b"stands");
+    stage.save(key, &created, &stands).await?;
+    for (name, expected) in [("the tag before", created.header.tag()), ("a tag of nobody's", tag())] {
+        let destroyed = stage.store.destroy_unchanged(key, expected, tag()).await?;
+        ensure!(
+            destroyed == Destroyed::Conflict { current: stands.clone() },
+            "a destroy_unchanged that expects {name} was {destroyed:?}"
+        );
+        stage.expect(key, Some(&stands), "after a conflict").await?;
+    }
+    let destroyed = stage.store.destroy_unchanged(key, stands.header.tag(), tag()).await?;
+    ensure!(destroyed == Destroyed::Done, "a destroy_unchanged with the current tag was {destroyed:?}");
+    stage.expect(key, None, "destroyed unchanged").await?;
+    let saved = stage.store.save(key, stands.header.tag(), &next(&stands, b"late")).await?;
+    ensure!(saved == Saved::Gone, "a save after a destroy_unchanged was {saved:?}");
+    stage.expect(key, None, "after a late save").await
+}
+
+pub(super) async fn destroy_unchanged_of_nothing_is_gone<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    let (absent, ended) = (stage.key(), stage.key());
+    let record = stage.record();
+    stage.create(ended, &record).await?;
+    stage.store.destroy(&[ended]).await?;
+    for (name, key) in [("was never there", absent), ("somebody else has destroyed", ended)] {
+        let destroyed = stage.store.destroy_unchanged(key, record.header.tag(), tag()).await?;
+        ensure!(destroyed == Destroyed::Gone, "a destroy_unchanged of what {name} was {destroyed:?}");
+    }
+    Ok(())
 }
 
 pub(super) async fn realms_are_apart<H: Harness>(stage: &Stage<'_, H>) -> Outcome {

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use portcullis_store::{Key, Locator, Notice, Realm, Saved, SessionBackend, Watcher, Watching};
+use portcullis_store::{Destroyed, Key, Locator, Notice, Realm, Saved, SessionBackend, Watcher, Watching};
 use tokio::sync::Notify;
 
 use super::Harness;
-use super::stage::{Outcome, Stage, Stop, ensure, locator, next};
+use super::stage::{Outcome, Stage, Stop, ensure, locator, next, tag};
 
 /// Notes what it is told.
 struct Listener {
@@ -33,8 +33,14 @@ pub(super) async fn watchers_are_told<H: Harness>(stage: &Stage<'_, H>) -> Outco
             stage.create(key, &stage.record()).await?;
         }
         // At the same time, to see it told before it is so.
-        let (destroyed, told) = tokio::join!(handle.destroy(&keys), told_of(stage, &listener, keys, name));
+        let (destroyed, told) = tokio::join!(handle.destroy(&keys), told_of(stage, &listener, &keys, name));
         destroyed?;
+        told?;
+        let (unchanged, record) = ([stage.key()], stage.record());
+        stage.create(unchanged[0], &record).await?;
+        let destroyed = handle.destroy_unchanged(unchanged[0], record.header.tag(), tag());
+        let (destroyed, told) = tokio::join!(destroyed, told_of(stage, &listener, &unchanged, "unchanged"));
+        ensure!(destroyed? == Destroyed::Done, "a destroy_unchanged with the current tag was not Done");
         told?;
     }
     Ok(())
@@ -44,10 +50,10 @@ pub(super) async fn watchers_are_told<H: Harness>(stage: &Stage<'_, H>) -> Outco
 async fn told_of<H: Harness>(
     stage: &Stage<'_, H>,
     listener: &Listener,
-    keys: [Key<'_>; 2],
+    keys: &[Key<'_>],
     by: &str,
 ) -> Outcome {
-    let mut missing = keys.map(|key| key.locator).to_vec();
+    let mut missing: Vec<Locator> = keys.iter().map(|key| key.locator).collect();
     while !missing.is_empty() {
         let told = listener.ended(by).await?;
         for gone in told.iter().filter(|gone| missing.contains(gone)) {
@@ -65,6 +71,8 @@ pub(super) async fn watchers_are_told_nothing_else<H: Harness>(stage: &Stage<'_,
     let saved = stage.store.save(key, record.header.tag(), &next(&record, b"saved")).await?;
     ensure!(saved == Saved::Done, "a save was {saved:?}");
     let _ = stage.store.touch(key).await?;
+    let conflict = stage.store.destroy_unchanged(key, record.header.tag(), tag()).await?;
+    ensure!(matches!(conflict, Destroyed::Conflict { .. }), "a destroy_unchanged with an old tag was {conflict:?}");
     let Ok(elsewhere) = "elsewhere".parse::<Realm>() else { return Err(Stop::NotChecked) };
     stage.store.destroy(&[Key { realm: &elsewhere, locator: locator() }]).await?;
     let ended = stage.key();

@@ -1,0 +1,18 @@
+-- Deletes a record whose current tag is as expected: compare and delete.
+-- KEYS: session, receipt. ARGV: expected tag, this write's tag, how long the receipt is kept, in milliseconds, the
+-- channel on which ended sessions are told, locator. Answers GONE, UNREADABLE, DONE, or the record that is in the way.
+
+local stored = redis.call('GET', KEYS[1])
+if not stored then
+  if redis.call('GET', KEYS[2]) == ARGV[2] then return DONE end
+  return GONE
+end
+if not readable(stored) then return UNREADABLE end
+if string.sub(stored, TAGS + 1, TAGS + 8) ~= ARGV[1] then return stored end
+
+-- For this write's own resend. A full server refuses it, which must not keep the session alive.
+redis.pcall('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+redis.call('UNLINK', KEYS[1])
+-- Without the permission to publish it has ended all the same; who watches finds out more slowly.
+redis.pcall('PUBLISH', ARGV[4], ARGV[5])
+return DONE
