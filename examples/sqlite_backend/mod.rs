@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_store::{
-    Clock, Created, CredentialVersion, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
+    Clock, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
     SessionBackend, StoreError, SystemClock, Tag, Timestamp, Touched, UserKey,
 };
 use rusqlite::Transaction;
@@ -104,6 +104,20 @@ impl SessionBackend for SqliteBackend {
         let keys = owned(keys);
         self.write(move |transaction, _| {
             keys.iter().try_for_each(|key| tables::destroy(transaction, key.borrow()))
+        })
+        .await
+    }
+
+    /// The write needs no name: nothing here is sent a second time.
+    async fn destroy_unchanged(
+        &self,
+        key: Key<'_>,
+        expected: Tag,
+        _write: Tag,
+    ) -> Result<Destroyed, StoreError> {
+        let key = OwnedKey::from(key);
+        self.write(move |transaction, now| {
+            tables::destroy_unchanged(transaction, key.borrow(), expected, now)
         })
         .await
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use portcullis_store::{
-    Created, CredentialVersion, Enrolled, Enrolment, Header, Key, Locator, Record, Saved, Tag, Timestamp,
-    Touched, UserKey,
+    Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Header, Key, Locator, Record, Saved, Tag,
+    Timestamp, Touched, UserKey,
 };
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -104,6 +104,21 @@ pub(super) fn destroy(transaction: &Transaction<'_>, key: Key<'_>) -> Outcome<()
         .prepare_cached("DELETE FROM session WHERE realm = ?1 AND locator = ?2")?
         .execute(params![key.realm.as_str(), key.locator.as_str()])?;
     Ok(())
+}
+
+/// Compare and delete.
+pub(super) fn destroy_unchanged(
+    transaction: &Transaction<'_>,
+    key: Key<'_>,
+    expected: Tag,
+    now: Timestamp,
+) -> Outcome<Destroyed> {
+    let Some(current) = load(transaction, key, now)? else { return Ok(Destroyed::Gone) };
+    if current.header.tag() != expected {
+        return Ok(Destroyed::Conflict { current });
+    }
+    destroy(transaction, key)?;
+    Ok(Destroyed::Done)
 }
 
 /// The steps and their order are the contract's.

@@ -206,10 +206,6 @@ pub enum Saved {
 /// What became of a [`destroy_unchanged`](SessionBackend::destroy_unchanged).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for one match; a box would cost an allocation per conflict"
-)]
 pub enum Destroyed {
     /// The record was as expected and is deleted, by this call or by an earlier send of it.
     Done,
