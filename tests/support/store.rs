@@ -7,8 +7,8 @@ use std::time::Duration;
 use portcullis::session::MemoryBackend;
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::{
-    Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, ManualClock, Realm, Record, Saved,
-    SessionBackend, StoreError, Tag, Touched, UserKey, Watcher, Watching,
+    Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, ManualClock, Realm, Record,
+    Saved, SessionBackend, StoreError, Tag, Touched, UserKey, Watcher, Watching,
 };
 use portcullis_testkit::redis::RedisServer;
 

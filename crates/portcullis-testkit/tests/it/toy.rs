@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use portcullis_store::{
-    Clock, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Header, Key, Locator, ManualClock, Notice, Realm,
-    Record, Saved, SessionBackend, StoreError, StoreErrorKind, SystemClock, Tag, Timestamp, Touched, UserKey,
-    Watcher, Watching,
+    Clock, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Header, Key, Locator, ManualClock,
+    Notice, Realm, Record, Saved, SessionBackend, StoreError, StoreErrorKind, SystemClock, Tag, Timestamp,
+    Touched, UserKey, Watcher, Watching,
 };
 use portcullis_testkit::conformance::session::Harness;
 

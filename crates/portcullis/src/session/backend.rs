@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use portcullis_store::{
-    Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved, SessionBackend,
-    StoreError, StoreErrorKind, Tag, Touched, UserKey, Watcher, Watching,
+    Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
+    SessionBackend, StoreError, StoreErrorKind, Tag, Touched, UserKey, Watcher, Watching,
 };
 use tokio::time::Sleep;
 

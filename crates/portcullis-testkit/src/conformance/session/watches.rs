@@ -36,10 +36,11 @@ pub(super) async fn watchers_are_told<H: Harness>(stage: &Stage<'_, H>) -> Outco
         let (destroyed, told) = tokio::join!(handle.destroy(&keys), told_of(stage, &listener, &keys, name));
         destroyed?;
         told?;
-        let (unchanged, record) = ([stage.key()], stage.record());
-        stage.create(unchanged[0], &record).await?;
-        let destroyed = handle.destroy_unchanged(unchanged[0], record.header.tag(), tag());
-        let (destroyed, told) = tokio::join!(destroyed, told_of(stage, &listener, &unchanged, "unchanged"));
+        let (one, record) = (stage.key(), stage.record());
+        stage.create(one, &record).await?;
+        let destroyed = handle.destroy_unchanged(one, record.header.tag(), tag());
+        let keys = [one];
+        let (destroyed, told) = tokio::join!(destroyed, told_of(stage, &listener, &keys, "unchanged"));
         ensure!(destroyed? == Destroyed::Done, "a destroy_unchanged with the current tag was not Done");
         told?;
     }
@@ -72,7 +73,10 @@ pub(super) async fn watchers_are_told_nothing_else<H: Harness>(stage: &Stage<'_,
     ensure!(saved == Saved::Done, "a save was {saved:?}");
     let _ = stage.store.touch(key).await?;
     let conflict = stage.store.destroy_unchanged(key, record.header.tag(), tag()).await?;
-    ensure!(matches!(conflict, Destroyed::Conflict { .. }), "a destroy_unchanged with an old tag was {conflict:?}");
+    ensure!(
+        matches!(conflict, Destroyed::Conflict { .. }),
+        "a destroy_unchanged with an old tag was {conflict:?}"
+    );
     let Ok(elsewhere) = "elsewhere".parse::<Realm>() else { return Err(Stop::NotChecked) };
     stage.store.destroy(&[Key { realm: &elsewhere, locator: locator() }]).await?;
     let ended = stage.key();
