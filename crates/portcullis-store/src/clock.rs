@@ -97,9 +97,14 @@ impl ManualClock {
 
     /// Moves the clock, and every clone of it, forward.
     pub fn advance(&self, by: Duration) {
-        let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| {
-            Some(Timestamp(now).saturating_add(by).0)
-        });
+        let later = |now| Timestamp(now).saturating_add(by).0;
+        let mut now = self.0.load(Ordering::SeqCst);
+        // Not `fetch_update`: later compilers deprecate it for a name that our oldest Rust does not know.
+        while let Err(moved) =
+            self.0.compare_exchange_weak(now, later(now), Ordering::SeqCst, Ordering::SeqCst)
+        {
+            now = moved;
+        }
     }
 
     /// Sets the clock, and every clone of it, backwards too.
@@ -146,6 +151,18 @@ mod tests {
         let before = other.now();
         clock.advance(Duration::from_millis(1500));
         assert_eq!(other.now().since(before), Duration::from_millis(1500));
+    }
+
+    #[test]
+    fn no_advance_of_a_manual_clock_is_lost_to_another() {
+        let clock = ManualClock::default();
+        let before = clock.now();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..1000).for_each(|_| clock.advance(Duration::from_millis(1))));
+            }
+        });
+        assert_eq!(clock.now().since(before), Duration::from_millis(4000));
     }
 
     #[test]
