@@ -49,14 +49,7 @@ impl Verdict {
         if detail.starts_with("max number of clients") {
             return Self { reconnect: true, ..Self::passing() };
         }
-        // Redis before 7 wraps the error of a command inside a script:
-        // "ERR Error running script (call to f_..): @user_script:1: -OOM command not allowed .."
-        let inner = detail.split_whitespace().filter_map(|word| word.strip_prefix('-'));
-        let is_code = |word: &&str| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase());
-        match inner.into_iter().find(is_code) {
-            Some(code) if detail.starts_with("Error running script") && code != "ERR" => Self::of_code(code),
-            _ => Self::lasting(StoreErrorKind::Config),
-        }
+        code_inside_script(detail).map_or_else(|| Self::lasting(StoreErrorKind::Config), Self::of_code)
     }
 
     const fn passing() -> Self {
@@ -66,6 +59,18 @@ impl Verdict {
     const fn lasting(kind: StoreErrorKind) -> Self {
         Self { kind, resend: false, reconnect: false }
     }
+}
+
+/// Redis before 7 wraps the error of a command inside a script. The command's own error has no dash, a refusal to run
+/// it has one:
+/// "ERR Error running script (call to f_..): @user_script:1: WRONGTYPE Operation against a key ..",
+/// "ERR Error running script (call to f_..): @user_script:1: @user_script: 1: -OOM command not allowed ..".
+fn code_inside_script(detail: &str) -> Option<&str> {
+    let (_, inner) = detail.strip_prefix("Error running script")?.rsplit_once("@user_script")?;
+    let message = inner.trim_start_matches(|c: char| c == ':' || c == ' ' || c.is_ascii_digit());
+    let code = message.trim_start_matches('-').split(' ').next()?;
+    let is_code = code.len() > 2 && code != "ERR" && code.bytes().all(|byte| byte.is_ascii_uppercase());
+    is_code.then_some(code)
 }
 
 impl Failure {
@@ -135,6 +140,12 @@ mod tests {
     fn errors_are_told_apart() {
         let wrapped = "ERR Error running script (call to f_6b1bf): @user_script:1: @user_script: 1: -OOM command \
                        not allowed when used memory > 'maxmemory'.";
+        let wrapped_type =
+            "ERR Error running script (call to f_620cd): @user_script:3: WRONGTYPE Operation against a key";
+        let wrapped_replica = "ERR Error running script (call to f_db8d8): @user_script:1: @user_script: 1: \
+                               -READONLY You can't write against a read only replica.";
+        let wrapped_permission = "ERR Error running script (call to f_db8d8): @user_script:1: @user_script: 1: \
+                                  The user executing the script can't run this command or subcommand";
         // name, line, kind, resend, reconnect
         let cases = [
             ("loading", "LOADING Redis is loading the dataset in memory", Unavailable, true, false),
@@ -158,7 +169,10 @@ mod tests {
             ("an old server", "ERR unknown command 'UNLINK'", Config, false, false),
             ("full", "OOM command not allowed when used memory > 'maxmemory'.", Full, false, false),
             ("full, inside a script, before 7.0", wrapped, Full, false, false),
+            ("replica, inside a script, before 7.0", wrapped_replica, Unavailable, true, true),
+            ("no permission, inside a script, before 7.0", wrapped_permission, Config, false, false),
             ("a key of another type", "WRONGTYPE Operation against a key", Corrupt, false, false),
+            ("a key of another type, inside a script, before 7.0", wrapped_type, Corrupt, false, false),
             ("disk trouble", "MISCONF Redis is configured to save RDB snapshots", Unavailable, false, false),
         ];
         for (name, line, kind, resend, reconnect) in cases {
