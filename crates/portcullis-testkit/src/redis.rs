@@ -151,6 +151,8 @@ impl RedisServer {
 
     /// How often the server has run a command since it was started or `CONFIG RESETSTAT` was sent: `calls("get")`.
     ///
+    /// Redis 7 and Valkey count subcommands apart, `calls("config|get")`; Redis 6.2 counts them as their command.
+    ///
     /// # Panics
     /// As [`command`](Self::command).
     #[must_use]
