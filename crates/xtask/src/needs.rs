@@ -67,17 +67,38 @@ const CHROMEDRIVER: Need = Need {
 
 /// Finds every need, installing what is missing, and answers the variables that tell the tests where it is.
 pub(crate) fn ensure(needs: &[&'static Need]) -> Result<Vec<(&'static str, OsString)>, Failure> {
-    needs.iter().map(|need| Ok((need.variable, need.ensure()?.into_os_string()))).collect()
+    let missing = missing(needs)?;
+    if !missing.is_empty() {
+        println!("not here, so installing: {}", names(&missing));
+        install(&missing)?;
+    }
+    needs.iter().map(|need| need.found()).collect()
+}
+
+/// All of them at once, so that whoever has to install them by hand is told once.
+fn missing(needs: &[&'static Need]) -> Result<Vec<&'static Need>, Failure> {
+    let located: Vec<_> =
+        needs.iter().map(|need| Ok((*need, need.find()?))).collect::<Result<_, Failure>>()?;
+    Ok(located.into_iter().filter_map(|(need, path)| path.is_none().then_some(need)).collect())
+}
+
+fn install(needs: &[&'static Need]) -> Result<(), Failure> {
+    let machine = Machine { has: &is_in_path, is_root: is_root(), sudo_works: &sudo_works };
+    let installer = Installer::choose(&machine).map_err(|refusal| unmet(needs, &refusal))?;
+    // A stale list may still know the packages; the install decides.
+    let _ = installer.refresh().map(run);
+    for need in needs {
+        need.install(&installer)?;
+    }
+    let missing = missing(needs)?;
+    if missing.is_empty() { Ok(()) } else { Err(unmet(&missing, &Refusal::Failed(installer.manager))) }
 }
 
 impl Need {
-    fn ensure(&self) -> Result<PathBuf, Failure> {
-        if let Some(path) = self.find()? {
-            println!("{}: {}", self.name, path.display());
-            return Ok(path);
-        }
-        println!("{} is not here; installing it", self.name);
-        self.install().map_err(|reason| self.cannot_install(&reason))
+    fn found(&self) -> Result<(&'static str, OsString), Failure> {
+        let path = self.find()?.ok_or_else(|| Failure::Said(format!("{} is gone again", self.name)))?;
+        println!("{}: {}", self.name, path.display());
+        Ok((self.variable, path.into_os_string()))
     }
 
     fn find(&self) -> Result<Option<PathBuf>, Failure> {
@@ -106,46 +127,42 @@ impl Need {
         }
     }
 
-    fn install(&self) -> Result<PathBuf, String> {
-        let machine = Machine { has: &is_in_path, is_root: is_root() };
-        let installer = Installer::choose(&machine).map_err(|refusal| refusal.to_string())?;
-        // A stale list may still know the package; the install decides.
-        let _ = installer.refresh().map(run);
+    /// Package by package, until one brings the program; an earlier need's package may have brought it already.
+    fn install(&self, installer: &Installer) -> Result<(), Failure> {
         for package in (self.packages)(installer.manager) {
-            let installed = run(installer.install(package));
-            if let (Ok(()), Ok(Some(path))) = (installed, self.find()) {
-                return Ok(path);
+            if self.find()?.is_some() {
+                break;
             }
+            // What failed shows in what is missing in the end.
+            let _ = run(installer.install(package));
         }
-        Err(format!("{} could not install it", installer.manager.program()))
+        Ok(())
     }
+}
 
-    fn cannot_install(&self, reason: &str) -> Failure {
-        Failure::Said(format!(
-            "{name} is missing: {reason}.\n{why}.\nInstall {programs} and put it in PATH, or set {variable} to it.",
-            name = self.name,
-            why = self.why,
-            programs = self.programs.join(" or "),
-            variable = self.variable,
-        ))
-    }
+/// What is missing, what each is for, and the command that somebody with more rights can type.
+fn unmet(needs: &[&'static Need], refusal: &Refusal) -> Failure {
+    let reasons: String = needs.iter().map(|need| format!("\n  {}: {}", need.name, need.why)).collect();
+    let by_hand = refusal.manager().map_or_else(String::new, |manager| {
+        let packages = needs.iter().filter_map(|need| (need.packages)(manager).first().copied());
+        format!("\nType{}\n\n  {}\n\nand run this again.", manager.rights(), manager.by_hand(packages))
+    });
+    let variables: Vec<_> = needs.iter().map(|need| need.variable).collect();
+    Failure::Said(format!(
+        "nothing was run, because {refusal}. Missing:{reasons}{by_hand}\n\
+         Programs that are not in PATH are named by {}.",
+        variables.join(", ")
+    ))
+}
+
+fn names(needs: &[&'static Need]) -> String {
+    needs.iter().map(|need| need.name).collect::<Vec<_>>().join(", ")
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Located {
     At(PathBuf),
     Wrong(PathBuf),
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::NoManager => {
-                f.write_str("there is none of apt-get, dnf, apk, pacman, brew to install it with")
-            }
-            Self::NotRoot(manager) => write!(f, "{} needs root, and there is no sudo", manager.program()),
-        }
-    }
 }
 
 fn run(words: Vec<&'static str>) -> Result<(), Failure> {
@@ -164,6 +181,11 @@ fn in_path(path: &OsStr, program: &Path) -> Option<PathBuf> {
 
 fn is_in_path(program: &str) -> bool {
     in_path(&var_os("PATH").unwrap_or_default(), Path::new(program)).is_some()
+}
+
+/// Asks for the password, if there is one to ask for: once, before anything else runs.
+fn sudo_works() -> bool {
+    Tool::new("sudo").args(["true"]).run().is_ok()
 }
 
 fn is_root() -> bool {
@@ -210,10 +232,23 @@ mod tests {
     }
 
     #[test]
-    fn a_need_that_cannot_be_met_says_what_to_do() {
-        let said = REDIS.cannot_install(&Refusal::NotRoot(PackageManager::Apt).to_string()).to_string();
-        for part in ["apt-get needs root", "redis-server or valkey-server", "REDIS_SERVER_BIN"] {
-            assert!(said.contains(part), "{part}: {said}");
+    fn needs_that_cannot_be_met_are_told_together_with_what_to_type() {
+        let rows = [
+            (
+                Refusal::NotRoot(PackageManager::Apt),
+                "needs root",
+                "apt-get install -y --no-install-recommends",
+            ),
+            (Refusal::NoSudo(PackageManager::Dnf), "sudo", "dnf install -y redis chromium chromedriver"),
+            (Refusal::Failed(PackageManager::Apt), "could not", "redis-server chromium chromium-driver\n"),
+            (Refusal::NoManager, "none of apt-get, dnf", "Missing:"),
+        ];
+        for (refusal, reason, command) in rows {
+            let said = unmet(TESTS, &refusal).to_string();
+            let rest = ["do not skip", "REDIS_SERVER_BIN, CHROMIUM_BIN, CHROMEDRIVER_BIN"];
+            for part in [reason, command].iter().chain(&rest) {
+                assert!(said.contains(part), "{refusal:?}: {part}: {said}");
+            }
         }
     }
 }

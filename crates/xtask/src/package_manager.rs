@@ -14,13 +14,17 @@ pub(crate) enum PackageManager {
 pub(crate) struct Machine<'a> {
     pub(crate) has: &'a dyn Fn(&str) -> bool,
     pub(crate) is_root: bool,
+    /// Asked last, because it may ask for a password.
+    pub(crate) sudo_works: &'a dyn Fn() -> bool,
 }
 
-/// Why nothing can be installed here.
+/// Why something could not be installed here.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     NoManager,
     NotRoot(PackageManager),
+    NoSudo(PackageManager),
+    Failed(PackageManager),
 }
 
 /// How to install on this machine.
@@ -68,19 +72,61 @@ impl PackageManager {
             Self::Brew => &["brew", "install"],
         }
     }
+
+    /// brew refuses to run as root and needs no rights.
+    fn needs_root(self) -> bool {
+        self != Self::Brew
+    }
+
+    /// Who types what [`PackageManager::by_hand`] answers.
+    pub(crate) fn rights(self) -> &'static str {
+        if self.needs_root() { ", as root" } else { "" }
+    }
+
+    /// The line that a person types.
+    pub(crate) fn by_hand<'a>(self, packages: impl IntoIterator<Item = &'a str>) -> String {
+        let refresh = self.refresh().join(" ");
+        let and = if refresh.is_empty() { "" } else { " && " };
+        let install = self.install().iter().copied().chain(packages).collect::<Vec<_>>().join(" ");
+        format!("{refresh}{and}{install}")
+    }
+}
+
+impl Refusal {
+    /// The one that a person could use instead of us.
+    pub(crate) fn manager(&self) -> Option<PackageManager> {
+        match self {
+            Self::NoManager => None,
+            Self::NotRoot(manager) | Self::NoSudo(manager) | Self::Failed(manager) => Some(*manager),
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoManager => {
+                f.write_str("there is none of apt-get, dnf, apk, pacman, brew to install with")
+            }
+            Self::NotRoot(manager) => write!(f, "{} needs root, and there is no sudo", manager.program()),
+            Self::NoSudo(manager) => write!(f, "{} needs root, and sudo refused", manager.program()),
+            Self::Failed(manager) => write!(f, "{} could not install everything", manager.program()),
+        }
+    }
 }
 
 impl Installer {
     pub(crate) fn choose(machine: &Machine<'_>) -> Result<Self, Refusal> {
         let manager = PackageManager::ALL.into_iter().find(|manager| (machine.has)(manager.program()));
         let manager = manager.ok_or(Refusal::NoManager)?;
-        // brew refuses to run as root and needs no rights.
-        if machine.is_root || manager == PackageManager::Brew {
+        if machine.is_root || !manager.needs_root() {
             Ok(Self { manager, sudo: false })
-        } else if (machine.has)("sudo") {
-            Ok(Self { manager, sudo: true })
-        } else {
+        } else if !(machine.has)("sudo") {
             Err(Refusal::NotRoot(manager))
+        } else if !(machine.sudo_works)() {
+            Err(Refusal::NoSudo(manager))
+        } else {
+            Ok(Self { manager, sudo: true })
         }
     }
 
@@ -130,6 +176,12 @@ mod tests {
                 expected: Ok("sudo dnf install -y redis"),
             },
             Row {
+                name: "user whom sudo refuses",
+                programs: &["apt-get", "sudo", "no password"],
+                is_root: false,
+                expected: Err(Refusal::NoSudo(PackageManager::Apt)),
+            },
+            Row {
                 name: "user without sudo on Arch",
                 programs: &["pacman"],
                 is_root: false,
@@ -161,7 +213,8 @@ mod tests {
             },
         ];
         for Row { name, programs, is_root, expected } in rows {
-            let machine = Machine { has: &|program| programs.contains(&program), is_root };
+            let has = |program: &str| programs.contains(&program);
+            let machine = Machine { has: &has, is_root, sudo_works: &|| !has("no password") };
             let command = Installer::choose(&machine).map(|installer| installer.install("redis").join(" "));
             assert_eq!(command, expected.map(str::to_owned), "{name}");
         }
