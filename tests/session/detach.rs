@@ -121,6 +121,20 @@ async fn a_stream_sees_what_has_become_of_its_session_when_it_asks() {
 }
 
 #[tokio::test]
+async fn what_a_stream_sets_last_wins_although_it_once_saw_it_so() {
+    on_each_store(async |world| {
+        let browser = signed_in(&world).await;
+        browser.get("/set/a/one").await.assert_status(200);
+        let detached = world.held_by(&browser).await.detach().unwrap();
+        browser.get("/set/a/two").await.assert_status(200);
+        detached.set(&A, &"one".to_owned()).unwrap();
+        detached.commit().await.unwrap();
+        assert_eq!(browser.get("/get/a").await.text(), "one");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_commit_whose_answer_was_lost_is_applied_once() {
     on_each_store(async |world| {
         let browser = signed_in(&world).await;

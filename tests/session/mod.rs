@@ -2,6 +2,7 @@
 
 mod admin;
 mod behind;
+mod cache;
 mod carriers;
 mod codec;
 mod concurrency;

@@ -234,6 +234,12 @@ impl<M> Identity<M> {
 
 /// What code without a type parameter asks.
 impl Person {
+    /// The session that they were recognised by, if it was one.
+    #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only the session layer asks"))]
+    pub(crate) fn session(&self) -> Option<Locator> {
+        self.session
+    }
+
     pub(crate) fn subject(&self) -> &str {
         self.word(SUBJECT).unwrap_or_default()
     }

@@ -92,6 +92,10 @@ impl Seat {
             look: |extensions| extensions.get().map(Session::<M>::shared),
         }
     }
+
+    pub(crate) fn look<'a>(&self, extensions: &'a Extensions) -> Option<&'a Arc<Shared>> {
+        (self.look)(extensions)
+    }
 }
 
 impl Authenticator for SessionAuthenticator {
@@ -114,14 +118,20 @@ impl Authenticator for SessionAuthenticator {
         let late = self.late_head(head);
         match candidates.as_slice() {
             [] => Opening::Ready(Ok(Visit::of_nobody(core, Held::Nothing, false, late))),
-            [one] => match core.backend.load_now(core.key(one.locator)) {
+            [one] => match load_now(core, one) {
                 Some(loaded) => {
-                    Opening::Ready(judge(core, &candidates, loaded.map(|record| smallvec![record]), late))
+                    let (loaded, may_be_old) = loaded;
+                    let loaded = loaded.map(|record| smallvec![record]);
+                    Opening::Ready(judge(core, &candidates, loaded, late).inspect(|(_, visit)| {
+                        if may_be_old {
+                            visit.note_may_be_old();
+                        }
+                    }))
                 }
                 None => {
                     let (core, one) = (Arc::clone(core), *one);
                     Opening::pending(async move {
-                        let loaded = core.backend.load(core.key(one.locator)).await;
+                        let loaded = core.backend.load_and_keep(core.key(one.locator)).await;
                         judge(&core, &[one], loaded.map(|record| smallvec![record]), late)
                     })
                 }
@@ -182,6 +192,14 @@ impl SessionAuthenticator {
         let mut edits = Edits::default();
         edits.append(VARY, self.core.transport.vary());
         edits
+    }
+}
+
+/// What can be had without waiting, and whether it may have changed since.
+fn load_now(core: &Core, one: &Presented) -> Option<(Result<Option<Record>, StoreError>, bool)> {
+    match core.backend.cached(one, core.clock.now()) {
+        Some(record) => Some((Ok(Some(record)), true)),
+        None => core.backend.load_now(core.key(one.locator)).map(|loaded| (loaded, false)),
     }
 }
 
@@ -254,6 +272,13 @@ fn unavailable(core: &Arc<Core>, error: &StoreError, late: Option<RequestHead>) 
 }
 
 impl Visit {
+    /// What it holds came from the cache.
+    fn note_may_be_old(&self) {
+        if let Stay::Writable { session, .. } = &self.0 {
+            session.lock().note_may_be_old();
+        }
+    }
+
     fn of(
         core: &Arc<Core>,
         stored: Stored,

@@ -11,11 +11,13 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use portcullis_store::{
     Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
-    SessionBackend, StoreError, StoreErrorKind, Tag, Touched, UserKey, Watcher, Watching,
+    SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
 };
 use tokio::time::Sleep;
 
+use super::cache::{Cache, Forgetting, SessionCache};
 use super::encryption::{self, Encryption, EncryptionKeys};
+use super::id::Presented;
 use super::vigil::{Vigil, Vigils};
 
 /// A backend of any type. A clone is one atomic increment.
@@ -27,6 +29,8 @@ pub(crate) struct Backend {
     encryption: Option<Arc<Encryption>>,
     /// Who waits for the end of a session. Those that end here are told here.
     vigils: Arc<Vigils>,
+    /// Sessions that requests have loaded lately. Nothing but a request's own load reads from it.
+    cache: Option<Arc<Cache>>,
 }
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -131,7 +135,13 @@ impl<B: SessionBackend> Erased for B {
 
 impl Backend {
     pub(crate) fn new(backend: impl SessionBackend, budget: Duration) -> Self {
-        Self { erased: Arc::new(backend), budget, encryption: None, vigils: Arc::new(Vigils::new()) }
+        Self {
+            erased: Arc::new(backend),
+            budget,
+            encryption: None,
+            vigils: Arc::new(Vigils::new()),
+            cache: None,
+        }
     }
 
     pub(crate) fn set_budget(&mut self, budget: Duration) {
@@ -144,6 +154,35 @@ impl Backend {
 
     pub(crate) fn set_encryption(&mut self, encryption: Encryption) {
         self.encryption = Some(Arc::new(encryption));
+    }
+
+    pub(crate) fn set_cache(&mut self, rules: SessionCache) {
+        self.cache = Some(Arc::new(Cache::new(rules)));
+    }
+
+    pub(crate) fn cache_rules(&self) -> Option<SessionCache> {
+        self.cache.as_ref().map(|cache| cache.rules())
+    }
+
+    /// What a request has loaded lately, if it will do for this one.
+    pub(crate) fn cached(&self, presented: &Presented, now: Timestamp) -> Option<Record> {
+        self.cache.as_ref()?.get(presented, now)
+    }
+
+    /// Loads a session for a request, and lets the cache have it.
+    pub(crate) async fn load_and_keep(&self, key: Key<'_>) -> Result<Option<Record>, StoreError> {
+        let Some(cache) = &self.cache else { return self.load(key).await };
+        let ticket = cache.ticket(&key.locator, |watcher| self.erased.watch(key.realm, watcher));
+        let loaded = self.load(key).await?;
+        if let (Some(ticket), Some(record)) = (ticket, &loaded) {
+            cache.keep(key.locator, ticket, record);
+        }
+        Ok(loaded)
+    }
+
+    /// To be held while these are written.
+    fn forgetting(&self, keys: &[Key<'_>]) -> Forgetting<'_> {
+        Forgetting::new(self.cache.as_deref(), keys.iter().map(|key| key.locator))
     }
 
     pub(crate) fn encryption_keys(&self) -> Option<&EncryptionKeys> {
@@ -207,6 +246,7 @@ impl Backend {
         expected: Tag,
         record: &Record,
     ) -> Result<Saved, StoreError> {
+        let _forgetting = self.forgetting(&[key]);
         let record = self.sealed(key, record)?;
         Ok(match self.erased.save(key, expected, &record).await? {
             Saved::Conflict { current, in_doubt } => {
@@ -217,10 +257,12 @@ impl Backend {
     }
 
     pub(crate) async fn touch(&self, key: Key<'_>) -> Result<Touched, StoreError> {
+        let _forgetting = self.forgetting(&[key]);
         self.within_budget(self.erased.touch(key)).await
     }
 
     pub(crate) async fn destroy(&self, keys: &[Key<'_>]) -> Result<(), StoreError> {
+        let _forgetting = self.forgetting(keys);
         self.within_budget(self.erased.destroy(keys)).await?;
         self.vigils.ended(keys);
         Ok(())
@@ -242,6 +284,7 @@ impl Backend {
         expected: Tag,
         write: Tag,
     ) -> Result<Destroyed, StoreError> {
+        let _forgetting = self.forgetting(&[key]);
         let destroyed = self.erased.destroy_unchanged(key, expected, write).await?;
         if destroyed == Destroyed::Done {
             self.vigils.ended(&[key]);

@@ -72,6 +72,13 @@ impl fmt::Display for SessionPolicy<'_> {
                 OnUnavailable::Anonymous => "let in anonymously",
             }
         )?;
+        match backend.cache_rules() {
+            Some(rules) => {
+                let (stale, max) = (Time(rules.max_stale), rules.max_sessions);
+                writeln!(f, "cached: {max} sessions, for {stale}")?;
+            }
+            None => writeln!(f, "cached: no")?,
+        }
         writeln!(f, "largest session: {max_len} bytes")?;
         match backend.encryption_keys() {
             Some(keys) => match keys.plaintext_until() {
@@ -202,6 +209,7 @@ secret renewed: never
 watched sessions looked up: every 5 s, every 1 min while the store tells
 store budget: 450 ms
 store away: refuse
+cached: no
 largest session: 32768 bytes
 encrypted: no
 codec: JSON

@@ -8,7 +8,9 @@ use serde::de::DeserializeOwned;
 
 use super::error::{Reason, SessionError};
 use super::events::StoreOperation;
+use super::expiry::{Age, age};
 use super::handle::Session;
+use super::id::{Presented, Proof};
 use super::key::SessionKey;
 use super::shared::Shared;
 use super::state::Held;
@@ -52,7 +54,9 @@ impl Shared {
         }
         let stored = state.holding()?.ok_or(Reason::NotStored)?.clone();
         let (core, head) = (Arc::clone(&self.core), self.head.clone());
-        Ok(Arc::new(Self::new(core, Held::Stored(stored), head)))
+        let detached = Self::new(core, Held::Stored(stored), head);
+        detached.lock().note_may_be_old();
+        Ok(Arc::new(detached))
     }
 
     /// Looks up what has become of the session. What is recorded stays recorded, on top of it.
@@ -66,6 +70,25 @@ impl Shared {
             self.lock().refreshed(record, &self.core)
         });
         refreshed.await.inspect_err(|error| self.note_failure(StoreOperation::Load, error))
+    }
+
+    /// Looks up what has become of a session that came from the cache. One whose secret was replaced meanwhile is not
+    /// this request's any more.
+    pub(crate) async fn confirm(&self) -> Result<(), SessionError> {
+        let before = self.lock().stored().map(|stored| stored.record.header.secret);
+        self.refresh().await?;
+        let mut state = self.lock();
+        let now = self.core.clock.now();
+        let stands = state.stored().zip(before).is_some_and(|(stored, secret)| {
+            let header = &stored.record.header;
+            let presented = Presented::of(stored.locator, secret);
+            presented.proves(header, now) != Proof::None && age(header, now) != Age::Expired
+        });
+        if stands {
+            return Ok(());
+        }
+        state.lose();
+        Err(Reason::Ended.into())
     }
 }
 

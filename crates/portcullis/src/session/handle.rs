@@ -123,7 +123,7 @@ impl<M> Session<M> {
     /// # Errors
     /// As [`commit`](Self::commit), and when the value cannot be read as a `T`; it is gone then too.
     pub async fn take<T: DeserializeOwned>(&self, key: &SessionKey<T>) -> Result<Option<T>, SessionError> {
-        if self.0.lock_to_read().value(key.name())?.is_none() {
+        if !self.0.holds(key.name()).await? {
             return Ok(None);
         }
         let taken: Arc<Mutex<Option<Vec<u8>>>> = Arc::default();

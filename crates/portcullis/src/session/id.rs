@@ -65,6 +65,11 @@ impl Presented {
         well_formed.then(|| Self { locator, hash: hash(secret) })
     }
 
+    /// One that was presented before.
+    pub(crate) const fn of(locator: Locator, hash: SecretHash) -> Self {
+        Self { locator, hash }
+    }
+
     /// Whether it holds the record's secret, compared in constant time.
     pub(crate) fn proves(&self, header: &Header, now: Timestamp) -> Proof {
         if constant_time_eq(&self.hash.0, &header.secret.0) {

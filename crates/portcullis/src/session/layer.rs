@@ -13,6 +13,7 @@ use tower_layer::Layer;
 
 use super::authenticator::{Seat, SessionAuthenticator};
 use super::backend::Backend;
+use super::cache::SessionCache;
 use super::codec::{Codec, Coding};
 use super::cookie::SameSite;
 use super::core::{Core, OnUnavailable};
@@ -43,6 +44,7 @@ pub struct SessionLayerBuilder<M = DefaultRealm, R = DefaultResponder> {
     cookie_name: Option<String>,
     insecure_dev: bool,
     encryption: Option<EncryptionKeys>,
+    cache: Option<SessionCache>,
     responder: R,
     realm: PhantomData<fn() -> M>,
 }
@@ -97,6 +99,7 @@ impl SessionLayer {
             cookie_name: None,
             insecure_dev: false,
             encryption: None,
+            cache: None,
             responder: DefaultResponder,
             realm: PhantomData,
         }
@@ -170,8 +173,16 @@ impl<M, R> SessionLayerBuilder<M, R> {
     /// The [realm](crate::realm) of these sessions. Its name is part of every key in the store and of the cookie's default
     /// name. Default: [`DefaultRealm`].
     pub fn realm<N: Realm>(self) -> SessionLayerBuilder<N, R> {
-        let Self { core, cookie_name, insecure_dev, encryption, responder, realm: _ } = self;
-        SessionLayerBuilder { core, cookie_name, insecure_dev, encryption, responder, realm: PhantomData }
+        let Self { core, cookie_name, insecure_dev, encryption, cache, responder, realm: _ } = self;
+        SessionLayerBuilder {
+            core,
+            cookie_name,
+            insecure_dev,
+            encryption,
+            cache,
+            responder,
+            realm: PhantomData,
+        }
     }
 
     /// Who vouches for the subjects that sign in here, so that one person with a session and a bearer token of this
@@ -255,6 +266,13 @@ impl<M, R> SessionLayerBuilder<M, R> {
         self
     }
 
+    /// Answers requests from sessions that were loaded a moment ago. Default: each request asks the store. See
+    /// [`SessionCache`] for what that means, before you do.
+    pub fn cache(mut self, cache: SessionCache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
     /// Who is told what happens to sessions. Default: nobody; it is logged and counted all the same, see [`Events`].
     pub fn events(mut self, events: impl Events) -> Self {
         self.core.events = Hook::new(events);
@@ -282,8 +300,8 @@ impl<M, R> SessionLayerBuilder<M, R> {
 
     /// Who answers a refused request. Default: [`DefaultResponder`].
     pub fn responder<T>(self, responder: T) -> SessionLayerBuilder<M, T> {
-        let Self { core, cookie_name, insecure_dev, encryption, responder: _, realm } = self;
-        SessionLayerBuilder { core, cookie_name, insecure_dev, encryption, responder, realm }
+        let Self { core, cookie_name, insecure_dev, encryption, cache, responder: _, realm } = self;
+        SessionLayerBuilder { core, cookie_name, insecure_dev, encryption, cache, responder, realm }
     }
 }
 
@@ -329,6 +347,9 @@ impl<M: Realm, R> SessionLayerBuilder<M, R> {
         if core.limit.is_some_and(|limit| limit.max == 0) {
             return Some("a limit lets each user have one session at least");
         }
+        if self.cache.is_some_and(|cache| !cache.is_sound()) {
+            return Some("sessions are cached for at most two seconds, and one at least");
+        }
         if core.watch_interval < Duration::from_millis(10) {
             return Some("watched sessions are looked up at most a hundred times a second");
         }
@@ -344,6 +365,9 @@ impl<M: Realm, R> SessionLayerBuilder<M, R> {
     fn finish(mut self) -> SessionLayer<M, R> {
         if let Some(keys) = self.encryption {
             self.core.backend.set_encryption(Encryption::new(keys, Arc::clone(&self.core.clock)));
+        }
+        if let Some(rules) = self.cache {
+            self.core.backend.set_cache(rules);
         }
         let authenticator = SessionAuthenticator::new(self.core, Seat::of::<M>());
         let layer = AuthenticateLayer::with_responder(authenticator, self.responder);

@@ -41,6 +41,7 @@
 mod admission;
 mod authenticator;
 mod backend;
+mod cache;
 mod codec;
 mod cookie;
 mod core;
@@ -68,11 +69,13 @@ mod shared;
 mod socket;
 mod state;
 mod stream;
+mod strong;
 mod transport;
 mod vigil;
 mod watch;
 
 pub use self::authenticator::SessionAuthenticator;
+pub use self::cache::SessionCache;
 pub use self::codec::{Codec, CodecError, CodecSlot, CodecValue};
 pub use self::cookie::SameSite;
 pub use self::core::OnUnavailable;
@@ -95,6 +98,7 @@ pub use self::login::Login;
 pub use self::memory::MemoryBackend;
 pub use self::sessions::{Sessions, User};
 pub use self::stream::{SessionBody, SessionStream};
+pub use self::strong::{Confirmed, Strong, StrongSessionLayer};
 pub use self::transport::SessionCarrier;
 pub use self::watch::{SessionEnd, SessionWatch};
 #[doc(no_inline)]

@@ -104,6 +104,19 @@ impl Shared {
         self.noted(committed.await)
     }
 
+    /// Whether there is a value under this name; asks the store before it says no of a session that may be old.
+    pub(crate) async fn holds(&self, name: &str) -> Result<bool, SessionError> {
+        let (holds, may_be_old) = {
+            let state = self.lock_to_read();
+            (state.value(name)?.is_some(), state.may_be_old() && state.stored().is_some())
+        };
+        if holds || !may_be_old {
+            return Ok(holds);
+        }
+        self.refresh().await?;
+        Ok(self.lock().value(name)?.is_some())
+    }
+
     /// The right to act on the store.
     pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.turn.lock().await

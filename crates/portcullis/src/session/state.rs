@@ -29,6 +29,8 @@ pub(crate) struct State {
     sealed: bool,
     /// The last commit failed in a way that leaves it open what is stored.
     failed: bool,
+    /// What was loaded may have changed long before it is saved.
+    may_be_old: bool,
 }
 
 /// What is left to do with a session when the response is there.
@@ -117,7 +119,24 @@ impl State {
             rotated: false,
             sealed: false,
             failed: false,
+            may_be_old: false,
         }
+    }
+
+    /// What was loaded may have changed long before it is saved. So "nothing changes" is for the store to say, and not
+    /// for what was loaded.
+    pub(crate) fn note_may_be_old(&mut self) {
+        self.may_be_old = true;
+    }
+
+    pub(crate) fn may_be_old(&self) -> bool {
+        self.may_be_old
+    }
+
+    /// It is no longer this request's: another secret has taken its place.
+    pub(crate) fn lose(&mut self) {
+        self.held = Held::Ended;
+        self.discard();
     }
 
     pub(crate) fn stored(&self) -> Option<&Stored> {
@@ -296,7 +315,7 @@ impl State {
             }
             Held::Stored(stored) => {
                 let record = view.record(view.header);
-                if record == stored.record {
+                if record == stored.record && !self.may_be_old {
                     return Ok(None);
                 }
                 let header = Header { tags: stored.record.header.tags_after(new_tag()?), ..view.header };
@@ -396,8 +415,7 @@ impl State {
                 self.rebuild_view(core)
             }
             None => {
-                self.held = Held::Ended;
-                self.discard();
+                self.lose();
                 Err(Reason::Ended.into())
             }
         }
