@@ -26,7 +26,7 @@ async fn a_save_whose_answer_was_lost_is_applied_once() {
 async fn overtaken(by: usize) -> (Saved, Vec<portcullis_store::Record>, portcullis_store::Record) {
     let server = RedisServer::start();
     let proxy = Proxy::start(&server).await;
-    let (slow, quick) = (patient(&proxy.url()), backend(&server.url()));
+    let (slow, quick) = (patient(&proxy.url()), patient(&server.url()));
     let (session, created) = Session::stored(&quick).await;
     recovery(&slow, &session).await;
     // The server knows the script from here on, so that the lost answer is the save's.

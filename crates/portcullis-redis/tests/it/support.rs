@@ -25,7 +25,7 @@ pub(crate) fn backend(url: &str) -> RedisBackend {
 
 /// A backend that waits long enough for any test machine.
 pub(crate) fn patient(url: &str) -> RedisBackend {
-    RedisBackend::connect(RedisConfig::standalone(url).unwrap().budget(Duration::from_secs(3))).unwrap()
+    RedisBackend::connect(RedisConfig::standalone(url).unwrap().budget(Duration::from_secs(20))).unwrap()
 }
 
 /// One session, of nobody else in this run.
