@@ -188,10 +188,12 @@ where
     type Error = S::Error;
     type Future = GuardFuture<S::Future, ResB>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.core.check.check(Head::from(&request)) {
             Ok(Pass(extensions)) => {
@@ -201,11 +203,22 @@ where
                 GuardFuture { state: State::Forwarded { response: self.inner.call(request) } }
             }
             Err(rejection) => {
-                let head = RequestHead::of(Head::from(&request));
-                let response = refuse(&self.core.responder, rejection, &head);
+                let response = self.core.refused(rejection, Head::from(&request));
                 GuardFuture { state: State::Done { response: Some(response) } }
             }
         }
+    }
+}
+
+impl<C, R> Core<C, R> {
+    /// Apart from what passes, which then is so small that it is compiled into whatever calls it: a request is large,
+    /// and each function that hands it on copies it.
+    #[cold]
+    fn refused<B>(&self, rejection: Rejection, head: Head<'_>) -> Response<B>
+    where
+        R: Responder<B>,
+    {
+        refuse(&self.responder, rejection, &RequestHead::of(head))
     }
 }
 
@@ -215,6 +228,7 @@ where
 {
     type Output = F::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut state = self.project().state;
         match state.as_mut().project() {

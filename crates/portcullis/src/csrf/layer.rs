@@ -160,6 +160,7 @@ impl<S, R: Clone> Layer<S> for CsrfLayer<R> {
 }
 
 impl Check for Csrf {
+    #[inline(never)]
     fn check(&self, head: Head<'_>) -> Result<Pass, Rejection> {
         let decided = self.decide(head);
         if self.report_only {

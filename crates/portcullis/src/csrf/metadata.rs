@@ -89,7 +89,7 @@ fn is_handshake(head: Head<'_>) -> bool {
     if !is_safe(head.method) {
         return *head.method == Method::CONNECT;
     }
-    head.headers.iter().any(|(name, value)| *name == UPGRADE && names_websocket(value))
+    head.headers.contains_key(UPGRADE) && head.headers.get_all(UPGRADE).iter().any(names_websocket)
 }
 
 fn names_websocket(upgrade: &HeaderValue) -> bool {
@@ -160,15 +160,9 @@ fn once_each(headers: &HeaderMap, names: &[HeaderName]) -> Result<(), CsrfReason
     }
 }
 
-/// The first value under a name. Requests have a dozen headers, and hashing a name costs more than comparing it with
-/// all of theirs.
-fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    headers.iter().find(|(held, _)| *held == name).map(|(_, value)| value)
-}
-
 impl Relation {
     fn of(headers: &HeaderMap) -> Result<Option<Self>, CsrfReason> {
-        let Some(value) = first(headers, &SEC_FETCH_SITE) else { return Ok(None) };
+        let Some(value) = headers.get(&SEC_FETCH_SITE) else { return Ok(None) };
         match value.as_bytes() {
             b"" => Err(CsrfReason::MalformedMetadata),
             b"same-origin" => Ok(Some(Self::SameOrigin)),
