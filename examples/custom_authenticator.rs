@@ -20,8 +20,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::HeaderName;
-use http::request::Parts;
+use http::{HeaderName, Request};
 use portcullis::authenticate::{AuthenticateLayer, Authenticator, Opening};
 use portcullis::identity::{AuthMethod, Carrier};
 use portcullis::rejection::{Challenge, Rejection};
@@ -77,8 +76,8 @@ impl Authenticator for ApiKeys {
     }
 
     /// Absent, accepted, or refused. To ask a database, return [`Opening::pending`].
-    fn open(&self, head: &mut Parts) -> Opening<()> {
-        let mut values = head.headers.get_all(HEADER).iter();
+    fn open<B>(&self, request: &mut Request<B>) -> Opening<()> {
+        let mut values = request.headers().get_all(HEADER).iter();
         let key = match (values.next(), values.next()) {
             (None, _) => return Opening::anonymous(()),
             (Some(value), None) => value.to_str().ok(),

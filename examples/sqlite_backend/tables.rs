@@ -78,7 +78,8 @@ pub(super) fn save(
         return Ok(Saved::Conflict { current: held, in_doubt: false });
     }
     let header = Header { idle_deadline: held.header.idle_deadline, ..record.header };
-    let record = Record { header, payload: record.payload.clone() };
+    let mut record = record.clone();
+    record.header = header;
     transaction
         .prepare_cached("UPDATE session SET record = ?3 WHERE realm = ?1 AND locator = ?2")?
         .execute(params![key.realm.as_str(), key.locator.as_str(), record.encode()])?;

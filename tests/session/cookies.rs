@@ -75,7 +75,7 @@ async fn however_a_handler_learns_who_is_calling_the_response_varies() {
     impl Authenticator for KnowsNobody {
         type Visit = ();
 
-        fn open(&self, _: &mut http::request::Parts) -> Opening<()> {
+        fn open<B>(&self, _: &mut http::Request<B>) -> Opening<()> {
             Opening::anonymous(())
         }
     }

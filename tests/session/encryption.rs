@@ -125,7 +125,7 @@ async fn whoever_writes_to_the_store_can_neither_move_nor_forge_nor_steal_a_sess
     .await;
 }
 
-fn flipped(record: &Record) -> std::sync::Arc<[u8]> {
+fn flipped(record: &Record) -> Box<[u8]> {
     let mut bytes = record.payload.to_vec();
     *bytes.last_mut().unwrap() ^= 1;
     bytes.into()

@@ -44,6 +44,6 @@ pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use enrolment::{CredentialVersion, Enrolled, Enrolment};
 pub use error::{StoreError, StoreErrorKind};
 pub use key::{InvalidRealm, Key, Locator, Realm, UserKey};
-pub use record::{Header, HeaderError, Record, SecretHash, Tag, offset};
+pub use record::{Header, HeaderError, Record, RecordParts, SecretHash, Tag, offset};
 pub use session::{Created, Destroyed, Saved, SessionBackend, Touched};
 pub use watch::{Notice, Watcher, Watching};

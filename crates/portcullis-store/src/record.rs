@@ -2,21 +2,26 @@
 
 use std::error::Error;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Timestamp;
 
-/// One session: header and payload.
+/// One session: a header, and a payload (user, identity, application values) that is opaque to a backend.
 ///
-/// The payload (user, identity, application values) is opaque to a backend. A clone copies the header and shares the
-/// payload.
+/// It is a pointer to its [`RecordParts`]: a clone is one atomic increment, so a backend that keeps records in memory hands
+/// them out without copying. Writing to a part of a record that is shared copies it first.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct Record(Arc<RecordParts>);
+
+/// What a [`Record`] points to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RecordParts {
     /// What backends understand.
     pub header: Header,
     /// What they do not look into.
-    pub payload: Arc<[u8]>,
+    pub payload: Box<[u8]>,
 }
 
 /// The part of a record with a fixed place for every field; see [`offset`] for the layout.
@@ -97,6 +102,11 @@ pub mod offset {
 }
 
 impl Record {
+    /// A record of these parts.
+    pub fn new(header: Header, payload: impl Into<Box<[u8]>>) -> Self {
+        Self(Arc::new(RecordParts { header, payload: payload.into() }))
+    }
+
     /// The record as it is stored.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -113,7 +123,22 @@ impl Record {
     pub fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
         let header = Header::decode(bytes)?;
         let payload = bytes.get(offset::PAYLOAD..).ok_or(HeaderError::Truncated)?;
-        Ok(Self { header, payload: payload.into() })
+        Ok(Self::new(header, payload))
+    }
+}
+
+impl Deref for Record {
+    type Target = RecordParts;
+
+    fn deref(&self) -> &RecordParts {
+        &self.0
+    }
+}
+
+impl DerefMut for Record {
+    /// Copies the parts if another clone shares them.
+    fn deref_mut(&mut self) -> &mut RecordParts {
+        Arc::make_mut(&mut self.0)
     }
 }
 
@@ -230,6 +255,12 @@ impl fmt::Debug for Header {
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for RecordParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Record")
             .field("header", &self.header)
             .field("payload_len", &self.payload.len())
@@ -265,7 +296,7 @@ mod tests {
             idle: Duration::from_millis(13),
             idle_deadline: Timestamp::from_millis(14),
         };
-        Record { header, payload: (*b"payload").into() }
+        Record::new(header, *b"payload")
     }
 
     #[test]

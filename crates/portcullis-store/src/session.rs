@@ -184,10 +184,6 @@ pub enum Created {
 /// What became of a [`save`](SessionBackend::save).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for one match; a box would cost an allocation per conflict"
-)]
 pub enum Saved {
     /// The record is stored, by this call or by an earlier send of it.
     Done,

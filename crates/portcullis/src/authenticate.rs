@@ -14,7 +14,7 @@
 //! `SessionLayer` and `BearerLayer` are made of it; so are an application's own credentials:
 //!
 //! ```
-//! use http::{Request, Response, request::Parts};
+//! use http::{Request, Response};
 //! use portcullis::Identity;
 //! use portcullis::authenticate::{AuthenticateLayer, Authenticator, Opening};
 //! use portcullis::identity::{AuthMethod, Carrier, IdentityExt};
@@ -30,8 +30,8 @@
 //!         Some(Challenge::new("ApiKey"))
 //!     }
 //!
-//!     fn open(&self, head: &mut Parts) -> Opening<()> {
-//!         match head.headers.get("x-api-key").map(|key| key.as_bytes()) {
+//!     fn open<B>(&self, request: &mut Request<B>) -> Opening<()> {
+//!         match request.headers().get("x-api-key").map(|key| key.as_bytes()) {
 //!             None => Opening::anonymous(()),
 //!             Some(b"k-42") => Opening::authenticated(
 //!                 Identity::new("reporting").method(AuthMethod::Custom("api-key")).carrier(Carrier::Explicit),
@@ -60,8 +60,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, response};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use smallvec::SmallVec;
 use tower_layer::Layer;
@@ -73,6 +72,8 @@ use crate::rejection::{Challenge, Rejection};
 use crate::respond::{DefaultResponder, RequestHead, Responder, refuse, render};
 
 /// Finds out who is calling, and may act once more when the response is there.
+///
+/// It sees heads only: of a body of any type nothing can be known.
 pub trait Authenticator: Send + Sync + 'static {
     /// What the way out needs from the way in; `()` for most.
     type Visit: Send + 'static;
@@ -87,16 +88,16 @@ pub trait Authenticator: Send + Sync + 'static {
         OnConflict::Refuse
     }
 
-    /// The way in: looks at the head, and answers at once or with a future that owns what it needs.
-    fn open(&self, head: &mut Parts) -> Opening<Self::Visit>;
+    /// The way in: looks at the request's head, and answers at once or with a future that owns what it needs.
+    fn open<B>(&self, request: &mut Request<B>) -> Opening<Self::Visit>;
 
     /// After [`open`](Self::open) has passed: puts into the extensions what handlers will ask for.
-    fn enter(&self, visit: &Self::Visit, head: &mut Parts) {
-        let _ = (visit, head);
+    fn enter<B>(&self, visit: &Self::Visit, request: &mut Request<B>) {
+        let _ = (visit, request);
     }
 
     /// The way out. Not called when the inner service failed with an error.
-    fn close(&self, visit: Self::Visit, response: &response::Parts) -> Closing {
+    fn close<B>(&self, visit: Self::Visit, response: &Response<B>) -> Closing {
         let _ = (visit, response);
         Closing::nothing()
     }
@@ -190,7 +191,7 @@ pin_project! {
     #[project = StateProj]
     enum State<S, V, B, F, Res> {
         // A store is being asked; `inner` is the service that was ready when the request came.
-        Opening { opening: Pin<Box<dyn Future<Output = Opened<V>> + Send>>, request: Option<(Parts, B)>, inner: S },
+        Opening { opening: Pin<Box<dyn Future<Output = Opened<V>> + Send>>, request: Option<Request<B>>, inner: S },
         // The inner service has the request.
         Inside { #[pin] response: F, visit: Option<V> },
         // The inner service has answered; a store is being told.
@@ -311,16 +312,15 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (mut head, body) = request.into_parts();
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let (core, slot) = (Arc::clone(&self.core), self.slot);
-        let state = match core.authenticator.open(&mut head) {
-            Opening::Ready(opened) => core.go_in(slot, &mut self.inner, opened, head, body),
+        let state = match core.authenticator.open(&mut request) {
+            Opening::Ready(opened) => core.go_in(slot, &mut self.inner, opened, request),
             Opening::Pending(opening) => {
                 // The service that said it was ready goes with the request; a clone stays for the next one.
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
-                State::Opening { opening, request: Some((head, body)), inner }
+                State::Opening { opening, request: Some(request), inner }
             }
         };
         AuthenticateFuture { core, slot, state }
@@ -338,40 +338,39 @@ impl<A: Authenticator, R> Core<A, R> {
         slot: &Slot,
         inner: &mut S,
         opened: Opened<A::Visit>,
-        mut head: Parts,
-        body: B,
+        mut request: Request<B>,
     ) -> StateOf<S, A::Visit, B>
     where
         S: Service<Request<B>, Response = Response<ResB>>,
         R: Responder<ResB>,
     {
-        match opened.and_then(|(found, visit)| self.admit(slot, found, &mut head).map(|()| visit)) {
+        let admitted = opened
+            .and_then(|(found, visit)| self.admit(slot, found, request.extensions_mut()).map(|()| visit));
+        match admitted {
             Ok(visit) => {
-                self.authenticator.enter(&visit, &mut head);
-                State::Inside { response: inner.call(Request::from_parts(head, body)), visit: Some(visit) }
+                self.authenticator.enter(&visit, &mut request);
+                State::Inside { response: inner.call(request), visit: Some(visit) }
             }
             Err(rejection) => {
-                let response = refuse(&self.responder, rejection, &RequestHead::of(&head));
+                let response = refuse(&self.responder, rejection, &RequestHead::of(&request));
                 State::Done { response: Some(response) }
             }
         }
     }
 
-    fn admit(&self, slot: &Slot, mut found: Authentication, head: &mut Parts) -> Result<(), Rejection> {
+    fn admit(
+        &self,
+        slot: &Slot,
+        mut found: Authentication,
+        extensions: &mut Extensions,
+    ) -> Result<(), Rejection> {
         found.add_challenge(self.authenticator.challenge());
-        if let Some(outer) = slot.take(&mut head.extensions) {
+        if let Some(outer) = slot.take(extensions) {
             let outcome = combine(&outer, &found, self.authenticator.on_conflict())?;
             found = found.on_top_of(outer, outcome);
         }
-        slot.put(&mut head.extensions, found);
+        slot.put(extensions, found);
         Ok(())
-    }
-
-    /// Lets the authenticator act on the response.
-    fn go_out<ResB>(&self, visit: A::Visit, response: Response<ResB>) -> (Closing, Response<ResB>) {
-        let (parts, body) = response.into_parts();
-        let closing = self.authenticator.close(visit, &parts);
-        (closing, Response::from_parts(parts, body))
     }
 
     fn finish<ResB>(&self, closed: Closed, mut response: Response<ResB>) -> Response<ResB>
@@ -437,8 +436,8 @@ where
             let next = match this.state.as_mut().project() {
                 StateProj::Opening { opening, request, inner } => {
                     let opened = ready!(opening.as_mut().poll(cx));
-                    let Some((head, body)) = request.take() else { return Poll::Pending };
-                    this.core.go_in(this.slot, inner, opened, head, body)
+                    let Some(request) = request.take() else { return Poll::Pending };
+                    this.core.go_in(this.slot, inner, opened, request)
                 }
                 StateProj::Inside { response, visit } => {
                     // Polled again after it was done, a future may do as it likes but panic.
@@ -447,14 +446,12 @@ where
                     }
                     let response = ready!(response.poll(cx));
                     let (Some(visit), response) = (visit.take(), response?) else { return Poll::Pending };
-                    match this.core.go_out(visit, response) {
+                    match this.core.authenticator.close(visit, &response) {
                         // Not by way of a state: a response is large.
-                        (Closing::Ready(closed), response) => {
+                        Closing::Ready(closed) => {
                             return Poll::Ready(Ok(this.core.finish(closed, response)));
                         }
-                        (Closing::Pending(closing), response) => {
-                            State::Closing { closing, response: Some(response) }
-                        }
+                        Closing::Pending(closing) => State::Closing { closing, response: Some(response) },
                     }
                 }
                 StateProj::Closing { closing, response } => {

@@ -14,7 +14,7 @@
 //!
 //! ```
 //! use axum::{Router, body::Body, routing::get};
-//! use http::{Request, StatusCode, request::Parts};
+//! use http::{Request, StatusCode};
 //! use portcullis::Identity;
 //! use portcullis::authenticate::{AuthenticateLayer, Authenticator, Opening};
 //! use tower::ServiceExt;
@@ -24,8 +24,8 @@
 //! impl Authenticator for ApiKeys {
 //!     type Visit = ();
 //!
-//!     fn open(&self, head: &mut Parts) -> Opening<()> {
-//!         match head.headers.get("x-api-key") {
+//!     fn open<B>(&self, request: &mut Request<B>) -> Opening<()> {
+//!         match request.headers().get("x-api-key") {
 //!             Some(key) if key == "k-42" => Opening::authenticated(Identity::new("reporting"), ()),
 //!             _ => Opening::anonymous(()),
 //!         }

@@ -1,7 +1,6 @@
 //! Layers that find nothing to do.
 
-use http::request::Parts;
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, Request};
 use portcullis::authenticate::{AuthenticateLayer, Authenticator, Opening};
 use portcullis::bearer::{Audience, Issuer, StaticKeys};
 use portcullis::guard::{Check, GuardLayer, Head, Pass};
@@ -58,8 +57,8 @@ impl Check for Passes {
 impl Authenticator for ApiKeys {
     type Visit = ();
 
-    fn open(&self, head: &mut Parts) -> Opening<()> {
-        match head.headers.get(&API_KEY) {
+    fn open<B>(&self, request: &mut Request<B>) -> Opening<()> {
+        match request.headers().get(&API_KEY) {
             None => Opening::anonymous(()),
             Some(_) => Opening::authenticated(Identity::new("reporting"), ()),
         }

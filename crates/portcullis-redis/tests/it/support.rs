@@ -93,12 +93,12 @@ pub(crate) fn record(payload: &[u8]) -> Record {
         idle: HOUR / 2,
         idle_deadline: now.saturating_add(HOUR / 2),
     };
-    Record { header, payload: payload.into() }
+    Record::new(header, payload)
 }
 
 /// What a request writes on top of `before`.
 pub(crate) fn next(before: &Record, payload: &[u8]) -> Record {
-    let mut record = Record { header: before.header, payload: payload.into() };
+    let mut record = Record::new(before.header, payload);
     record.header.tags = before.header.tags_after(tag());
     record
 }

@@ -490,7 +490,7 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
         let Some((mut record, expires)) = found else {
             if self.is(F::TouchResurrects) {
                 let name = self.name(key);
-                let gone = Record { header: Record::decode(&[1; 200]).unwrap().header, payload: [].into() };
+                let gone = Record::new(Record::decode(&[1; 200]).unwrap().header, []);
                 let entry = Entry { bytes: gone.encode(), expires: Timestamp::MAX };
                 self.store().sessions.insert(name, entry);
             }
@@ -517,7 +517,7 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
         if !self.is(F::TouchWritesBack) {
             // The record as it is now; only its idle deadline is the touch's business.
             let Some((now, _)) = self.record(&mut store, key)? else { return Ok(Touched::Gone) };
-            record.payload = now.payload;
+            record.payload = now.payload.clone();
             if !self.is(F::TouchChangesTag) {
                 record.header.tags = now.header.tags;
             }

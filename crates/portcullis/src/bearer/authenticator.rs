@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::request::Parts;
+use http::{Extensions, HeaderMap, Request};
 use portcullis_store::Clock;
 
 use super::refusal::Refusal;
@@ -52,16 +52,18 @@ impl Authenticator for BearerAuthenticator {
         self.policy.on_conflict
     }
 
-    fn open(&self, head: &mut Parts) -> Opening<()> {
-        token::mark_sensitive(&mut head.headers);
-        match self.find(head) {
-            Found::Absent if self.policy.required => Opening::refused(self.unauthenticated(head)),
+    fn open<B>(&self, request: &mut Request<B>) -> Opening<()> {
+        token::mark_sensitive(request.headers_mut());
+        match self.find(request.headers()) {
+            Found::Absent if self.policy.required => {
+                Opening::refused(self.unauthenticated(request.extensions()))
+            }
             Found::Absent => Opening::anonymous(()),
             Found::Malformed(malformed) => Opening::refused(self.bad_request(malformed)),
             Found::Refused(refusal) => Opening::refused(self.invalid_token(refusal)),
             Found::Verified(identity) => {
                 if self.policy.strip {
-                    token::strip(&mut head.headers);
+                    token::strip(request.headers_mut());
                 }
                 Opening::authenticated(identity, ())
             }
@@ -70,8 +72,8 @@ impl Authenticator for BearerAuthenticator {
 }
 
 impl BearerAuthenticator {
-    fn find(&self, head: &Parts) -> Found {
-        match BearerToken::find(&head.headers) {
+    fn find(&self, headers: &HeaderMap) -> Found {
+        match BearerToken::find(headers) {
             Ok(None) => Found::Absent,
             Err(malformed) => Found::Malformed(malformed),
             Ok(Some(token)) => {
@@ -82,8 +84,8 @@ impl BearerAuthenticator {
     }
 
     /// Names every scheme that is configured, here and further out.
-    fn unauthenticated(&self, head: &Parts) -> Rejection {
-        let outer = self.slot.look(&head.extensions).map(|look| look.challenges().clone());
+    fn unauthenticated(&self, extensions: &Extensions) -> Rejection {
+        let outer = self.slot.look(extensions).map(|look| look.challenges().clone());
         let mut challenges = outer.unwrap_or_default();
         // An outer layer of the same kind has left the same one.
         if !challenges.contains(&self.challenge) {

@@ -1,10 +1,9 @@
 //! [`SessionAuthenticator`]: one request's session, in and out. The only file of the module that the layers wait in.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use http::header::{CACHE_CONTROL, VARY};
-use http::request::Parts;
-use http::{Extensions, HeaderValue, response};
+use http::{Extensions, HeaderValue, Request, Response};
 use portcullis_store::{Key, Record, StoreError};
 use smallvec::{SmallVec, smallvec};
 
@@ -16,9 +15,10 @@ use super::handle::Session;
 use super::id::{Presented, Proof};
 use super::renewal::{Renewal, renewal};
 use super::shared::Shared;
-use super::state::{CookieChange, Held, Rest, Stored};
+use super::state::{CookieChange, Held, Rest, State, Stored};
 use super::transport::{Found, Rejected};
 use crate::authenticate::{Authenticator, Closed, Closing, Edits, Opened, Opening};
+use crate::guard::Head;
 use crate::identity::{Authentication, Outcome};
 use crate::realm::Realm;
 use crate::rejection::{Challenge, Rejection};
@@ -80,8 +80,88 @@ impl SessionAuthenticator {
         &self.core
     }
 
-    fn late_head(&self, head: &Parts) -> Option<RequestHead> {
+    /// What the way out needs of the head, should it have to refuse; where nothing can be written, it does not.
+    fn late_head(&self, head: Head<'_>) -> Option<RequestHead> {
         (!self.core.read_only).then(|| RequestHead::of(head))
+    }
+
+    fn look(&self, head: Head<'_>) -> Opening<Visit> {
+        let core = &self.core;
+        if self.seat.look(head.extensions).is_some_and(|it| Arc::ptr_eq(&it.core, core)) {
+            return Opening::anonymous(Visit(Stay::HeldOutside));
+        }
+        let Found { candidates, rejected } = core.transport.find(&core.realm, head.headers);
+        if let Some(Rejected { why, locator }) = rejected {
+            core.emit(SessionEventKind::Rejected(why), locator.as_ref(), None);
+        }
+        match candidates.as_slice() {
+            [] => Opening::Ready(Ok(Visit::of_nobody(core, Held::Nothing, false, self.late_head(head)))),
+            [one] => match load_now(core, one) {
+                Some((loaded, may_be_old)) => {
+                    let loaded = loaded.map(|record| smallvec![record]);
+                    let judged = judge(core, &candidates, loaded, || self.late_head(head));
+                    Opening::Ready(judged.inspect(|(_, visit)| {
+                        if may_be_old {
+                            visit.note_may_be_old();
+                        }
+                    }))
+                }
+                None => {
+                    let (core, one, late) = (Arc::clone(core), *one, self.late_head(head));
+                    Opening::pending(async move {
+                        let loaded = core.backend.load_and_keep(core.key(one.locator)).await;
+                        judge(&core, &[one], loaded.map(|record| smallvec![record]), || late)
+                    })
+                }
+            },
+            _ => {
+                let (core, late) = (Arc::clone(core), self.late_head(head));
+                Opening::pending(async move {
+                    let keys: Vec<Key<'_>> = candidates.iter().map(|one| core.key(one.locator)).collect();
+                    let loaded = core.backend.load_many(&keys).await;
+                    judge(&core, &candidates, loaded.map(SmallVec::from_vec), || late)
+                })
+            }
+        }
+    }
+
+    fn leave(&self, visit: Visit, is_5xx: bool) -> Closing {
+        match visit.0 {
+            Stay::HeldOutside => Closing::nothing(),
+            Stay::ReadOnly { due } => {
+                if let Some((stored, chores)) = due.as_deref() {
+                    chores.behind_the_response(stored, &self.core);
+                }
+                Closing::edits(self.varying())
+            }
+            Stay::Writable { session, presented, chores } => self.seal(session, presented, chores, is_5xx),
+        }
+    }
+
+    fn seal(&self, session: Arc<Shared>, presented: bool, chores: Chores, is_5xx: bool) -> Closing {
+        let mut state = session.lock();
+        if let Some(stored) = state.stored() {
+            chores.behind_the_response(stored, &self.core);
+        }
+        if let Renewal::Due(secret) = chores.renewal {
+            state.renew(secret, &self.core);
+        }
+        let rest = state.seal(self.core.discard_on_5xx && is_5xx);
+        if rest == Rest::Nothing {
+            return Closing::edits(edits(&session, state, presented));
+        }
+        drop(state);
+        match rest {
+            Rest::Renewal => Closing::pending(async move { renew(&session, presented).await }),
+            Rest::Commit => Closing::pending(async move { commit(&session, presented).await }),
+            Rest::Nothing | Rest::Failed => Closing::Ready(closed(&session, presented, !is_5xx)),
+        }
+    }
+
+    fn varying(&self) -> Edits {
+        let mut edits = Edits::default();
+        edits.append(VARY, self.core.transport.vary());
+        edits
     }
 }
 
@@ -105,93 +185,19 @@ impl Authenticator for SessionAuthenticator {
         Some(self.challenge.clone())
     }
 
-    fn open(&self, head: &mut Parts) -> Opening<Visit> {
-        let core = &self.core;
-        if (self.seat.look)(&head.extensions).is_some_and(|it| Arc::ptr_eq(&it.core, core)) {
-            return Opening::anonymous(Visit(Stay::HeldOutside));
-        }
-        core.transport.hide(&mut head.headers);
-        let Found { candidates, rejected } = core.transport.find(&core.realm, &head.headers);
-        if let Some(Rejected { why, locator }) = rejected {
-            core.emit(SessionEventKind::Rejected(why), locator.as_ref(), None);
-        }
-        let late = self.late_head(head);
-        match candidates.as_slice() {
-            [] => Opening::Ready(Ok(Visit::of_nobody(core, Held::Nothing, false, late))),
-            [one] => match load_now(core, one) {
-                Some(loaded) => {
-                    let (loaded, may_be_old) = loaded;
-                    let loaded = loaded.map(|record| smallvec![record]);
-                    Opening::Ready(judge(core, &candidates, loaded, late).inspect(|(_, visit)| {
-                        if may_be_old {
-                            visit.note_may_be_old();
-                        }
-                    }))
-                }
-                None => {
-                    let (core, one) = (Arc::clone(core), *one);
-                    Opening::pending(async move {
-                        let loaded = core.backend.load_and_keep(core.key(one.locator)).await;
-                        judge(&core, &[one], loaded.map(|record| smallvec![record]), late)
-                    })
-                }
-            },
-            _ => {
-                let core = Arc::clone(core);
-                Opening::pending(async move {
-                    let keys: Vec<Key<'_>> = candidates.iter().map(|one| core.key(one.locator)).collect();
-                    let loaded = core.backend.load_many(&keys).await;
-                    judge(&core, &candidates, loaded.map(SmallVec::from_vec), late)
-                })
-            }
-        }
+    fn open<B>(&self, request: &mut Request<B>) -> Opening<Visit> {
+        self.core.transport.hide(request.headers_mut());
+        self.look(Head::from(&*request))
     }
 
-    fn enter(&self, visit: &Visit, head: &mut Parts) {
+    fn enter<B>(&self, visit: &Visit, request: &mut Request<B>) {
         if let Stay::Writable { session, .. } = &visit.0 {
-            (self.seat.put)(&mut head.extensions, Arc::clone(session));
+            (self.seat.put)(request.extensions_mut(), Arc::clone(session));
         }
     }
 
-    fn close(&self, visit: Visit, response: &response::Parts) -> Closing {
-        let is_5xx = response.status.is_server_error();
-        match visit.0 {
-            Stay::HeldOutside => Closing::nothing(),
-            Stay::ReadOnly { due } => {
-                if let Some((stored, chores)) = due.as_deref() {
-                    chores.behind_the_response(stored, &self.core);
-                }
-                Closing::edits(self.varying())
-            }
-            Stay::Writable { session, presented, chores } => self.leave(session, presented, chores, is_5xx),
-        }
-    }
-}
-
-impl SessionAuthenticator {
-    fn leave(&self, session: Arc<Shared>, presented: bool, chores: Chores, is_5xx: bool) -> Closing {
-        let rest = {
-            let mut state = session.lock();
-            if let Some(stored) = state.stored() {
-                chores.behind_the_response(stored, &self.core);
-            }
-            if let Renewal::Due(secret) = chores.renewal {
-                state.renew(secret, &self.core);
-            }
-            state.seal(self.core.discard_on_5xx && is_5xx)
-        };
-        match rest {
-            Rest::Nothing => Closing::edits(edits(&session, presented)),
-            Rest::Renewal => Closing::pending(async move { renew(&session, presented).await }),
-            Rest::Commit => Closing::pending(async move { commit(&session, presented).await }),
-            Rest::Failed => Closing::Ready(closed(&session, presented, !is_5xx)),
-        }
-    }
-
-    fn varying(&self) -> Edits {
-        let mut edits = Edits::default();
-        edits.append(VARY, self.core.transport.vary());
-        edits
+    fn close<B>(&self, visit: Visit, response: &Response<B>) -> Closing {
+        self.leave(visit, response.status().is_server_error())
     }
 }
 
@@ -208,16 +214,16 @@ fn judge(
     core: &Arc<Core>,
     candidates: &[Presented],
     loaded: Loaded,
-    late: Option<RequestHead>,
+    late: impl FnOnce() -> Option<RequestHead>,
 ) -> Opened<Visit> {
     let good = loaded.and_then(|records| good_ones(core, candidates, records));
     let mut good = match good {
         Ok(good) => good,
-        Err(error) => return unavailable(core, &error, late),
+        Err(error) => return unavailable(core, &error, late()),
     };
     match (good.pop(), good.pop()) {
-        (None, _) => Ok(Visit::of_nobody(core, Held::Nothing, true, late)),
-        (Some((stored, age, renewal)), None) => Ok(Visit::of(core, stored, age, renewal, late)),
+        (None, _) => Ok(Visit::of_nobody(core, Held::Nothing, true, late())),
+        (Some((stored, age, renewal)), None) => Ok(Visit::of(core, stored, age, renewal, late())),
         (Some(_), Some(_)) => {
             core.emit(SessionEventKind::Rejected(RejectedReason::Ambiguous), None, None);
             Err(Rejection::BadRequest { challenge: None, description: "the request presents two sessions" })
@@ -376,14 +382,13 @@ async fn commit(shared: &Shared, presented: bool) -> Closed {
 fn closed(shared: &Shared, presented: bool, refused: bool) -> Closed {
     let rejection = Rejection::Unavailable { retry_after: RETRY_AFTER };
     let refusal = refused.then(|| Box::new((rejection, shared.head.clone())));
-    Closed { edits: edits(shared, presented), refusal }
+    Closed { edits: edits(shared, shared.lock(), presented), refusal }
 }
 
 /// A token goes out only if the session was created, rotated or destroyed; Vary if the one that came in mattered.
-fn edits(shared: &Shared, presented: bool) -> Edits {
+fn edits(shared: &Shared, mut state: MutexGuard<'_, State>, presented: bool) -> Edits {
     let mut edits = Edits::default();
     let Core { transport, realm, clock, .. } = &*shared.core;
-    let mut state = shared.lock();
     let field = state.take_cookie().and_then(|change| match change {
         CookieChange::Set(token) => {
             let life = state.stored().and_then(|stored| cookie_life(&stored.record.header, clock.now()));

@@ -226,7 +226,7 @@ mod tests {
             idle: Duration::from_secs(1),
             idle_deadline: Timestamp::MAX,
         };
-        let record = Record { header, payload: [].into() };
+        let record = Record::new(header, []);
         let locators = (0..10_000_u128).map(|at| Locator::from_bytes(at.to_be_bytes()));
         for locator in locators.clone() {
             let ticket = cache.ticket(&locator, |_| None).unwrap();

@@ -247,8 +247,8 @@ impl Core {
     pub(crate) fn arrived_later(self: &Arc<Self>, stored: &Stored) {
         let Some(header) = arrived(&stored.record.header, self.clock.now()) else { return };
         let Ok(tag) = new_tag() else { return };
-        let header = Header { tags: header.tags_after(tag), ..header };
-        let record = Record { header, payload: Arc::clone(&stored.record.payload) };
+        let mut record = stored.record.clone();
+        record.header = Header { tags: header.tags_after(tag), ..header };
         let (core, locator, expected) = (Arc::clone(self), stored.locator, stored.record.header.tag());
         self.later(async move {
             let saved = core.backend.save(core.key(locator), expected, &record);

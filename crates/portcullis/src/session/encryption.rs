@@ -109,19 +109,19 @@ impl EncryptionKeys {
             .encrypt(&XNonce::from(nonce), Payload { msg: &record.payload, aad: &bound })
             .map_err(|_| StoreErrorKind::TooLarge)?;
         let payload = [&MARK[..], &nonce, &sealed].concat();
-        Ok(Record { header: record.header, payload: payload.into() })
+        Ok(Record::new(record.header, payload))
     }
 
     /// The record that is stored under `key`, readable. A payload that does not decrypt becomes an empty one, which
     /// every reader takes for corrupt; who needs the header only, as a device list does, is not kept from it.
     fn open(&self, key: Key<'_>, mut record: Record, now: Timestamp) -> Record {
         let opened = match record.payload.strip_prefix(&MARK) {
-            Some(sealed) => self.opened(sealed, &bound_to(key, &record.header)).map(Arc::from),
+            Some(sealed) => self.opened(sealed, &bound_to(key, &record.header)).map(Vec::into_boxed_slice),
             None => self.plaintext_until.is_some_and(|until| now < until).then(|| record.payload.clone()),
         };
         record.payload = opened.unwrap_or_else(|| {
             tracing::warn!(session_ref = %key.locator, "a stored session does not decrypt");
-            Arc::from([])
+            Box::default()
         });
         record
     }
@@ -220,7 +220,7 @@ mod tests {
             idle: Duration::from_millis(13),
             idle_deadline: Timestamp::from_millis(14),
         };
-        Record { header, payload: (*b"payload").into() }
+        Record::new(header, *b"payload")
     }
 
     const NOW: Timestamp = Timestamp::from_millis(100);
@@ -293,7 +293,7 @@ mod tests {
         let key = Key { realm: &realm, locator: Locator::from_bytes([1; 16]) };
         let keys = EncryptionKeys::new(&[1; 32]);
         let sealed = keys.seal(key, &record()).unwrap();
-        let with = |payload: &[u8]| Record { header: sealed.header, payload: payload.into() };
+        let with = |payload: &[u8]| Record::new(sealed.header, payload);
         for at in 0..sealed.payload.len() {
             assert!(keys.open(key, with(&sealed.payload[..at]), NOW).payload.is_empty(), "{at} bytes");
             let mut flipped = sealed.payload.to_vec();

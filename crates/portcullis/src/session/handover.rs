@@ -111,5 +111,5 @@ fn with_values(core: &Core, record: &Record, values: &[Value]) -> Result<Option<
     payload.values = values.to_vec();
     core.fits(&payload)?;
     let header = Header { tags: record.header.tags_after(new_tag()?), ..record.header };
-    Ok(Some(Record { header, payload: payload.encode().into() }))
+    Ok(Some(Record::new(header, payload.encode())))
 }

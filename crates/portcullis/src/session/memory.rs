@@ -185,7 +185,9 @@ impl Store {
         }
         let idle_deadline = held.header.idle_deadline;
         *held = record.clone();
-        held.header.idle_deadline = idle_deadline;
+        if held.header.idle_deadline != idle_deadline {
+            held.header.idle_deadline = idle_deadline;
+        }
         Saved::Done
     }
 

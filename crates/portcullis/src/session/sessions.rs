@@ -272,7 +272,7 @@ fn changed(
     core.fits(&payload)?;
     let mut header = stored.record.header;
     header.tags = header.tags_after(new_tag()?);
-    Ok(Some(Record { header, payload: payload.encode().into() }))
+    Ok(Some(Record::new(header, payload.encode())))
 }
 
 impl<M> Clone for Sessions<M> {

@@ -269,7 +269,7 @@ impl Shared {
         core.fits(&payload)?;
         let token = Token::mint()?;
         let holder = if wanted.remember { Holder::Remembered(identity) } else { Holder::User(identity) };
-        let record = Record { header: core.header(&token, holder)?, payload: payload.encode().into() };
+        let record = Record::new(core.header(&token, holder)?, payload.encode());
         Ok(Login {
             stored: core.stored(token.locator, record)?,
             token,

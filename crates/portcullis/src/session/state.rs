@@ -48,7 +48,6 @@ pub(crate) enum Rest {
 
 /// The session that a request holds.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one per request, and the large one is the usual one")]
 pub(crate) enum Held {
     /// None yet. The first write makes one.
     Nothing,
@@ -314,15 +313,15 @@ impl State {
                 Ok(Some(Step::Create(Creation { token, record: view.record(header), operations })))
             }
             Held::Stored(stored) => {
-                let record = view.record(view.header);
+                let mut record = view.record(view.header);
                 if record == stored.record && !self.may_be_old {
                     return Ok(None);
                 }
-                let header = Header { tags: stored.record.header.tags_after(new_tag()?), ..view.header };
+                record.header.tags = stored.record.header.tags_after(new_tag()?);
                 Ok(Some(Step::Save(Attempt {
                     locator: stored.locator,
                     expected: stored.record.header.tag(),
-                    record: Record { header, payload: record.payload },
+                    record,
                     operations,
                     in_doubt: false,
                 })))
@@ -503,7 +502,7 @@ impl View {
     }
 
     fn record(&self, header: Header) -> Record {
-        Record { header, payload: self.payload.encode().into() }
+        Record::new(header, self.payload.encode())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::request::Parts;
+use http::{Extensions, Request};
 use tower_layer::Layer;
 
 use super::authenticator::Seat;
@@ -113,8 +113,8 @@ impl Strong {
 
     /// Whether whoever was found was recognised by this session. Somebody who was recognised by another credential is
     /// not the session's to confirm.
-    fn is_its_own(&self, session: &Shared, head: &Parts) -> bool {
-        let Some(Seen::Authenticated(found)) = self.slot.look(&head.extensions).map(|look| look.seen) else {
+    fn is_its_own(&self, session: &Shared, extensions: &Extensions) -> bool {
+        let Some(Seen::Authenticated(found)) = self.slot.look(extensions).map(|look| look.seen) else {
             return false;
         };
         let held = session.lock().stored().map(|stored| stored.locator);
@@ -125,14 +125,14 @@ impl Strong {
 impl Authenticator for Strong {
     type Visit = Confirmed;
 
-    fn open(&self, head: &mut Parts) -> Opening<Confirmed> {
-        let Some(session) = self.seat.look(&head.extensions).map(Arc::clone) else {
+    fn open<B>(&self, request: &mut Request<B>) -> Opening<Confirmed> {
+        let Some(session) = self.seat.look(request.extensions()).map(Arc::clone) else {
             return Opening::refused(Rejection::missing("SessionLayer", self.slot.name));
         };
         if !session.lock().may_be_old() {
             return Opening::anonymous(Confirmed(Verdict::Stands));
         }
-        let is_its_own = self.is_its_own(&session, head);
+        let is_its_own = self.is_its_own(&session, request.extensions());
         Opening::pending(async move {
             let identity = match session.confirm().await {
                 Ok(()) => session.lock().stored().and_then(|stored| stored.identity.clone()),
@@ -145,14 +145,15 @@ impl Authenticator for Strong {
         })
     }
 
-    fn enter(&self, visit: &Confirmed, head: &mut Parts) {
+    fn enter<B>(&self, visit: &Confirmed, request: &mut Request<B>) {
         let outcome = match &visit.0 {
             Verdict::Stands => return,
             Verdict::Is(identity) => Outcome::Authenticated(identity.clone()),
             Verdict::IsNobody => Outcome::Anonymous,
         };
-        if let Some(outer) = self.slot.take(&mut head.extensions) {
-            self.slot.put(&mut head.extensions, Authentication::anonymous().on_top_of(outer, outcome));
+        let extensions = request.extensions_mut();
+        if let Some(outer) = self.slot.take(extensions) {
+            self.slot.put(extensions, Authentication::anonymous().on_top_of(outer, outcome));
         }
     }
 }

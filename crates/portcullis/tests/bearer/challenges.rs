@@ -1,6 +1,5 @@
 //! What clients are told, read by a parser that knows RFC 9110 and nothing of the library.
 
-use http::request::Parts;
 use http::{Request, Response};
 use portcullis::authenticate::{AuthenticateLayer, Authenticator, Opening};
 use portcullis::bearer::Algorithm;
@@ -157,7 +156,7 @@ struct Session;
 impl Authenticator for Session {
     type Visit = ();
 
-    fn open(&self, _: &mut Parts) -> Opening<()> {
+    fn open<B>(&self, _: &mut Request<B>) -> Opening<()> {
         Opening::authenticated(Identity::new("ada"), ())
     }
 }

@@ -1,7 +1,6 @@
 //! The layer among others: an outer session, an inner copy, what handlers see of the header.
 
 use http::header::AUTHORIZATION;
-use http::request::Parts;
 use http::{Request, Response};
 use portcullis::authenticate::{AuthenticateLayer, Authenticator, OnConflict, Opening};
 use portcullis::bearer::{Audience, Issuer};
@@ -20,7 +19,7 @@ struct Session(&'static str);
 impl Authenticator for Session {
     type Visit = ();
 
-    fn open(&self, _: &mut Parts) -> Opening<()> {
+    fn open<B>(&self, _: &mut Request<B>) -> Opening<()> {
         let who = Identity::new(self.0).issuer(ISSUER).role("by session").method(AuthMethod::Session);
         Opening::authenticated(who.carrier(Carrier::Ambient), ())
     }

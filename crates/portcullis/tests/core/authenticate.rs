@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue, SET_COOKIE, VARY};
-use http::request::Parts;
-use http::{Request, Response, StatusCode, response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use portcullis::Identity;
 use portcullis::authenticate::{AuthenticateLayer, Authenticator, Closed, Closing, Edits, Opening};
@@ -49,7 +48,7 @@ impl Traced {
 impl Authenticator for Traced {
     type Visit = &'static str;
 
-    fn open(&self, _: &mut Parts) -> Opening<&'static str> {
+    fn open<B>(&self, _: &mut Request<B>) -> Opening<&'static str> {
         if !self.waits_in {
             return Opening::anonymous("visit");
         }
@@ -59,13 +58,13 @@ impl Authenticator for Traced {
         })
     }
 
-    fn enter(&self, visit: &&'static str, head: &mut Parts) {
+    fn enter<B>(&self, visit: &&'static str, request: &mut Request<B>) {
         self.trace.entered.fetch_add(1, Ordering::SeqCst);
-        head.extensions.insert(*visit);
+        request.extensions_mut().insert(*visit);
     }
 
-    fn close(&self, visit: &'static str, response: &response::Parts) -> Closing {
-        assert_eq!((visit, response.status), ("visit", StatusCode::OK));
+    fn close<B>(&self, visit: &'static str, response: &Response<B>) -> Closing {
+        assert_eq!((visit, response.status()), ("visit", StatusCode::OK));
         let closed = Arc::clone(&self.trace.closed);
         let apply = move || {
             closed.fetch_add(1, Ordering::SeqCst);
@@ -243,11 +242,11 @@ struct ForgetsOnTheWayOut;
 impl Authenticator for ForgetsOnTheWayOut {
     type Visit = RequestHead;
 
-    fn open(&self, head: &mut Parts) -> Opening<RequestHead> {
-        Opening::anonymous(RequestHead::of(&*head))
+    fn open<B>(&self, request: &mut Request<B>) -> Opening<RequestHead> {
+        Opening::anonymous(RequestHead::of(&*request))
     }
 
-    fn close(&self, visit: RequestHead, _: &response::Parts) -> Closing {
+    fn close<B>(&self, visit: RequestHead, _: &Response<B>) -> Closing {
         let rejection = Rejection::Unavailable { retry_after: Duration::from_secs(2) };
         let mut edits = Edits::default();
         edits.append(SET_COOKIE, HeaderValue::from_static("id=new"));

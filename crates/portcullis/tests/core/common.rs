@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Once};
 use std::task::{Context, Poll};
 
-use http::request::Parts;
 use http::{Request, Response};
 use portcullis::Identity;
 use portcullis::authenticate::{Authenticator, OnConflict, Opened, Opening};
@@ -127,7 +126,7 @@ impl Authenticator for Finds {
         self.on_conflict
     }
 
-    fn open(&self, _: &mut Parts) -> Opening<()> {
+    fn open<B>(&self, _: &mut Request<B>) -> Opening<()> {
         let opened = self.opened();
         if !self.waits {
             return Opening::Ready(opened);

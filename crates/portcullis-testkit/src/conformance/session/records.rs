@@ -42,7 +42,7 @@ pub(super) async fn payloads_survive<H: Harness>(stage: &Stage<'_, H>) -> Outcom
     ];
     for (name, payload) in payloads {
         let key = stage.key();
-        let created = Record { payload: payload.into(), ..stage.record() };
+        let created = Record::new(stage.record().header, payload);
         stage.create(key, &created).await?;
         stage.expect(key, Some(&created), name).await?;
         let between = next(&created, b"between");

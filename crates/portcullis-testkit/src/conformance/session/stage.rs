@@ -93,7 +93,7 @@ impl<'h, H: Harness> Stage<'h, H> {
             idle,
             idle_deadline,
         };
-        Record { header, payload: (*b"first").into() }
+        Record::new(header, *b"first")
     }
 
     /// Creates the record, which must succeed.
@@ -202,7 +202,7 @@ fn sorted(mut enrolled: Enrolled) -> Enrolled {
 
 /// The record that a request writes on top of `before`.
 pub(super) fn next(before: &Record, payload: &[u8]) -> Record {
-    let mut record = Record { header: before.header, payload: payload.into() };
+    let mut record = Record::new(before.header, payload);
     record.header.tags = before.header.tags_after(tag());
     record
 }

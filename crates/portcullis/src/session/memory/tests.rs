@@ -17,7 +17,7 @@ fn record(now: Timestamp) -> Record {
         idle: Duration::from_secs(60),
         idle_deadline: now.saturating_add(Duration::from_secs(60)),
     };
-    Record { header, payload: [].into() }
+    Record::new(header, [])
 }
 
 fn locator(n: u128) -> Locator {
