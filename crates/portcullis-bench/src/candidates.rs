@@ -2,6 +2,7 @@
 
 mod bearer;
 mod csrf;
+mod others;
 mod peers;
 mod session;
 
@@ -17,7 +18,13 @@ use crate::threads::Concurrent;
 
 /// The candidates that are measured for one request at a time.
 pub(crate) fn all() -> Result<Vec<Candidate>, Failure> {
-    let groups = [session::candidates()?, csrf::candidates()?, bearer::candidates()?, peers::candidates()?];
+    let groups = [
+        session::candidates()?,
+        csrf::candidates()?,
+        bearer::candidates()?,
+        peers::candidates()?,
+        others::candidates()?,
+    ];
     Ok(groups.into_iter().flatten().collect())
 }
 
@@ -28,7 +35,7 @@ pub(crate) fn concurrent() -> Result<Vec<Concurrent>, Failure> {
 
 /// What a browser sends with a request that a page of the service's own makes, with the cookie of a session
 /// if there is one, and two others.
-fn browser(method: Method, session: Option<&str>) -> Result<Request<()>, Failure> {
+pub(crate) fn browser(method: Method, session: Option<&str>) -> Result<Request<()>, Failure> {
     let is_unsafe = method == Method::POST;
     let mut request = Request::builder()
         .method(method)

@@ -210,7 +210,7 @@ pub(crate) fn quartiles(mut numbers: Vec<f64>) -> [f64; 3] {
 }
 
 /// Fisher and Yates; the hashers of the standard library are seeded at random.
-fn shuffle<T>(items: &mut [T]) {
+pub(crate) fn shuffle<T>(items: &mut [T]) {
     let random = RandomState::new();
     for last in (1..items.len()).rev() {
         let other = random.hash_one(last) % (last as u64 + 1);

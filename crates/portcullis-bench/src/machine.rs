@@ -8,14 +8,24 @@ use crate::Failure;
 const LOCK: &str = include_str!("../../../Cargo.lock");
 
 /// The crates whose versions matter to the numbers.
-const CRATES: [&str; 5] = ["portcullis", "tower-sessions", "tower-http", "http", "tokio"];
+const CRATES: [&str; 9] = [
+    "portcullis",
+    "tower-sessions",
+    "tower-sessions-redis-store",
+    "axum-login",
+    "axum_session",
+    "axum_session_redispool",
+    "tower-http",
+    "http",
+    "tokio",
+];
 
 /// The lines of the report's head.
 pub(crate) fn describe() -> Vec<String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     vec![
         rustc().unwrap_or_else(|_| "rustc of an unknown version".to_owned()),
-        CRATES.map(|name| format!("{name} {}", version(name).unwrap_or("?"))).join(", "),
+        CRATES.map(|name| format!("{name} {}", versions(name).join(" and "))).join(", "),
         format!(
             "{}, {cores} cores",
             processor().as_deref().unwrap_or("a processor that does not say its name")
@@ -34,10 +44,12 @@ fn processor() -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-fn version(name: &str) -> Option<&'static str> {
-    let entry = LOCK.split("[[package]]").find(|entry| entry.contains(&format!("\nname = \"{name}\"\n")))?;
-    let line = entry.lines().find_map(|line| line.strip_prefix("version = "))?;
-    Some(line.trim_matches('"'))
+/// More than one where two peers want different ones of a third.
+fn versions(name: &str) -> Vec<&'static str> {
+    let name = format!("\nname = \"{name}\"\n");
+    let entries = LOCK.split("[[package]]").filter(|entry| entry.contains(&name));
+    let lines = entries.filter_map(|entry| entry.lines().find_map(|line| line.strip_prefix("version = ")));
+    lines.map(|line| line.trim_matches('"')).collect()
 }
 
 #[cfg(test)]
@@ -46,7 +58,7 @@ mod tests {
 
     #[test]
     fn versions_are_read_from_the_lock_file() {
-        assert_eq!(version("portcullis-bench"), Some(env!("CARGO_PKG_VERSION")));
-        assert_eq!(version("no-such-crate"), None);
+        assert_eq!(versions("portcullis-bench"), [env!("CARGO_PKG_VERSION")]);
+        assert_eq!(versions("no-such-crate"), [""; 0]);
     }
 }

@@ -9,6 +9,7 @@
 mod candidates;
 mod harness;
 mod machine;
+mod redis;
 mod report;
 mod threads;
 
@@ -39,6 +40,7 @@ fn main() -> Result<ExitCode, Failure> {
     let report = Report {
         costs: harness::measure(candidates, wish.effort)?,
         speedups: threads::measure(concurrent, wish.effort)?,
+        redis: redis::measure(wanted, wish.effort)?,
     };
     let text = report.to_string();
     std::io::stdout().lock().write_all(text.as_bytes())?;
