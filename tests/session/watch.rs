@@ -124,9 +124,14 @@ async fn a_rotation_closes_nothing() {
 #[tokio::test]
 async fn what_ended_before_the_watch_was_polled_ends_it_at_once() {
     between_processes(async |a, b| {
-        let (browser, watch) = watched(&b, "ada").await;
-        a.through(&browser).get("/logout").await;
-        assert_eq!(end(watch).await, SessionEnd::Revoked);
+        for tells in [true, false] {
+            if !tells {
+                b.spy.tell_nobody();
+            }
+            let (browser, watch) = watched(&b, "ada").await;
+            a.through(&browser).get("/logout").await;
+            assert_eq!(end(watch).await, SessionEnd::Revoked, "a store that tells: {tells}");
+        }
     })
     .await;
 }
