@@ -68,7 +68,7 @@ use tower_service::Service;
 
 use crate::identity::{AuthMethod, Authentication, Carrier, Identity, Outcome};
 use crate::realm::{DefaultRealm, Realm, Slot};
-use crate::rejection::{Challenge, Rejection};
+use crate::rejection::{Challenge, Rejection, Unproven};
 use crate::respond::{DefaultResponder, RequestHead, Responder, refuse, render};
 
 /// Finds out who is calling, and may act once more when the response is there.
@@ -369,6 +369,7 @@ impl<A: Authenticator, R> Core<A, R> {
             let outcome = combine(&outer, &found, self.authenticator.on_conflict())?;
             found = found.on_top_of(outer, outcome);
         }
+        prove_origin(&found, extensions)?;
         slot.put(extensions, found);
         Ok(())
     }
@@ -383,6 +384,16 @@ impl<A: Authenticator, R> Core<A, R> {
         }
         closed.edits.apply(response.headers_mut());
         render(&self.responder, response)
+    }
+}
+
+/// A `CsrfLayer` further out let the request pass as one without an ambient credential; if there is one, it has to be
+/// refused here.
+fn prove_origin(found: &Authentication, extensions: &Extensions) -> Result<(), Rejection> {
+    let ambient = found.peek().is_some_and(|who| who.carrier() == Carrier::Ambient);
+    match extensions.get::<Unproven>() {
+        Some(Unproven(reason)) if ambient => Err(Rejection::Csrf(*reason)),
+        _ => Ok(()),
     }
 }
 

@@ -1,14 +1,14 @@
 //! [`Realm`]: customers and staff of one application, as types, so that one is never taken for the other.
 //!
-//! * Each realm has its own sessions, its own cookie, and its own [`Identity`](crate::Identity): a layer in the realm
+//! * Each realm has its own sessions, its own cookie, and its own [`Identity`]: a layer in the realm
 //!   `Staff` fills `Identity<Staff>`, and a guard in it looks at nothing else.
-//! * [`DefaultRealm`] goes without saying: [`Identity`](crate::Identity) is `Identity<DefaultRealm>`, and an application
+//! * [`DefaultRealm`] goes without saying: [`Identity`] is `Identity<DefaultRealm>`, and an application
 //!   with one kind of caller never names a realm.
 //! * A layer is put into a realm by its setter `realm`; what it gives is asked for by type.
 //! * How two credentials combine is decided in each realm for itself. Only `CsrfLayer` looks at all of them.
 //!
 //! ```
-//! use http::{Request, Response, request::Parts};
+//! use http::{Request, Response};
 //! use portcullis::authenticate::{AuthenticateLayer, Authenticator, Opening};
 //! use portcullis::identity::{Authentication, IdentityExt};
 //! use portcullis::{Identity, Realm, RequireLayer};
@@ -25,8 +25,8 @@
 //! impl Authenticator for Badges {
 //!     type Visit = ();
 //!
-//!     fn open(&self, head: &mut Parts) -> Opening<()> {
-//!         match head.headers.get("x-badge") {
+//!     fn open<B>(&self, request: &mut Request<B>) -> Opening<()> {
+//!         match request.headers().get("x-badge") {
 //!             Some(badge) if badge == "b-42" => Opening::authenticated(Identity::new("grace"), ()),
 //!             _ => Opening::anonymous(()),
 //!         }
@@ -52,11 +52,20 @@
 //! # Ok(()) }
 //! ```
 
+#[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only session layers claim anything"))]
+mod claim;
+
 use std::any::TypeId;
 
 use http::Extensions;
 use smallvec::{SmallVec, smallvec};
 
+pub(crate) use self::claim::Claim;
+#[cfg_attr(
+    not(feature = "session"),
+    expect(unused_imports, reason = "only session layers claim anything")
+)]
+pub(crate) use self::claim::Standing;
 use crate::identity::{Authentication, Identity, Look};
 
 /// A kind of caller, apart from all others. Implemented by a type of the application's that is used for nothing else.

@@ -37,6 +37,7 @@ use http::{HeaderValue, StatusCode};
 
 pub use self::challenge::Challenge;
 pub use self::csrf::CsrfReason;
+pub(crate) use self::csrf::Unproven;
 use crate::identity::{Authentication, Challenges};
 
 /// Why a request was refused.
@@ -100,6 +101,17 @@ pub enum Misassembly {
         layer: &'static str,
         /// In which [realm](crate::realm).
         realm: &'static str,
+    },
+    /// Two different session layers of one realm stand on one path: which one's session is meant cannot be told.
+    RealmTwice {
+        /// Which realm.
+        realm: &'static str,
+    },
+    /// Session layers of two realms stand on one path and read the same cookie or header field, so that each would hand
+    /// out what the other takes away.
+    CarrierTwice {
+        /// Which realms, from outside to inside.
+        realms: [&'static str; 2],
     },
 }
 
@@ -315,6 +327,14 @@ impl fmt::Display for Misassembly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { layer, realm } => write!(f, "a layer is missing in the realm {realm}: {layer}"),
+            Self::RealmTwice { realm } => {
+                write!(f, "two different session layers of the realm {realm} stand on one path")
+            }
+            Self::CarrierTwice { realms: [one, other] } => write!(
+                f,
+                "session layers of the realms {one} and {other} stand on one path and read the same cookie or header \
+                 field; give one of them another name"
+            ),
         }
     }
 }

@@ -43,7 +43,7 @@ fn is_ambient(seen: Seen<'_>, headers: &HeaderMap) -> bool {
 }
 
 /// A cookie may be a session's; HTTP authentication other than by token is repeated by browsers (Basic, Negotiate).
-fn may_be_in(headers: &HeaderMap) -> bool {
+pub(super) fn may_be_in(headers: &HeaderMap) -> bool {
     headers.contains_key(COOKIE) || headers.get_all(AUTHORIZATION).iter().any(|value| !is_token(value))
 }
 

@@ -5,14 +5,14 @@ use std::sync::{Arc, Once};
 
 use tower_layer::Layer;
 
-use super::ambient::Ambient;
+use super::ambient::{Ambient, may_be_in};
 use super::authority::Host;
 use super::error::{ConfigError, ConfigErrorKind};
 use super::metadata::{Policy, verify};
 use super::origin::Origin;
 use super::{CsrfVerdict, SameSite};
 use crate::guard::{Check, Guard, GuardLayer, Head, Pass};
-use crate::rejection::{CsrfReason, Rejection};
+use crate::rejection::{CsrfReason, Rejection, Unproven};
 use crate::respond::DefaultResponder;
 
 /// Refuses requests that another site made a browser send with the user's credential.
@@ -166,13 +166,27 @@ impl Check for Csrf {
         if self.report_only {
             return Ok(Pass::with(report(decided)));
         }
-        decided.map(|()| Pass::new()).map_err(Rejection::Csrf)
+        decided.map_err(Rejection::Csrf)
     }
 }
 
 impl Csrf {
-    fn decide(&self, head: Head<'_>) -> Result<(), CsrfReason> {
-        verify(&self.policy, head, || self.ambient(head)).or_else(|reason| self.excuse(reason, head))
+    fn decide(&self, head: Head<'_>) -> Result<Pass, CsrfReason> {
+        let mut ambient = true;
+        let verified = verify(&self.policy, head, || {
+            ambient = self.ambient(head);
+            ambient
+        });
+        verified.or_else(|reason| self.excuse(reason, head))?;
+        // Nothing has to be remembered of most requests: they carry nothing that could be a credential, or are proven.
+        let doubtful = !ambient && may_be_in(head.headers);
+        let unproven = if doubtful { self.decide_if_ambient(head).err() } else { None };
+        Ok(unproven.map_or_else(Pass::new, |reason| Pass::with(Unproven(reason))))
+    }
+
+    /// What is to become of the request should a layer further in find an ambient credential.
+    fn decide_if_ambient(&self, head: Head<'_>) -> Result<(), CsrfReason> {
+        verify(&self.policy, head, || true).or_else(|reason| self.excuse(reason, head))
     }
 
     fn ambient(&self, head: Head<'_>) -> bool {
@@ -195,9 +209,9 @@ impl Csrf {
     }
 }
 
-fn report(decided: Result<(), CsrfReason>) -> CsrfVerdict {
+fn report(decided: Result<Pass, CsrfReason>) -> CsrfVerdict {
     match decided {
-        Ok(()) => CsrfVerdict::Passed,
+        Ok(_) => CsrfVerdict::Passed,
         Err(reason) => {
             tracing::warn!(csrf = reason.label(), "would be refused: {}", reason.hint());
             CsrfVerdict::Refused(reason)

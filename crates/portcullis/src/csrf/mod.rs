@@ -10,7 +10,8 @@
 //!    [always](CsrfLayer::always). Bearer clients, webhooks and native gRPC need no exemption. The
 //!    [`Authentication`](crate::identity::Authentication) in the extensions says so. If it is missing, or cannot tell
 //!    because a store is out of reach, every `Cookie` counts as ambient, and so does every `Authorization` other than
-//!    Bearer and DPoP.
+//!    Bearer and DPoP. Of several [realms](crate::realm) one credential is enough. A layer further in that finds an
+//!    ambient credential by itself refuses the request if this one would have.
 //! 4. `Origin`, `Sec-Fetch-Site` or `Host` is there twice, or what must be looked at cannot be parsed: refused.
 //! 5. It is a WebSocket handshake (`Upgrade: websocket`, or CONNECT): passes if `Origin` is the service's own or
 //!    [trusted](CsrfLayer::add_trusted_origin), else it is refused.

@@ -8,7 +8,7 @@ use http::{Extensions, Request, request};
 use smallvec::SmallVec;
 
 use super::{Identity, Person};
-use crate::realm::{DefaultRealm, Realm};
+use crate::realm::{Claim, DefaultRealm, Realm};
 use crate::rejection::Challenge;
 
 /// What the layers of a [realm](crate::realm) found out about the caller. In the extensions of every request that passed
@@ -23,6 +23,8 @@ pub struct Authentication<M = DefaultRealm> {
 struct Found {
     challenges: Challenges,
     reader: Option<Arc<dyn OnRead>>,
+    /// The session layer's among them.
+    claim: Option<Claim>,
 }
 
 /// The result within an [`Authentication`].
@@ -163,6 +165,12 @@ impl<M> Authentication<M> {
         self
     }
 
+    #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only session layers claim anything"))]
+    pub(crate) fn claimed(mut self, claim: Claim) -> Self {
+        self.found.claim = Some(claim);
+        self
+    }
+
     /// What an outer layer had found, kept together with what this one found.
     pub(crate) fn on_top_of(mut self, outer: Self, outcome: Outcome<M>) -> Self {
         let own = std::mem::replace(&mut self.found.challenges, outer.found.challenges);
@@ -173,6 +181,7 @@ impl<M> Authentication<M> {
             }
         }
         self.found.reader = self.found.reader.or(outer.found.reader);
+        self.found.claim = self.found.claim.or(outer.found.claim);
         self.outcome = outcome;
         self
     }
@@ -186,6 +195,10 @@ impl<'a> Look<'a> {
     /// The challenge of this scheme, if it is configured.
     pub(crate) fn challenge(self, scheme: &str) -> Option<&'a Challenge> {
         self.found.challenges.iter().find(|challenge| challenge.scheme() == scheme)
+    }
+
+    pub(crate) fn claim(self) -> Option<Claim> {
+        self.found.claim
     }
 
     /// On behalf of a handler.

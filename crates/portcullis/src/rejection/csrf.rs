@@ -20,6 +20,11 @@ pub enum CsrfReason {
     MissingMetadata,
 }
 
+/// In the extensions of a request that `CsrfLayer` let pass only because it knew of no ambient credential: why it is
+/// refused should a layer further in find one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unproven(pub(crate) CsrfReason);
+
 impl CsrfReason {
     /// What is probably wrong, and what would mend it, for the developer who meets the refusal.
     #[must_use]

@@ -1,5 +1,6 @@
 //! [`SessionAuthenticator`]: one request's session, in and out. The only file of the module that the layers wait in.
 
+use std::fmt;
 use std::sync::{Arc, MutexGuard};
 
 use http::header::{CACHE_CONTROL, VARY};
@@ -20,7 +21,7 @@ use super::transport::{Found, Rejected};
 use crate::authenticate::{Authenticator, Closed, Closing, Edits, Opened, Opening};
 use crate::guard::Head;
 use crate::identity::{Authentication, Outcome};
-use crate::realm::Realm;
+use crate::realm::{Realm, Slot, Standing};
 use crate::rejection::{Challenge, Rejection};
 use crate::respond::RequestHead;
 
@@ -32,9 +33,10 @@ pub struct SessionAuthenticator {
     seat: Seat,
 }
 
-/// Where the handle is left for handlers of the layer's realm.
-#[derive(Clone, Copy, Debug)]
+/// The layer's realm: where layers further out have left what they found, and where the handle is left for handlers.
+#[derive(Clone, Copy)]
 pub(crate) struct Seat {
+    slot: &'static Slot,
     put: fn(&mut Extensions, Arc<Shared>),
     look: fn(&Extensions) -> Option<&Arc<Shared>>,
 }
@@ -87,8 +89,10 @@ impl SessionAuthenticator {
 
     fn look(&self, head: Head<'_>) -> Opening<Visit> {
         let core = &self.core;
-        if self.seat.look(head.extensions).is_some_and(|it| Arc::ptr_eq(&it.core, core)) {
-            return Opening::anonymous(Visit(Stay::HeldOutside));
+        match core.claim.standing(self.seat.slot, head.extensions) {
+            Standing::Apart => {}
+            Standing::Copy => return Opening::anonymous(Visit(Stay::HeldOutside)),
+            Standing::Clash(misassembly) => return Opening::refused(Rejection::Misconfigured(misassembly)),
         }
         let Found { candidates, rejected } = core.transport.find(&core.realm, head.headers);
         if let Some(Rejected { why, locator }) = rejected {
@@ -168,11 +172,13 @@ impl SessionAuthenticator {
 impl Seat {
     pub(crate) const fn of<M: Realm>() -> Self {
         Self {
+            slot: Slot::of::<M>(),
             put: |extensions, shared| _ = extensions.insert(Session::<M>::of(shared)),
             look: |extensions| extensions.get().map(Session::<M>::shared),
         }
     }
 
+    /// The handle, if a layer further out has left one.
     pub(crate) fn look<'a>(&self, extensions: &'a Extensions) -> Option<&'a Arc<Shared>> {
         (self.look)(extensions)
     }
@@ -299,7 +305,7 @@ impl Visit {
                 let session = Arc::new(Shared::new(Arc::clone(core), Held::Stored(stored), head));
                 Self::writable(session, true, chores, outcome)
             }
-            None => Self::read_only(chores.are_due().then(|| Box::new((stored, chores))), outcome),
+            None => Self::read_only(core, chores.are_due().then(|| Box::new((stored, chores))), outcome),
         }
     }
 
@@ -318,7 +324,7 @@ impl Visit {
                 let session = Arc::new(Shared::new(Arc::clone(core), held, head));
                 Self::writable(session, presented, Chores::default(), outcome)
             }
-            None => Self::read_only(None, outcome),
+            None => Self::read_only(core, None, outcome),
         }
     }
 
@@ -328,7 +334,7 @@ impl Visit {
         chores: Chores,
         outcome: Outcome,
     ) -> (Authentication, Self) {
-        let mut found = Authentication::from(outcome);
+        let mut found = Authentication::from(outcome).claimed(session.core.claim);
         if !presented {
             // Only then it matters whether somebody looks: otherwise the response varies anyway.
             found = found.on_read(Arc::clone(&session) as _);
@@ -337,8 +343,12 @@ impl Visit {
     }
 
     /// The response varies whether anybody looks or not, so nobody is told of it.
-    fn read_only(due: Option<Box<(Stored, Chores)>>, outcome: Outcome) -> (Authentication, Self) {
-        (outcome.into(), Self(Stay::ReadOnly { due }))
+    fn read_only(
+        core: &Core,
+        due: Option<Box<(Stored, Chores)>>,
+        outcome: Outcome,
+    ) -> (Authentication, Self) {
+        (Authentication::from(outcome).claimed(core.claim), Self(Stay::ReadOnly { due }))
     }
 }
 
@@ -354,6 +364,12 @@ impl Chores {
         if self.renewal == Renewal::Arrived {
             core.arrived_later(stored);
         }
+    }
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Seat").field(&self.slot.name).finish()
     }
 }
 

@@ -22,6 +22,7 @@ use super::renewal::arrived;
 use super::state::Stored;
 use super::transport::Transport;
 use crate::Identity;
+use crate::realm::Claim;
 
 /// What to do with a request that presents a session while the store is out of reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub enum OnUnavailable {
 pub(crate) struct Core {
     pub(crate) backend: Backend,
     pub(crate) realm: Realm,
+    /// What the layer says of itself to another on the same path.
+    pub(crate) claim: Claim,
     pub(crate) issuer: Option<String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) user: Lifetime,

@@ -28,6 +28,7 @@ impl fmt::Display for SessionPolicy<'_> {
         let Core {
             backend,
             realm,
+            claim: _,
             issuer,
             clock: _,
             user,

@@ -25,7 +25,7 @@ use super::keys::KeyRing;
 use super::limit::Limit;
 use super::transport::{SessionCarrier, Transport};
 use crate::authenticate::{Authenticate, AuthenticateLayer};
-use crate::realm::{DefaultRealm, Realm};
+use crate::realm::{Claim, DefaultRealm, Realm};
 use crate::respond::DefaultResponder;
 
 /// Finds each request's session by its cookie; see the [module](super).
@@ -77,6 +77,7 @@ impl SessionLayer {
         let core = Core {
             backend: Backend::new(backend, BUDGET),
             realm: RealmName::default(),
+            claim: Claim::default(),
             issuer: None,
             clock: Arc::new(SystemClock),
             user: Lifetime::USER,
@@ -369,6 +370,7 @@ impl<M: Realm, R> SessionLayerBuilder<M, R> {
         if let Some(rules) = self.cache {
             self.core.backend.set_cache(rules);
         }
+        self.core.claim = Claim::new(self.core.transport.place());
         let authenticator = SessionAuthenticator::new(self.core, Seat::of::<M>());
         let layer = AuthenticateLayer::with_responder(authenticator, self.responder);
         SessionLayer(layer.realm::<M>(), PhantomData)

@@ -192,6 +192,14 @@ impl Transport {
         }
     }
 
+    /// Where the token travels. A cookie and a header field of one name are two places.
+    pub(crate) fn place(&self) -> (bool, &str) {
+        match &self.carrier {
+            SessionCarrier::Cookie => (true, &self.cookie.name),
+            SessionCarrier::Header(name) => (false, name.as_str()),
+        }
+    }
+
     /// How whoever is recognised by the token was recognised.
     pub(crate) fn carrier_of_identity(&self) -> Carrier {
         match self.carrier {
