@@ -171,7 +171,8 @@ impl<M> Session<M> {
     /// # Errors
     /// [`LimitReached`](super::SessionErrorKind::LimitReached) when the user has as many sessions as the layer's
     /// [limit](super::SessionLayerBuilder::limit) allows, [`StaleCredential`](super::SessionErrorKind::StaleCredential)
-    /// when the user's credentials were changed since they were checked; and when the new session cannot be stored, or
+    /// when the user's credentials were changed since they were checked, [`Ended`](super::SessionErrorKind::Ended) when the
+    /// new session was revoked before it had what goes along; and when the new session cannot be stored, or
     /// the old one not be destroyed. Then nobody is newly signed in, and the session before goes on.
     pub async fn login(&self, login: impl Into<Login<M>>) -> Result<(), SessionError> {
         let done = self.0.login(login.into().what).await;

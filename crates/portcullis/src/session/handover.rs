@@ -9,7 +9,7 @@
 use portcullis_store::{Destroyed, Header, Locator, Record, Saved, StoreError, StoreErrorKind, Tag};
 
 use super::core::Core;
-use super::error::SessionError;
+use super::error::{Reason, SessionError};
 use super::events::SessionEventKind;
 use super::id::new_tag;
 use super::payload::{Payload, Value};
@@ -91,7 +91,7 @@ impl Handover<'_> {
             let stands = match core.backend.save(core.key(self.new.locator), expected, &next).await? {
                 Saved::Done => next,
                 // It was in its user's index already, and revoked.
-                Saved::Gone => return Ok(()),
+                Saved::Gone => return Err(Reason::Ended.into()),
                 // Its identity was changed, with all of the user's; or this was applied already, which is the same.
                 Saved::Conflict { current, .. } => current,
             };
