@@ -8,6 +8,7 @@ mod codec;
 mod concurrency;
 mod conformance;
 mod cookies;
+mod costs;
 mod detach;
 mod devices;
 mod encryption;

@@ -1,6 +1,8 @@
 //! [`Proxy`]: a network that breaks on command, between a client and a server.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -36,6 +38,7 @@ pub struct Proxy {
     address: SocketAddr,
     password: Option<String>,
     switches: watch::Sender<Switches>,
+    round_trips: Arc<AtomicU64>,
     /// Holds the task that accepts connections, which holds theirs; dropping it ends them all.
     _tasks: JoinSet<()>,
 }
@@ -82,8 +85,10 @@ impl Proxy {
         let address = listener.local_addr().expect("a bound socket has an address");
         let switches = watch::Sender::new(Switches::default());
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, server.address.clone(), switches.clone()));
-        Self { address, password: server.options.password.clone(), switches, _tasks: tasks }
+        let round_trips = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&round_trips);
+        tasks.spawn(accept(listener, server.address.clone(), switches.clone(), counted));
+        Self { address, password: server.options.password.clone(), switches, round_trips, _tasks: tasks }
     }
 
     /// Where it listens.
@@ -102,6 +107,13 @@ impl Proxy {
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.switches.borrow().accepted
+    }
+
+    /// How often a client has sent something after it had been answered, since the start. While one request is under way
+    /// at a time, these are the round trips that it waits for: what is sent together counts once.
+    #[must_use]
+    pub fn round_trips(&self) -> u64 {
+        self.round_trips.load(Ordering::Relaxed)
     }
 
     /// New connections work, without delay. The initial state. Harmed connections stay as they are.
@@ -160,12 +172,20 @@ impl Proxy {
 struct Link {
     number: u64,
     switches: watch::Sender<Switches>,
+    round_trips: Arc<AtomicU64>,
+    /// Whether the server has said something since the client last did.
+    answered: AtomicBool,
 }
 
-async fn accept(listener: TcpListener, upstream: Address, switches: watch::Sender<Switches>) {
+async fn accept(
+    listener: TcpListener,
+    upstream: Address,
+    switches: watch::Sender<Switches>,
+    round_trips: Arc<AtomicU64>,
+) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        let link = Link::new(&switches);
+        let link = Link::new(&switches, Arc::clone(&round_trips));
         connections.spawn(connection(client, upstream.clone(), link));
         // Collect those that have ended, so that the set does not grow.
         while connections.try_join_next().is_some() {}
@@ -191,7 +211,7 @@ async fn connection(client: TcpStream, upstream: Address, link: Link) {
 }
 
 impl Link {
-    fn new(switches: &watch::Sender<Switches>) -> Self {
+    fn new(switches: &watch::Sender<Switches>, round_trips: Arc<AtomicU64>) -> Self {
         let mut number = 0;
         switches.send_modify(|switches| {
             number = switches.accepted;
@@ -203,7 +223,7 @@ impl Link {
                 Newcomers::Mute => switches.mute_below = switches.accepted,
             }
         });
-        Self { number, switches: switches.clone() }
+        Self { number, switches: switches.clone(), round_trips, answered: AtomicBool::new(true) }
     }
 
     /// Both directions, until either side closes or the proxy does.
@@ -228,6 +248,9 @@ impl Link {
             if self.number < self.switches.borrow().dead_below {
                 continue;
             }
+            if self.answered.swap(false, Ordering::Relaxed) {
+                self.round_trips.fetch_add(1, Ordering::Relaxed);
+            }
             if server.write_all(chunk).await.is_err() {
                 return;
             }
@@ -238,6 +261,7 @@ impl Link {
         let mut buffer = vec![0; 16 * 1024];
         let mut mute = false;
         while let Some(chunk) = chunk(&mut server, &mut buffer).await {
+            self.answered.store(true, Ordering::Relaxed);
             match self.fate_of_reply() {
                 NextReply::Cut => return,
                 NextReply::Swallow => mute = true,

@@ -257,3 +257,18 @@ async fn connections_close_and_replies_wait_on_command() {
     server.kill();
     assert_eq!(answer(&mut client).await, "", "a server that dies closes");
 }
+
+#[tokio::test]
+async fn what_is_sent_together_is_one_round_trip() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    for (command, answers, trips) in [("PING", "+PONG\r\n", 1), ("PING\r\nPING", "+PONG\r\n+PONG\r\n", 2)] {
+        ask(&mut client, command).await;
+        let mut told = String::new();
+        while told.len() < answers.len() {
+            told.push_str(&answer(&mut client).await);
+        }
+        assert_eq!((&*told, proxy.round_trips()), (answers, trips));
+    }
+}

@@ -88,10 +88,7 @@ impl Devices {
     /// # Errors
     /// As [`revoke_others`](Self::revoke_others).
     pub async fn revoke_all(&self) -> Result<(), SessionError> {
-        let (current, ..) = self.0.signed_in()?;
-        self.revoke_others().await?;
-        let ended = self.0.logout_if_current(current).await.map(drop);
-        ended.inspect_err(|error| self.0.note_failure(StoreOperation::Revoke, error))
+        self.0.end_all().await.inspect_err(|error| self.0.note_failure(StoreOperation::Revoke, error))
     }
 }
 
@@ -151,9 +148,16 @@ pub(crate) async fn end(
     let keys: Vec<Key<'_>> = ended.iter().map(|locator| core.key(*locator)).collect();
     core.backend.destroy(&keys).await?;
     core.withdraw(user, ended).await;
-    let (revoked, one) = (SessionEventKind::Revoked { count: ended.len() }, ended.first());
-    core.events.emit(revoked, &core.realm, one.filter(|_| ended.len() == 1), Some(who));
+    tell(core, who, ended);
     Ok(())
+}
+
+/// These sessions of one user's were ended.
+pub(crate) fn tell(core: &Core, who: EventUser<'_>, ended: &[Locator]) {
+    let (revoked, one) = (SessionEventKind::Revoked { count: ended.len() }, ended.first());
+    if one.is_some() {
+        core.events.emit(revoked, &core.realm, one.filter(|_| ended.len() == 1), Some(who));
+    }
 }
 
 /// Near its end a session's idle deadline is its absolute one, which says less.

@@ -12,6 +12,19 @@
 //! service nothing changes; without https at all, see [`SessionLayerBuilder::insecure_dev`]. Clients that are no browsers
 //! can carry the token in a header field, see [`SessionCarrier`].
 //!
+//! Round trips to the store, beside the one that loads the request's session:
+//!
+//! | what | how many |
+//! | --- | --- |
+//! | no cookie, or, with [keys](SessionLayerBuilder::keys), a forged one | 0, and no load |
+//! | reading values; writing what is there already | 0 |
+//! | a touch, every five minutes at most | 0 on the way, 2 behind the response |
+//! | all that a request writes; [`commit`](Session::commit), [`take`](Session::take), [`rotate`](Session::rotate) | 1 each |
+//! | login; in the place of a visitor's session; of a user's | 1; 2; 3 |
+//! | login at the limit, which ends another | 4 |
+//! | logout of a visitor; of a user | 1; 2 |
+//! | devices: list; revoke one, the others, or all | 2; 3 |
+//!
 //! ```
 //! use http::header::{COOKIE, SET_COOKIE};
 //! use http::{Request, Response};

@@ -6,12 +6,13 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use portcullis_store::{Created, Locator, Record, Saved, StoreError, StoreErrorKind, Tag};
+use portcullis_store::{Created, Key, Locator, Record, Saved, StoreError, StoreErrorKind, Tag};
 
 use super::admission::{Admission, left_behind};
 use super::core::{Core, Ending, Holder};
+use super::devices;
 use super::error::{Reason, SessionError, SessionErrorKind};
-use super::events::{DestroyedReason, LimitOutcome, SessionEventKind, StoreOperation};
+use super::events::{DestroyedReason, EventUser, LimitOutcome, SessionEventKind, StoreOperation};
 use super::handover::{Handover, Inheritance};
 use super::id::Token;
 use super::login::SignIn;
@@ -292,6 +293,23 @@ impl Shared {
             self.end_held().await?;
         }
         Ok(current)
+    }
+
+    /// Ends all sessions of whoever is signed in, in one step: the others as a revocation, this one as a logout does.
+    pub(crate) async fn end_all(&self) -> Result<(), SessionError> {
+        let _turn = self.turn.lock().await;
+        let core = &self.core;
+        let (current, user, who) = self.signed_in()?;
+        let mut others = core.backend.members(core.user_key(user)).await?;
+        others.retain(|locator| *locator != current);
+        let all = [&others[..], &[current]].concat();
+        let keys: Vec<Key<'_>> = all.iter().map(|locator| core.key(*locator)).collect();
+        core.backend.destroy(&keys).await?;
+        core.withdraw(user, &all).await;
+        let replaced = self.without_session();
+        devices::tell(core, EventUser::from(&who), &others);
+        core.emit(SessionEventKind::Destroyed(DestroyedReason::Logout), Some(&current), Some(&who));
+        replaced
     }
 
     async fn end_held(&self) -> Result<(), SessionError> {
