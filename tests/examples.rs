@@ -4,3 +4,4 @@ mod devices_page;
 mod flash_message;
 mod remember_me;
 mod sqlite_backend;
+mod two_realms;

@@ -39,6 +39,14 @@ const MAX_DEVICE_LEN: usize = 128;
 
 impl<M> Login<M> {
     /// This person, with the layer's defaults. An [`Identity`] signs in in its own [realm](crate::realm) only.
+    ///
+    /// ```compile_fail,E0277
+    /// # use portcullis::{Identity, Realm, Session};
+    /// # enum Staff {} impl Realm for Staff { const NAME: &'static str = "staff"; }
+    /// async fn a_customer_does_not_become_staff_by_mistake(customer: Identity, session: Session<Staff>) {
+    ///     let _ = session.login(customer).await;
+    /// }
+    /// ```
     pub fn new(identity: impl Into<Identity<M>>) -> Self {
         let identity = identity.into().in_realm();
         let what = SignIn { identity, credential_version: None, device: None, remember: false };
