@@ -176,8 +176,8 @@ impl Registry {
 
     fn tell(&self, message: &Msg) {
         let Some(realm) = self.heard.get(message.get_channel_name()) else { return };
-        let texts = message.get_payload_bytes().chunks_exact(Locator::LEN);
-        let ended = texts.filter_map(|text| Locator::parse(std::str::from_utf8(text).ok()?));
+        let (texts, _) = message.get_payload_bytes().as_chunks::<{ Locator::LEN }>();
+        let ended = texts.iter().filter_map(|text| Locator::parse(std::str::from_utf8(text).ok()?));
         self.tell_all(realm, Notice::Ended(&ended.collect::<Vec<_>>()));
     }
 
