@@ -1,9 +1,10 @@
 //! [`Record`]: one session as a backend keeps it. A fixed [`Header`] that backends understand, then bytes they do not.
 
+use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::Timestamp;
@@ -13,7 +14,17 @@ use crate::Timestamp;
 /// It is a pointer to its [`RecordParts`]: a clone is one atomic increment, so a backend that keeps records in memory hands
 /// them out without copying. Writing to a part of a record that is shared copies it first.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Record(Arc<RecordParts>);
+pub struct Record(Arc<Shared>);
+
+#[derive(Clone)]
+struct Shared {
+    parts: RecordParts,
+    memo: Memo,
+}
+
+/// What was made of the parts. It is no part itself: it is neither compared nor copied with them.
+#[derive(Default)]
+struct Memo(OnceLock<Box<dyn Any + Send + Sync>>);
 
 /// What a [`Record`] points to.
 #[derive(Clone, PartialEq, Eq)]
@@ -104,7 +115,22 @@ pub mod offset {
 impl Record {
     /// A record of these parts.
     pub fn new(header: Header, payload: impl Into<Box<[u8]>>) -> Self {
-        Self(Arc::new(RecordParts { header, payload: payload.into() }))
+        let parts = RecordParts { header, payload: payload.into() };
+        Self(Arc::new(Shared { parts, memo: Memo::default() }))
+    }
+
+    /// What the layer has made of this record with [`remember`](Self::remember), if it was of this type.
+    ///
+    /// A backend that keeps records in memory so spares the layer from reading the same payload for every request. It
+    /// is forgotten when a part of the record is written to, and never stored.
+    #[must_use]
+    pub fn memo<T: Any>(&self) -> Option<&T> {
+        self.0.memo.0.get()?.downcast_ref()
+    }
+
+    /// Keeps `memo` beside this record for all of its clones, unless they have one.
+    pub fn remember(&self, memo: impl Any + Send + Sync) {
+        let _ = self.0.memo.0.set(Box::new(memo));
     }
 
     /// The record as it is stored.
@@ -131,14 +157,30 @@ impl Deref for Record {
     type Target = RecordParts;
 
     fn deref(&self) -> &RecordParts {
-        &self.0
+        &self.0.parts
     }
 }
 
 impl DerefMut for Record {
     /// Copies the parts if another clone shares them.
     fn deref_mut(&mut self) -> &mut RecordParts {
-        Arc::make_mut(&mut self.0)
+        let shared = Arc::make_mut(&mut self.0);
+        shared.memo = Memo::default();
+        &mut shared.parts
+    }
+}
+
+impl PartialEq for Shared {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts == other.parts
+    }
+}
+
+impl Eq for Shared {}
+
+impl Clone for Memo {
+    fn clone(&self) -> Self {
+        Self::default()
     }
 }
 
@@ -255,7 +297,7 @@ impl fmt::Debug for Header {
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.0.parts.fmt(f)
     }
 }
 
@@ -366,6 +408,21 @@ mod tests {
                 (Timestamp::from_millis(idle), Timestamp::from_millis(absolute));
             assert_eq!(header.expires(), Timestamp::from_millis(1));
         }
+    }
+
+    #[test]
+    fn a_memo_is_shared_by_clones_and_forgotten_when_a_part_is_written() {
+        let record = record();
+        let mut written = record.clone();
+        record.remember(7u8);
+        record.remember(8u8);
+        assert_eq!((written.memo::<u8>(), written.memo::<u16>()), (Some(&7), None));
+        written.header.flags = 1;
+        assert_eq!((record.memo::<u8>(), written.memo::<u8>()), (Some(&7), None));
+        written.remember(9u8);
+        written.payload = Box::default();
+        assert_eq!(written.memo::<u8>(), None, "also by whoever alone holds the record");
+        assert_eq!(record, self::record(), "it is no part of the record");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard};
 
 use http::header::{CACHE_CONTROL, VARY};
 use http::{Extensions, HeaderValue, Request, Response};
-use portcullis_store::{Key, Record, StoreError};
+use portcullis_store::{Key, Record, StoreError, Timestamp};
 use smallvec::{SmallVec, smallvec};
 
 use super::core::{Core, OnUnavailable, RETRY_AFTER};
@@ -17,7 +17,7 @@ use super::id::{Presented, Proof};
 use super::renewal::{Renewal, renewal};
 use super::shared::Shared;
 use super::state::{CookieChange, Held, Rest, State, Stored};
-use super::transport::{Found, Rejected};
+use super::transport::{Candidates, Found, Rejected};
 use crate::authenticate::{Authenticator, Closed, Closing, Edits, Opened, Opening};
 use crate::guard::Head;
 use crate::identity::{Authentication, Outcome};
@@ -69,6 +69,9 @@ struct Chores {
     renewal: Renewal,
 }
 
+/// What could be had without waiting, and whether it may have changed since.
+type LoadedNow = (Result<Option<Record>, StoreError>, bool);
+
 /// What is loaded for the candidates, in their order; one is normal.
 type Loaded = Result<SmallVec<[Option<Record>; 1]>, StoreError>;
 
@@ -100,33 +103,36 @@ impl SessionAuthenticator {
         }
         match candidates.as_slice() {
             [] => Opening::Ready(Ok(Visit::of_nobody(core, Held::Nothing, false, self.late_head(head)))),
-            [one] => match load_now(core, one) {
-                Some((loaded, may_be_old)) => {
-                    let loaded = loaded.map(|record| smallvec![record]);
-                    let judged = judge(core, &candidates, loaded, || self.late_head(head));
-                    Opening::Ready(judged.inspect(|(_, visit)| {
-                        if may_be_old {
-                            visit.note_may_be_old();
-                        }
-                    }))
-                }
-                None => {
-                    let (core, one, late) = (Arc::clone(core), *one, self.late_head(head));
-                    Opening::pending(async move {
-                        let loaded = core.backend.load_and_keep(core.key(one.locator)).await;
-                        judge(&core, &[one], loaded.map(|record| smallvec![record]), || late)
-                    })
-                }
-            },
-            _ => {
-                let (core, late) = (Arc::clone(core), self.late_head(head));
-                Opening::pending(async move {
-                    let keys: Vec<Key<'_>> = candidates.iter().map(|one| core.key(one.locator)).collect();
-                    let loaded = core.backend.load_many(&keys).await;
-                    judge(&core, &candidates, loaded.map(SmallVec::from_vec), || late)
-                })
-            }
+            [one] => self.look_up(*one, head),
+            _ => self.look_all_up(candidates, head),
         }
+    }
+
+    fn look_up(&self, one: Presented, head: Head<'_>) -> Opening<Visit> {
+        let (core, now) = (&self.core, self.core.clock.now());
+        if let Some((loaded, may_be_old)) = load_now(core, &one, now) {
+            let loaded = loaded.map(|record| smallvec![record]);
+            let judged = judge(core, &[one], loaded, now, || self.late_head(head));
+            return Opening::Ready(judged.inspect(|(_, visit)| {
+                if may_be_old {
+                    visit.note_may_be_old();
+                }
+            }));
+        }
+        let (core, late) = (Arc::clone(core), self.late_head(head));
+        Opening::pending(async move {
+            let loaded = core.backend.load_and_keep(core.key(one.locator)).await;
+            judge(&core, &[one], loaded.map(|record| smallvec![record]), core.clock.now(), || late)
+        })
+    }
+
+    fn look_all_up(&self, candidates: Candidates, head: Head<'_>) -> Opening<Visit> {
+        let (core, late) = (Arc::clone(&self.core), self.late_head(head));
+        Opening::pending(async move {
+            let keys: Vec<Key<'_>> = candidates.iter().map(|one| core.key(one.locator)).collect();
+            let loaded = core.backend.load_many(&keys).await;
+            judge(&core, &candidates, loaded.map(SmallVec::from_vec), core.clock.now(), || late)
+        })
     }
 
     fn leave(&self, visit: Visit, is_5xx: bool) -> Closing {
@@ -207,9 +213,9 @@ impl Authenticator for SessionAuthenticator {
     }
 }
 
-/// What can be had without waiting, and whether it may have changed since.
-fn load_now(core: &Core, one: &Presented) -> Option<(Result<Option<Record>, StoreError>, bool)> {
-    match core.backend.cached(one, core.clock.now()) {
+/// From the cache, or else from a store that has no need to wait.
+fn load_now(core: &Core, one: &Presented, now: Timestamp) -> Option<LoadedNow> {
+    match core.backend.cached(one, now) {
         Some(record) => Some((Ok(Some(record)), true)),
         None => core.backend.load_now(core.key(one.locator)).map(|loaded| (loaded, false)),
     }
@@ -220,9 +226,10 @@ fn judge(
     core: &Arc<Core>,
     candidates: &[Presented],
     loaded: Loaded,
+    now: Timestamp,
     late: impl FnOnce() -> Option<RequestHead>,
 ) -> Opened<Visit> {
-    let good = loaded.and_then(|records| good_ones(core, candidates, records));
+    let good = loaded.and_then(|records| good_ones(core, candidates, records, now));
     let mut good = match good {
         Ok(good) => good,
         Err(error) => return unavailable(core, &error, late()),
@@ -244,8 +251,8 @@ fn good_ones(
     core: &Core,
     candidates: &[Presented],
     records: SmallVec<[Option<Record>; 1]>,
+    now: Timestamp,
 ) -> Result<Good, StoreError> {
-    let now = core.clock.now();
     let mut good = Good::new();
     for (presented, record) in candidates.iter().zip(records) {
         let rejected = |why| core.emit(SessionEventKind::Rejected(why), Some(&presented.locator), None);
@@ -265,7 +272,7 @@ fn good_ones(
         }
         if good.iter().all(|(stored, ..)| stored.locator != presented.locator) {
             let renewal = renewal(&record.header, proof, now, core.renew_every);
-            let stored = core.stored(presented.locator, record)?;
+            let stored = core.loaded(presented.locator, record)?;
             if proof == Proof::Previous {
                 core.emit_of(SessionEventKind::PreviousSecretUsed, &stored);
             }

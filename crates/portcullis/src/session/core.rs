@@ -17,11 +17,12 @@ use super::events::{DestroyedReason, EventUser, Hook, SessionEventKind, StoreOpe
 use super::expiry::{Lifetime, REMEMBERED};
 use super::id::{Token, new_tag, user_locator};
 use super::limit::Limit;
-use super::payload::{Payload, identity_in};
+use super::payload::{Payload, identity_in, same_identity};
 use super::renewal::arrived;
 use super::state::Stored;
 use super::transport::Transport;
 use crate::Identity;
+use crate::identity::Carrier;
 use crate::realm::Claim;
 
 /// What to do with a request that presents a session while the store is out of reach.
@@ -72,6 +73,15 @@ pub(crate) enum Holder<'a> {
     User(&'a Identity),
     /// A user who asked to stay signed in.
     Remembered(&'a Identity),
+}
+
+/// What a layer has read from a record, kept beside it.
+#[derive(Clone)]
+struct Read {
+    realm: Realm,
+    locator: Locator,
+    carrier: Carrier,
+    identity: Option<Identity>,
 }
 
 /// When a client whom the store kept waiting may try again.
@@ -184,13 +194,46 @@ impl Core {
 
     /// A record as a request holds it, its identity read; of another realm or unreadable is corrupt.
     pub(crate) fn stored(&self, locator: Locator, record: Record) -> Result<Stored, StoreError> {
+        let carrier = self.transport.carrier_of_identity();
+        let known = record.memo().filter(|known: &&Read| {
+            known.locator == locator && known.realm == self.realm && known.carrier == carrier
+        });
+        if let Some(Read { identity, .. }) = known.cloned() {
+            return Ok(Stored { locator, record, identity });
+        }
         let words = identity_in(&record.payload, self.realm.as_str()).map_err(|_| StoreErrorKind::Corrupt)?;
         let Header { authenticated, absolute_deadline, .. } = record.header;
-        let identity = words.map(|words| {
-            let carrier = self.transport.carrier_of_identity();
-            Identity::of_session(words, locator, carrier, authenticated, absolute_deadline)
-        });
+        let identity = words
+            .map(|words| Identity::of_session(words, locator, carrier, authenticated, absolute_deadline));
         Ok(Stored { locator, record, identity })
+    }
+
+    /// The same for a record that was loaded. One that its backend keeps in memory is read once, however many requests
+    /// load it.
+    pub(crate) fn loaded(&self, locator: Locator, record: Record) -> Result<Stored, StoreError> {
+        let is_known = record.memo::<Read>().is_some();
+        let stored = self.stored(locator, record)?;
+        if !is_known {
+            stored.record.remember(Read {
+                realm: self.realm.clone(),
+                locator,
+                carrier: self.transport.carrier_of_identity(),
+                identity: stored.identity.clone(),
+            });
+        }
+        Ok(stored)
+    }
+
+    /// What stands now where `before` stood. A write changes values far more often than who is signed in.
+    pub(crate) fn stored_after(&self, before: &Stored, record: Record) -> Result<Stored, StoreError> {
+        let (old, new) = (&before.record.header, &record.header);
+        let is_same = old.authenticated == new.authenticated
+            && old.absolute_deadline == new.absolute_deadline
+            && same_identity(&before.record.payload, &record.payload);
+        if is_same {
+            return Ok(Stored { locator: before.locator, record, identity: before.identity.clone() });
+        }
+        self.stored(before.locator, record)
     }
 
     /// An identity as it signs in: without an issuer of its own, it is one of ours.

@@ -120,6 +120,14 @@ pub(crate) fn identity_in(payload: &[u8], realm: &str) -> Result<Option<Words>, 
     sections.identity()
 }
 
+/// Whether two encoded payloads are of one realm and say the same of who is signed in.
+pub(crate) fn same_identity(one: &[u8], other: &[u8]) -> bool {
+    match (Reader(one).sections(), Reader(other).sections()) {
+        (Some(one), Some(other)) => one.realm == other.realm && one.identity == other.identity,
+        _ => false,
+    }
+}
+
 /// The value under `key` in an encoded payload, found in place.
 pub(crate) fn value_in<'a>(payload: &'a [u8], key: &str) -> Option<&'a [u8]> {
     let mut reader = Reader(payload);

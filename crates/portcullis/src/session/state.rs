@@ -447,7 +447,7 @@ impl State {
 
     fn see(&mut self, record: Record, core: &Core) -> Result<(), SessionError> {
         if let Held::Stored(stored) = &mut self.held {
-            *stored = core.stored(stored.locator, record)?;
+            *stored = core.stored_after(stored, record)?;
         }
         Ok(())
     }
