@@ -4,13 +4,13 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::hint::black_box;
 use std::time::Instant;
 
-use allocation_counter::opt_out;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response};
 use tokio::runtime::{Builder, Runtime};
 use tower::{Service, ServiceExt as _};
 
 use crate::Failure;
+use crate::counts::{Counts, Meter};
 
 /// How many rounds to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,9 +111,9 @@ impl Candidate {
         Ok((layered - bare) / BATCH as f64)
     }
 
-    fn allocations(&mut self, runtime: &Runtime) -> Result<i64, Failure> {
-        let layered = counted(&mut *self.layered, runtime, &self.request)?;
-        Ok(layered - counted(&mut *self.bare, runtime, &self.request)?)
+    fn allocations(&mut self, runtime: &Runtime, meter: Meter) -> Result<f64, Failure> {
+        let layered = counted(&mut *self.layered, runtime, &self.request, meter)?;
+        Ok(layered - counted(&mut *self.bare, runtime, &self.request, meter)?)
     }
 }
 
@@ -148,23 +148,29 @@ where
 }
 
 /// Takes every candidate's costs.
-pub(crate) fn measure(mut candidates: Vec<Candidate>, effort: Effort) -> Result<Vec<Cost>, Failure> {
+pub(crate) fn measure(
+    mut candidates: Vec<Candidate>,
+    counts: &Counts,
+    effort: Effort,
+) -> Result<Vec<Cost>, Failure> {
     let runtime = Builder::new_current_thread().enable_time().build()?;
     let mut nanos = vec![Vec::with_capacity(effort.rounds()); candidates.len()];
-    // Counted first: a counter that runs is not timed, and what is set up once is then behind us.
-    let allocations: Vec<i64> =
-        candidates.iter_mut().map(|candidate| candidate.allocations(&runtime)).collect::<Result<_, _>>()?;
-    let mut taken = Ok(());
-    opt_out(|| taken = take_rounds(&mut candidates, &mut nanos, &runtime, effort));
-    taken?;
-    let measured = candidates.into_iter().zip(nanos).zip(allocations);
-    Ok(measured
-        .map(|((candidate, nanos), allocations)| Cost {
-            label: candidate.label,
-            nanos: quartiles(nanos),
-            allocations,
-        })
-        .collect())
+    take_rounds(&mut candidates, &mut nanos, &runtime, effort)?;
+    let cost = |(candidate, nanos): (Candidate, _)| {
+        let allocations = counts.of(candidate.label.name)? as i64;
+        Ok(Cost { label: candidate.label, nanos: quartiles(nanos), allocations })
+    };
+    candidates.into_iter().zip(nanos).map(cost).collect()
+}
+
+/// Counts every candidate's allocations.
+pub(crate) fn count(mut candidates: Vec<Candidate>, meter: Meter) -> Result<Counts, Failure> {
+    let runtime = Builder::new_current_thread().enable_time().build()?;
+    let mut counts = Counts::default();
+    for candidate in &mut candidates {
+        counts.note(candidate.label.name, candidate.allocations(&runtime, meter)?);
+    }
+    Ok(counts)
 }
 
 fn take_rounds(
@@ -193,13 +199,17 @@ fn timed(target: &mut dyn Target, runtime: &Runtime, request: &Request<()>) -> R
 }
 
 /// How often one request allocates once all is warm.
-fn counted(target: &mut dyn Target, runtime: &Runtime, request: &Request<()>) -> Result<i64, Failure> {
+fn counted(
+    target: &mut dyn Target,
+    runtime: &Runtime,
+    request: &Request<()>,
+    meter: Meter,
+) -> Result<f64, Failure> {
     target.answer(runtime, &mut vec![request.clone(); BATCH])?;
     let mut requests = vec![request.clone()];
     let mut answered = Ok(());
-    let counts = allocation_counter::measure(|| answered = target.answer(runtime, &mut requests));
-    answered?;
-    Ok(i64::try_from(counts.count_total)?)
+    let count = meter(&mut || answered = target.answer(runtime, &mut requests));
+    answered.map(|()| count as f64)
 }
 
 /// The quartiles of some numbers.
@@ -226,8 +236,13 @@ mod tests {
     fn the_bare_service_costs_nothing_over_itself() {
         let label = Label { name: "bare", peer: None, bounds: Bounds::default() };
         let candidate = Candidate::new(label, Request::new(()), tower::service_fn(bare));
-        let costs = measure(vec![candidate], Effort::Quick).unwrap();
-        assert_eq!(costs[0].allocations, 0);
+        let candidates = vec![candidate];
+        // What is counted does not matter here, only that both are counted alike.
+        let counts = count(candidates, |work| {
+            work();
+            7
+        });
+        assert_eq!(counts.unwrap().of("bare").unwrap(), 0.0);
     }
 
     #[test]

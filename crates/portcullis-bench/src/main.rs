@@ -1,65 +1,7 @@
-//! What the layers of Portcullis cost over a bare service, beside their peers in the same run.
-//!
-//! `cargo xtask bench` prints the table and writes it to `RESULTS.md` in this package. `--quick` takes fewer rounds,
-//! `--only NAME` only the candidates with that in their names; both leave the file alone.
-//!
-//! * Allocations do not vary: one over its bound makes the run fail.
-//! * Nanoseconds do, with the machine: the table says whether a bound was met, and nothing else depends on it.
+//! `cargo xtask bench`: see the library.
 
-mod candidates;
-mod harness;
-mod machine;
-mod redis;
-mod report;
-mod threads;
-
-use std::error::Error;
-use std::io::Write as _;
 use std::process::ExitCode;
 
-use crate::harness::Effort;
-use crate::report::Report;
-
-/// Whatever went wrong; a benchmark tells it to whoever runs it and no one else.
-pub(crate) type Failure = Box<dyn Error + Send + Sync>;
-
-const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
-
-/// What whoever runs it asks for.
-struct Wish {
-    effort: Effort,
-    /// Only candidates with this in their names, such as for a profiler.
-    only: Option<String>,
-}
-
-fn main() -> Result<ExitCode, Failure> {
-    let wish = wish(std::env::args().skip(1))?;
-    let wanted = |name: &str| wish.only.as_deref().is_none_or(|only| name.contains(only));
-    let candidates = candidates::all()?.into_iter().filter(|it| wanted(it.label.name)).collect();
-    let concurrent = candidates::concurrent()?.into_iter().filter(|it| wanted(it.name)).collect();
-    let report = Report {
-        costs: harness::measure(candidates, wish.effort)?,
-        speedups: threads::measure(concurrent, wish.effort)?,
-        redis: redis::measure(wanted, wish.effort)?,
-    };
-    let text = report.to_string();
-    std::io::stdout().lock().write_all(text.as_bytes())?;
-    if wish.effort == Effort::Full && wish.only.is_none() {
-        std::fs::write(RESULTS, text)?;
-    }
-    Ok(if report.allocates_too_much() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-fn wish(mut args: impl Iterator<Item = String>) -> Result<Wish, Failure> {
-    let mut wish = Wish { effort: Effort::Full, only: None };
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--quick" => wish.effort = Effort::Quick,
-            "--only" => wish.only = Some(args.next().ok_or("--only wants a part of a name")?),
-            other => {
-                return Err(format!("unknown argument {other}; there are --quick and --only NAME").into());
-            }
-        }
-    }
-    Ok(wish)
+fn main() -> Result<ExitCode, portcullis_bench::Failure> {
+    portcullis_bench::report()
 }

@@ -11,7 +11,6 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
-use allocation_counter::opt_out;
 use http::header::SET_COOKIE;
 use http::{Method, Request, Response};
 use portcullis_testkit::redis::RedisServer;
@@ -21,6 +20,7 @@ use tower::{Service, ServiceExt as _};
 
 use crate::Failure;
 use crate::candidates::browser;
+use crate::counts::{Counts, Meter};
 use crate::harness::{Effort, quartiles, shuffle};
 
 /// Somebody's sessions in Redis: a service that does each [`Work`] at its path.
@@ -130,6 +130,11 @@ impl Work {
         work.ok_or_else(|| "no such path".into())
     }
 
+    /// The name of this work as this contender does it.
+    fn name(self, contender: &Contender) -> String {
+        format!("{}, {self:?}", contender.name)
+    }
+
     /// How many times as much as tower-sessions ours is to get done.
     fn aim(self) -> f64 {
         if self == Self::Read { 1.4 } else { 1.5 }
@@ -148,10 +153,32 @@ fn somebody() -> String {
 }
 
 /// Takes everything of those whose name is `wanted`; ours is always among them, if there are any.
-pub(crate) fn measure(wanted: impl Fn(&str) -> bool, effort: Effort) -> Result<Vec<Row>, Failure> {
+pub(crate) fn measure(
+    wanted: impl Fn(&str) -> bool,
+    counts: &Counts,
+    effort: Effort,
+) -> Result<Vec<Row>, Failure> {
+    let Some((place, contenders)) = set_up(wanted)? else { return Ok(Vec::new()) };
+    let samples = take_rounds(&place, &contenders, effort)?;
+    rows(&contenders, counts, &samples)
+}
+
+/// Counts the allocations of those whose name is `wanted`.
+pub(crate) fn count(wanted: impl Fn(&str) -> bool, meter: Meter) -> Result<Counts, Failure> {
+    let mut counts = Counts::default();
+    let Some((place, contenders)) = set_up(wanted)? else { return Ok(counts) };
+    for contender in &contenders {
+        for (work, allocations) in WORKS.into_iter().zip(allocations(&place, contender, meter)?) {
+            counts.note(work.name(contender), allocations);
+        }
+    }
+    Ok(counts)
+}
+
+fn set_up(wanted: impl Fn(&str) -> bool) -> Result<Option<(Place, Vec<Contender>)>, Failure> {
     let names = [ours::NAME, tower_sessions::NAME, axum_login::NAME, axum_session::NAME];
     if !names.into_iter().any(&wanted) {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let server = RedisServer::builder().tcp().start();
     let place = Place { runtime: Builder::new_current_thread().enable_all().build()?, server };
@@ -165,10 +192,7 @@ pub(crate) fn measure(wanted: impl Fn(&str) -> bool, effort: Effort) -> Result<V
         ])
     })?;
     contenders.retain(|contender| contender.name == ours::NAME || wanted(contender.name));
-    let allocations = contenders.iter().map(|it| allocations(&place, it)).collect::<Result<Vec<_>, _>>()?;
-    let mut samples = Ok(Vec::new());
-    opt_out(|| samples = take_rounds(&place, &contenders, effort));
-    Ok(rows(&contenders, &allocations, &samples?))
+    Ok(Some((place, contenders)))
 }
 
 /// One round of each contender after the other, again and again; by round, contender and work.
@@ -274,15 +298,18 @@ pub(crate) fn cookies_of(response: &Response<()>) -> Option<String> {
 }
 
 /// How often one request allocates, by work, once all is warm; background work included.
-fn allocations(place: &Place, contender: &Contender) -> Result<[f64; 4], Failure> {
+fn allocations(place: &Place, contender: &Contender, meter: Meter) -> Result<[f64; 4], Failure> {
     life(place, contender)?;
     let mut cookies = vec![None; SESSIONS];
     let mut count = |work: Work| {
         let requests = requests(work, &cookies)?;
         let mut answered = Ok(Vec::new());
-        let counts = allocation_counter::measure(|| answered = answer(&place.runtime, contender, requests));
+        let mut requests = Some(requests);
+        let count = meter(&mut || {
+            answered = answer(&place.runtime, contender, requests.take().unwrap_or_default());
+        });
         cookies = renewed(std::mem::take(&mut cookies), &answered?);
-        Ok::<f64, Failure>(counts.count_total as f64 / SESSIONS as f64)
+        Ok::<f64, Failure>(count as f64 / SESSIONS as f64)
     };
     count(Work::Begin)?;
     let (login, read, write) = (count(Work::Login)?, count(Work::Read)?, count(Work::Write)?);
@@ -294,7 +321,11 @@ fn cpu_nanos() -> Option<u64> {
     std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
 }
 
-fn rows(contenders: &[Contender], allocations: &[[f64; 4]], samples: &[Vec<[Sample; 4]>]) -> Vec<Row> {
+fn rows(
+    contenders: &[Contender],
+    counts: &Counts,
+    samples: &[Vec<[Sample; 4]>],
+) -> Result<Vec<Row>, Failure> {
     let of = |contender: usize, work: usize| -> Vec<Sample> {
         samples.iter().filter_map(|round| round.get(contender)?.get(work).copied()).collect()
     };
@@ -312,12 +343,12 @@ fn rows(contenders: &[Contender], allocations: &[[f64; 4]], samples: &[Vec<[Samp
                 cpu: cpu.map(|nanos| nanos as f64 / 1e3 / (SESSIONS * theirs.len()) as f64),
                 server_cpu: theirs.iter().map(|it| it.server_seconds).sum::<f64>() * 1e6
                     / (SESSIONS * theirs.len()) as f64,
-                allocations: allocations.get(index).and_then(|all| all.get(at)).copied().unwrap_or(f64::NAN),
+                allocations: counts.of(&work.name(contender))?,
                 ours: quartiles(ratios.collect()),
             });
         }
     }
-    rows
+    Ok(rows)
 }
 
 impl fmt::Display for Row {

@@ -4,8 +4,6 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use allocation_counter::opt_out;
-
 use crate::Failure;
 use crate::harness::{Effort, quartiles};
 
@@ -59,17 +57,12 @@ fn together(jobs: &mut [Job]) -> Result<Duration, Failure> {
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
 fn repeated(job: &mut Job, barrier: &Barrier) -> Result<Duration, Failure> {
-    let mut done = Ok(());
-    let mut time = Duration::ZERO;
-    opt_out(|| {
-        // The first one warms up.
-        done = job();
-        barrier.wait();
-        let start = Instant::now();
-        for _ in 0..REPETITIONS {
-            done = std::mem::replace(&mut done, Ok(())).and_then(|()| black_box(job()));
-        }
-        time = start.elapsed();
-    });
-    done.map(|()| time)
+    // The first one warms up.
+    let mut done = job();
+    barrier.wait();
+    let start = Instant::now();
+    for _ in 0..REPETITIONS {
+        done = std::mem::replace(&mut done, Ok(())).and_then(|()| black_box(job()));
+    }
+    done.map(|()| start.elapsed())
 }

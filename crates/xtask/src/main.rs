@@ -63,6 +63,8 @@ fn scope(args: &[String]) -> Option<&'static str> {
 
 fn bench(args: &[String]) -> Result<(), Failure> {
     let found = needs::ensure(needs::BENCHES)?;
+    // Two programs: one times, and runs the other, which counts.
+    Tool::cargo(["build", "--release", "--locked", "-p", "portcullis-bench", "--bins"]).run()?;
     Tool::cargo(["run", "--release", "--locked", "-p", "portcullis-bench", "--"]).args(args).envs(found).run()
 }
 
