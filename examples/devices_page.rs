@@ -20,11 +20,11 @@
 
 use std::env;
 use std::error::Error;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, USER_AGENT};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -72,6 +72,7 @@ struct Credentials {
 
 async fn sign_in(
     State(right): State<Arc<str>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     session: Session,
     Form(form): Form<Credentials>,
@@ -81,7 +82,8 @@ async fn sign_in(
     }
     // What it calls itself is for its owner to recognise it by, and proves nothing. It is cut to 128 bytes.
     let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("unknown");
-    session.login(Login::new(Identity::new(form.username)).device(agent)).await?;
+    // Behind a proxy: the address that the proxy says. No more than its network is kept.
+    session.login(Login::new(Identity::new(form.username)).device(agent).network(peer.ip())).await?;
     Ok(Redirect::to("/").into_response())
 }
 
@@ -97,7 +99,7 @@ async fn devices(me: Option<Identity>, session: Session) -> Result<impl IntoResp
     Ok(page(&html! {
         h1 { "Where " (me.subject()) " is signed in" }
         table {
-            thead { tr { th { "Device" } th { "Session" } th { "Signed in" } th { "Last used" } td {} } }
+            thead { tr { th { "Device" } th { "Network" } th { "Session" } th { "Signed in" } th { "Last used" } td {} } }
             tbody { @for device in &devices { (row(device, now)) } }
         }
         form method="post" {
@@ -112,6 +114,7 @@ fn row(device: &Device, now: Timestamp) -> Markup {
     html! {
         tr {
             td { (device.label.as_deref().unwrap_or("unknown")) }
+            td { @if let Some(network) = device.network { (network) } }
             td { code { (device.session_ref) } @if device.current { " (this one)" } }
             td { (ago(device.created, now)) }
             td { (ago(device.last_seen, now)) }
@@ -183,7 +186,7 @@ async fn main() -> Result<(), BoxError> {
     let password = env::var("DEMO_PASSWORD").or_else(|_| random_text())?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     println!("Open http://localhost:{}/ and sign in as ada: {password}", listener.local_addr()?.port());
-    axum::serve(listener, app(&password)).await?;
+    axum::serve(listener, app(&password).into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())
 }
 

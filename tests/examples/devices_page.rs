@@ -1,6 +1,9 @@
 //! A user sees where they are signed in, and ends what they choose.
 
+use std::net::SocketAddr;
+
 use axum::Router;
+use axum::extract::connect_info::MockConnectInfo;
 use portcullis_testkit::client::Client;
 
 #[path = "../../examples/devices_page.rs"]
@@ -18,7 +21,9 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
-        let laptop = Client::new(program::app(PASSWORD));
+        let laptop = Client::new(
+            program::app(PASSWORD).layer(MockConnectInfo(SocketAddr::from(([203, 0, 113, 77], 443)))),
+        );
         let (phone, grace) = (laptop.another(), laptop.another());
         let rows =
             [(&laptop, "ada", "a <laptop>"), (&phone, "ada", "a phone"), (&grace, "grace", "a tablet")];
@@ -44,6 +49,7 @@ async fn the_page_lists_ones_own_sessions_with_their_labels_as_text() {
     let page = laptop.get("/").await.assert_status(200).text();
     assert!(page.contains("<td>a &lt;laptop&gt;</td>") && page.contains("<td>a phone</td>"), "{page}");
     assert!(!page.contains("tablet"), "{page}");
+    assert!(page.contains("<td>203.0.113.0/24</td>") && !page.contains(".77"), "{page}");
     let (mut of_laptop, mut of_phone) = (listed(&laptop).await, listed(&phone).await);
     assert_ne!(of_laptop[0], of_phone[0], "each marks its own");
     of_laptop.sort();

@@ -1,5 +1,6 @@
 //! A small application that does to its session what the URL says, and a [`World`] to run it in.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -114,6 +115,7 @@ struct LoginQuery {
     remember: bool,
     version: Option<u64>,
     device: Option<String>,
+    network: Option<IpAddr>,
 }
 
 fn app(gate: Arc<Gate>) -> Router {
@@ -153,6 +155,7 @@ fn app(gate: Arc<Gate>) -> Router {
         .route("/last-seen", get(last_seen))
         .route("/devices", get(devices))
         .route("/labels", get(labels))
+        .route("/networks", get(networks))
         .route("/revoke/{session_ref}", get(revoke))
         .route("/revoke-others", get(async |session: Session| session.devices().revoke_others().await))
         .route("/revoke-all", get(async |session: Session| session.devices().revoke_all().await))
@@ -194,6 +197,9 @@ async fn login(session: Session, Query(login): Query<LoginQuery>) -> Result<Stat
     }
     if let Some(label) = login.device {
         who = who.device(label);
+    }
+    if let Some(peer) = login.network {
+        who = who.network(peer);
     }
     session.login(if login.remember { who.remember() } else { who }).await?;
     Ok(login.status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK))
@@ -320,6 +326,11 @@ async fn devices(session: Session) -> Result<Json<Vec<String>>, SessionError> {
 async fn labels(session: Session) -> Result<Json<Vec<Option<String>>>, SessionError> {
     let devices = session.devices().list().await?;
     Ok(Json(devices.into_iter().map(|device| device.label).collect()))
+}
+
+async fn networks(session: Session) -> Result<Json<Vec<Option<String>>>, SessionError> {
+    let devices = session.devices().list().await?;
+    Ok(Json(devices.into_iter().map(|device| Some(device.network?.to_string())).collect()))
 }
 
 async fn last_seen(session: Session) -> Result<String, SessionError> {

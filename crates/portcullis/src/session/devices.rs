@@ -8,6 +8,7 @@ use portcullis_store::{Header, Key, Locator, Timestamp};
 use super::core::Core;
 use super::error::{Reason, SessionError};
 use super::events::{EventUser, SessionEventKind, StoreOperation};
+use super::network::NetworkPrefix;
 use super::payload::Payload;
 use super::shared::Shared;
 
@@ -35,6 +36,8 @@ pub struct Device {
     pub expires: Timestamp,
     /// What its login [called it](super::Login::device), if anything.
     pub label: Option<String>,
+    /// What network its login [came from](super::Login::network), if it said so.
+    pub network: Option<NetworkPrefix>,
 }
 
 impl Devices {
@@ -114,14 +117,18 @@ pub(crate) async fn list(
     }
     let live = locators.iter().zip(records).filter_map(|(locator, record)| Some((*locator, record?)));
     let mut devices: Vec<Device> = live
-        .map(|(locator, record)| Device {
-            session_ref: locator.to_string(),
-            current: Some(locator) == current,
-            created: record.header.created,
-            authenticated: record.header.authenticated,
-            last_seen: last_seen(&record.header),
-            expires: record.header.absolute_deadline,
-            label: label(&record.payload),
+        .map(|(locator, record)| {
+            let (label, network) = label_and_network(&record.payload);
+            Device {
+                session_ref: locator.to_string(),
+                current: Some(locator) == current,
+                created: record.header.created,
+                authenticated: record.header.authenticated,
+                last_seen: last_seen(&record.header),
+                expires: record.header.absolute_deadline,
+                label,
+                network,
+            }
         })
         .collect();
     devices.sort_by(|one, other| (other.created, &one.session_ref).cmp(&(one.created, &other.session_ref)));
@@ -165,9 +172,9 @@ fn last_seen(header: &Header) -> Timestamp {
     header.idle_deadline.saturating_sub(header.idle).max(header.created)
 }
 
-fn label(payload: &[u8]) -> Option<String> {
-    Payload::decode(payload)
-        .ok()
-        .map(|payload| payload.device.into_string())
-        .filter(|label| !label.is_empty())
+/// Of a record that cannot be read, neither: its session can be revoked all the same.
+fn label_and_network(payload: &[u8]) -> (Option<String>, Option<NetworkPrefix>) {
+    let payload = Payload::decode(payload).unwrap_or_default();
+    let label = payload.device.into_string();
+    (Some(label).filter(|label| !label.is_empty()), payload.network)
 }

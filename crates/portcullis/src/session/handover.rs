@@ -56,6 +56,7 @@ impl Inheritance {
             Self::Nothing => {
                 payload.values.clear();
                 payload.device = Box::default();
+                payload.network = None;
             }
         }
     }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::IpAddr;
 
 use portcullis_store::CredentialVersion;
 
+use super::network::NetworkPrefix;
 use crate::Identity;
 use crate::identity::IdentityBuilder;
 use crate::realm::DefaultRealm;
@@ -31,6 +33,7 @@ pub(crate) struct SignIn {
     pub(crate) identity: Identity,
     pub(crate) credential_version: Option<CredentialVersion>,
     pub(crate) device: Option<String>,
+    pub(crate) network: Option<NetworkPrefix>,
     pub(crate) remember: bool,
 }
 
@@ -49,7 +52,8 @@ impl<M> Login<M> {
     /// ```
     pub fn new(identity: impl Into<Identity<M>>) -> Self {
         let identity = identity.into().in_realm();
-        let what = SignIn { identity, credential_version: None, device: None, remember: false };
+        let what =
+            SignIn { identity, credential_version: None, device: None, network: None, remember: false };
         Self { what, realm: PhantomData }
     }
 
@@ -83,6 +87,22 @@ impl<M> Login<M> {
             kept.push(character);
         }
         self.what.device = Some(kept);
+        self
+    }
+
+    /// What network this sign-in comes from, for the user's list of devices: of the address only its
+    /// [prefix](NetworkPrefix) is kept, and only as long as the session lives. Default: nothing, or, for a user who signs
+    /// in again, the network before.
+    ///
+    /// * It is for people to recognise their own sessions by, when they look at where they are signed in (OWASP ASVS
+    ///   7.5.2). No session is refused for it: phones change networks, and a network has many users.
+    /// * Say it only if your users are told. A prefix is less than an address (truncation, RFC 6235, section 4.1.1), but
+    ///   kept beside a name it is still data about a person; [`encrypt`](super::SessionLayerBuilder::encrypt) hides it in
+    ///   the store.
+    /// * The layer does not know who the peer is: with axum it is `ConnectInfo`'s address. Behind a proxy that is the
+    ///   proxy's; take what your own proxy says of its client, never a header field that the client could have sent.
+    pub fn network(mut self, peer: IpAddr) -> Self {
+        self.what.network = Some(peer.into());
         self
     }
 }
@@ -119,7 +139,7 @@ mod tests {
     fn a_label_is_short_and_of_one_line() {
         let rows = [
             ("as it is", "Firefox on Linux".to_owned(), "Firefox on Linux".to_owned()),
-            ("control characters", "a\r\nb\u{85}\0c".to_owned(), "abc".to_owned()),
+            ("control characters", "a\r\nb\u{85}\0\u{1f}c".to_owned(), "abc".to_owned()),
             ("too long", "x".repeat(200), "x".repeat(128)),
             ("cut between characters", "é".repeat(100), "é".repeat(64)),
             ("cut before a character", format!("{}é", "x".repeat(127)), "x".repeat(127)),

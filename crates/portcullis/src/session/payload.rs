@@ -3,14 +3,18 @@
 //! ```text
 //! realm      u8 length, text
 //! identity   u32 length (0 = anonymous), packed words
-//! device     u16 length, label
+//! device     u16 length, label; if there is a network, U+001F and the first address of it
 //! values     u16 count, then each: u8 flags, u8 key length, u32 value length, key, value
 //! ```
 //!
 //! The identity stands apart from the application's values, so that no change of theirs can lock anybody out.
+//! The network stands in the device's section, as text: a record without one is no byte longer, and whoever knows of
+//! labels only takes it for a part of the label instead of a record that cannot be read.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
+use super::network::NetworkPrefix;
 use crate::identity::Words;
 
 /// A payload taken apart, to be changed.
@@ -19,6 +23,7 @@ pub(crate) struct Payload {
     pub(crate) realm: Box<str>,
     pub(crate) identity: Option<Words>,
     pub(crate) device: Box<str>,
+    pub(crate) network: Option<NetworkPrefix>,
     pub(crate) values: Vec<Value>,
 }
 
@@ -37,6 +42,9 @@ pub(crate) struct Malformed;
 
 const KEEP_ON_LOGIN: u8 = 1;
 
+/// Between label and network. No label holds a control character.
+const SEPARATOR: char = '\u{1f}';
+
 impl Payload {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.encoded_len());
@@ -50,7 +58,7 @@ impl Payload {
         for (slot, byte) in out.iter_mut().skip(start).zip(len) {
             *slot = byte;
         }
-        put_u16(&mut out, self.device.as_bytes());
+        put_u16(&mut out, self.device_section().as_bytes());
         let count = u16::try_from(self.values.len()).unwrap_or(u16::MAX);
         out.extend_from_slice(&count.to_be_bytes());
         for value in self.values.iter().take(usize::from(count)) {
@@ -67,7 +75,14 @@ impl Payload {
     pub(crate) fn encoded_len(&self) -> usize {
         let identity = self.identity.as_ref().map_or(0, Words::encoded_len);
         let values: usize = self.values.iter().map(|value| 6 + value.key.len() + value.bytes.len()).sum();
-        1 + self.realm.len() + 4 + identity + 2 + self.device.len() + 2 + values
+        1 + self.realm.len() + 4 + identity + 2 + self.device_section().len() + 2 + values
+    }
+
+    fn device_section(&self) -> Cow<'_, str> {
+        match self.network {
+            Some(network) => format!("{}{SEPARATOR}{}", self.device, network.address()).into(),
+            None => Cow::Borrowed(&self.device),
+        }
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
@@ -81,13 +96,10 @@ impl Payload {
             values.push(Value { key: key.to_owned().into(), keep_on_login, bytes: entry.value.to_owned() });
         }
         let whole = reader.0.is_empty();
-        let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(Box::from).map_err(|_| Malformed);
-        let payload = Self {
-            realm: text(sections.realm)?,
-            identity: sections.identity()?,
-            device: text(sections.device)?,
-            values,
-        };
+        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Malformed);
+        let (device, network) = device_and_network(text(sections.device)?);
+        let realm = text(sections.realm)?.into();
+        let payload = Self { realm, identity: sections.identity()?, device: device.into(), network, values };
         if whole { Ok(payload) } else { Err(Malformed) }
     }
 
@@ -108,6 +120,14 @@ impl Payload {
     pub(crate) fn remove(&mut self, key: &str) -> Option<Vec<u8>> {
         let index = self.values.iter().position(|value| value.key == key)?;
         Some(self.values.remove(index).bytes)
+    }
+}
+
+/// A network that cannot be read is none: it is not worth a session.
+fn device_and_network(section: &str) -> (&str, Option<NetworkPrefix>) {
+    match section.split_once(SEPARATOR) {
+        Some((device, address)) => (device, address.parse::<IpAddr>().ok().map(NetworkPrefix::from)),
+        None => (section, None),
     }
 }
 
@@ -220,6 +240,7 @@ mod tests {
             realm: "staff".into(),
             identity: Some(identity.words().clone()),
             device: "Firefox".into(),
+            network: Some(network("2001:db8:1:2::3")),
             values: Vec::new(),
         };
         payload.set(Cow::from("cart"), true, b"[1,2]".to_vec());
@@ -227,9 +248,20 @@ mod tests {
         payload
     }
 
+    fn network(address: &str) -> NetworkPrefix {
+        address.parse::<IpAddr>().unwrap().into()
+    }
+
     #[test]
     fn a_payload_reads_back_as_it_was_written() {
-        for payload in [sample(), Payload { realm: "default".into(), ..Payload::default() }] {
+        let payloads = [
+            sample(),
+            Payload { network: None, ..sample() },
+            Payload { device: Box::default(), ..sample() },
+            Payload { network: Some(network("203.0.113.77")), ..sample() },
+            Payload { realm: "default".into(), ..Payload::default() },
+        ];
+        for payload in payloads {
             let bytes = payload.encode();
             assert_eq!(bytes.len(), payload.encoded_len());
             assert!(Payload::decode(&bytes) == Ok(payload));
@@ -243,6 +275,30 @@ mod tests {
         assert_eq!(value_in(&bytes, "note"), Some(&b""[..]));
         assert_eq!(value_in(&bytes, "car"), None);
         assert!(identity_in(&bytes, "staff").is_ok_and(|words| words.is_some()));
+    }
+
+    #[test]
+    fn a_network_costs_a_record_without_one_no_byte_and_locks_nobody_out() {
+        let rows: [(&str, &[u8], &str, Option<NetworkPrefix>); 6] = [
+            ("a record from before", b"Phone", "Phone", None),
+            ("neither", b"", "", None),
+            ("both", b"Phone\x1f203.0.113.0", "Phone", Some(network("203.0.113.77"))),
+            ("no label", b"\x1f2001:db8:1::", "", Some(network("2001:db8:1::9"))),
+            ("a whole address is cut", b"\x1f203.0.113.77", "", Some(network("203.0.113.0"))),
+            ("no address", b"Phone\x1fhome", "Phone", None),
+        ];
+        for (name, section, device, network) in rows {
+            let mut bytes = b"\x05staff\0\0\0\0".to_vec();
+            put_u16(&mut bytes, section);
+            bytes.extend_from_slice(&[0, 0]);
+            let read = Payload::decode(&bytes);
+            assert!(
+                read.as_ref().is_ok_and(|read| *read.device == *device && read.network == network),
+                "{name}"
+            );
+            let as_written = !["a whole address is cut", "no address"].contains(&name);
+            assert_eq!(read.is_ok_and(|read| read.encode() == bytes), as_written, "{name}");
+        }
     }
 
     #[test]

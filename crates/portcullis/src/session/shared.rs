@@ -266,6 +266,7 @@ impl Shared {
         if let Some(label) = wanted.device {
             payload.device = label.into();
         }
+        payload.network = wanted.network.or(payload.network);
         payload.identity = Some(identity.words().clone());
         core.fits(&payload)?;
         let token = Token::mint()?;
