@@ -99,7 +99,7 @@ const ROWS: &[Row] = &[
         elsewhere: &[],
         path: "/count",
         trips: 2,
-        commands: "evalsha 1, get 2, set 1",
+        commands: "evalsha 1, get 1, getrange 1, set 1",
     },
     Row {
         name: "a write that changes nothing",
@@ -123,7 +123,7 @@ const ROWS: &[Row] = &[
         elsewhere: &[],
         path: "/rotate",
         trips: 2,
-        commands: "evalsha 1, get 2, set 1",
+        commands: "evalsha 1, get 1, getrange 1, set 1",
     },
     Row { name: "login", before: &[], elsewhere: &[], path: "/login?user=ada", trips: 1, commands: "" },
     Row {

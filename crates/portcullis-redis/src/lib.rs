@@ -46,7 +46,7 @@
 //! * Permissions that suffice, for the default prefix:
 //!
 //! ```text
-//! ACL SETUSER app on >secret ~p:* +get +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrange +zrangebyscore +zremrangebyscore +zscore &p:* +publish +subscribe +unsubscribe +ping
+//! ACL SETUSER app on >secret ~p:* +get +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore &p:* +publish +subscribe +unsubscribe +ping
 //! ```
 //!
 //! | key | type | holds |
@@ -71,6 +71,7 @@
 
 mod backoff;
 mod client;
+mod command;
 mod config;
 mod health;
 mod keys;

@@ -12,6 +12,7 @@ use portcullis_store::{StoreError, offset};
 use redis::{Cmd, Value};
 
 use crate::client::Call;
+use crate::command::command;
 
 /// A Lua script. It is sent whole only to a server that does not know it.
 pub(crate) struct Script {
@@ -70,21 +71,19 @@ impl Script {
         keys: &[&str],
         arguments: &[&[u8]],
     ) -> Result<Value, StoreError> {
-        let reply = call.send(&command("EVALSHA", &self.sha1, keys, arguments)).await?;
+        let reply = call.send(&running("EVALSHA", &self.sha1, keys, arguments)).await?;
         if is_unknown_script(&reply) {
-            return call.send(&command("EVAL", &self.source, keys, arguments)).await;
+            return call.send(&running("EVAL", &self.source, keys, arguments)).await;
         }
         Ok(reply)
     }
 }
 
-fn command(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
-    let mut command = redis::cmd(name);
-    command.arg(script).arg(keys.len()).arg(keys);
-    for argument in arguments {
-        command.arg(*argument);
-    }
-    command
+fn running(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+    let count = keys.len().to_string();
+    let head = [script.as_bytes(), count.as_bytes()];
+    let keys = keys.iter().map(|key| key.as_bytes());
+    command(name, head.into_iter().chain(keys).chain(arguments.iter().copied()))
 }
 
 fn is_unknown_script(reply: &Value) -> bool {
@@ -107,7 +106,11 @@ fn constants() -> String {
         ("UNREADABLE", answer::UNREADABLE.unsigned_abs()),
         ("STALE", answer::STALE.unsigned_abs()),
     ];
-    constants.iter().map(|(name, value)| format!("local {name} = {value}\n")).collect()
+    let mut lines: String =
+        constants.iter().map(|(name, value)| format!("local {name} = {value}\n")).collect();
+    // Text, or it would be made anew each time that it is an argument.
+    lines.push_str(&format!("local HEADER_END = '{}'\n", offset::PAYLOAD - 1));
+    lines
 }
 
 #[cfg(test)]

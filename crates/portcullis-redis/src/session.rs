@@ -8,9 +8,10 @@ use portcullis_store::{
     Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Header, Key, Locator, Realm, Record, Saved,
     SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
 };
-use redis::{Cmd, ConnectionAddr, Pipeline, Value, cmd};
+use redis::{Cmd, ConnectionAddr, Pipeline, Value};
 
 use crate::client::Client;
+use crate::command::command;
 use crate::config::{ConfigError, RedisConfig};
 use crate::keys::Keys;
 use crate::link::Connector;
@@ -60,14 +61,19 @@ impl RedisBackend {
         if bytes.len() > self.max_record_len { Err(StoreErrorKind::TooLarge.into()) } else { Ok(bytes) }
     }
 
+    /// The user's credentials, if a version of them is to be compared.
+    fn compared(&self, enrolment: &Enrolment<'_>) -> Option<String> {
+        enrolment.credential_version.map(|_| self.keys.credentials(enrolment.user))
+    }
+
     /// Tells who watches that these have ended: one message for those of one realm that stand together.
     fn publish(&self, ended: &[Key<'_>], pipeline: &mut Pipeline) {
         for keys in ended.chunk_by(|one, next| one.realm == next.realm) {
             let Some(first) = keys.first() else { continue };
             let locators: Vec<u8> = keys.iter().flat_map(|key| *key.locator.as_bytes()).collect();
-            let mut publish = cmd("PUBLISH");
-            publish.arg(self.keys.ended(first.realm)).arg(locators);
-            pipeline.add_command(publish);
+            let channel = self.keys.ended(first.realm);
+            let message = [channel.as_bytes(), locators.as_slice()];
+            pipeline.add_command(command("PUBLISH", message.into_iter()));
         }
     }
 }
@@ -92,9 +98,10 @@ impl SessionBackend for RedisBackend {
         let bytes = self.encode(record)?;
         let name = self.keys.session(key);
         let mut call = self.client.call();
-        let mut set = cmd("SET");
         let (unit, time) = expiry(&record.header);
-        set.arg(&name).arg(bytes).arg("NX").arg(unit).arg(time);
+        let time = time.to_string();
+        let arguments = [name.as_bytes(), &bytes, b"NX", unit.as_bytes(), time.as_bytes()];
+        let set = command("SET", arguments.into_iter());
         if accepted(call.send(&set).await?)? == Value::Okay {
             return Ok(Created::Done);
         }
@@ -112,13 +119,13 @@ impl SessionBackend for RedisBackend {
     ) -> Result<Enrolled, StoreError> {
         let bytes = self.encode(record)?;
         let (session, index) = (self.keys.session(key), self.keys.index(enrolment.user));
-        let credentials = self.keys.credentials(enrolment.user);
+        let credentials = self.compared(&enrolment);
         let (unit, time) = expiry(&record.header);
         let (time, entry) = (time.to_string(), Entry::of(&enrolment));
-        let mut arguments: Vec<&[u8]> =
-            vec![&bytes, unit.as_bytes(), time.as_bytes(), key.locator.as_bytes()];
+        let mut arguments: Vec<&[u8]> = Vec::with_capacity(8);
+        arguments.extend([&*bytes, unit.as_bytes(), time.as_bytes(), key.locator.as_bytes()]);
         entry.push_onto(&mut arguments);
-        let keys = [session.as_str(), &index, &credentials];
+        let keys: Vec<&str> = [session.as_str(), &index].into_iter().chain(credentials.as_deref()).collect();
         enrolled(script::CREATE.run(&mut self.client.call(), &keys, &arguments).await?)
     }
 
@@ -152,12 +159,9 @@ impl SessionBackend for RedisBackend {
         if keys.is_empty() {
             return Ok(());
         }
-        let mut unlink = cmd("UNLINK");
-        for key in keys {
-            unlink.arg(self.keys.session(*key));
-        }
+        let names: Vec<String> = keys.iter().map(|key| self.keys.session(*key)).collect();
         let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.add_command(unlink);
+        pipeline.add_command(command("UNLINK", names.iter().map(String::as_bytes)));
         self.publish(keys, &mut pipeline);
         let mut replies = self.client.call().send(&pipeline).await?.into_iter();
         accepted(replies.next().ok_or_else(unexpected)?)?;
@@ -187,22 +191,21 @@ impl SessionBackend for RedisBackend {
     }
 
     async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {
-        let (index, credentials) = (self.keys.index(enrolment.user), self.keys.credentials(enrolment.user));
+        let (index, credentials) = (self.keys.index(enrolment.user), self.compared(&enrolment));
         let entry = Entry::of(&enrolment);
         let mut arguments: Vec<&[u8]> = vec![locator.as_bytes()];
         entry.push_onto(&mut arguments);
-        enrolled(script::ENROL.run(&mut self.client.call(), &[&index, &credentials], &arguments).await?)
+        let keys: Vec<&str> = [index.as_str()].into_iter().chain(credentials.as_deref()).collect();
+        enrolled(script::ENROL.run(&mut self.client.call(), &keys, &arguments).await?)
     }
 
     async fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) -> Result<(), StoreError> {
         if locators.is_empty() {
             return Ok(());
         }
-        let mut remove = cmd("ZREM");
-        remove.arg(self.keys.index(user));
-        for locator in locators {
-            remove.arg(locator.as_str());
-        }
+        let index = self.keys.index(user);
+        let members = locators.iter().map(|locator| locator.as_bytes().as_slice());
+        let remove = command("ZREM", std::iter::once(index.as_bytes()).chain(members));
         accepted(self.client.call().send(&remove).await?).map(drop)
     }
 
@@ -249,6 +252,11 @@ const RECEIPT_KEPT_MS: &str = "60000";
 /// An enrolment as the scripts take it.
 struct Entry<'a> {
     deadline: String,
+    /// Without them a script has less to do.
+    conditions: Option<Conditions<'a>>,
+}
+
+struct Conditions<'a> {
     limit: String,
     version: String,
     replaces: Option<Locator>,
@@ -257,24 +265,23 @@ struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     fn of(enrolment: &Enrolment<'a>) -> Self {
-        Self {
-            deadline: score(enrolment.deadline),
-            limit: enrolment.limit.map_or_else(String::new, |limit| limit.to_string()),
-            version: enrolment.credential_version.map_or_else(String::new, |version| version.0.to_string()),
+        let Enrolment { limit, credential_version: version, evicted, .. } = *enrolment;
+        let conditional = limit.is_some() || version.is_some() || !evicted.is_empty();
+        let conditions = conditional.then(|| Conditions {
+            limit: limit.map_or_else(String::new, |limit| limit.to_string()),
+            version: version.map_or_else(String::new, |version| version.0.to_string()),
             replaces: enrolment.replaces,
-            evicted: enrolment.evicted,
-        }
+            evicted,
+        });
+        Self { deadline: score(enrolment.deadline), conditions }
     }
 
     fn push_onto<'b>(&'b self, arguments: &mut Vec<&'b [u8]>) {
-        let replaces = self.replaces.as_ref().map_or(&b""[..], |locator| locator.as_bytes());
-        arguments.extend([
-            self.deadline.as_bytes(),
-            self.limit.as_bytes(),
-            self.version.as_bytes(),
-            replaces,
-        ]);
-        arguments.extend(self.evicted.iter().map(|locator| locator.as_bytes().as_slice()));
+        arguments.push(self.deadline.as_bytes());
+        let Some(conditions) = &self.conditions else { return };
+        let replaces = conditions.replaces.as_ref().map_or(&b""[..], |locator| locator.as_bytes());
+        arguments.extend([conditions.limit.as_bytes(), conditions.version.as_bytes(), replaces]);
+        arguments.extend(conditions.evicted.iter().map(|locator| locator.as_bytes().as_slice()));
     }
 }
 
@@ -313,9 +320,7 @@ fn moment(decimal: &[u8]) -> Option<Timestamp> {
 }
 
 fn get(name: &str) -> Cmd {
-    let mut get = cmd("GET");
-    get.arg(name);
-    get
+    command("GET", std::iter::once(name.as_bytes()))
 }
 
 /// Whether what is there was made by the write named `tag`. If it has gone meanwhile, it was another's: a caller then

@@ -2,13 +2,13 @@
 -- KEYS: session, receipt. ARGV: expected tag, this write's tag, how long the receipt is kept, in milliseconds, the
 -- channel on which ended sessions are told, locator. Answers GONE, UNREADABLE, DONE, or the record that is in the way.
 
-local stored = redis.call('GET', KEYS[1])
-if not stored then
-  if redis.call('GET', KEYS[2]) == ARGV[2] then return DONE end
-  return GONE
+local header = header_of(KEYS[1])
+if not readable(header) then
+  local why = missing(KEYS[1])
+  if why == GONE and redis.call('GET', KEYS[2]) == ARGV[2] then return DONE end
+  return why
 end
-if not readable(stored) then return UNREADABLE end
-if string.sub(stored, TAGS + 1, TAGS + 8) ~= ARGV[1] then return stored end
+if string.sub(header, TAGS + 1, TAGS + 8) ~= ARGV[1] then return redis.call('GET', KEYS[1]) end
 
 -- For this write's own resend. A full server refuses it, which must not keep the session alive.
 redis.pcall('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])

@@ -1,3 +1,3 @@
 -- The sessions in a user's index whose deadline has not passed by this clock. KEYS: index.
 
-return redis.call('ZRANGEBYSCORE', KEYS[1], decimal(now()), '+inf')
+return redis.call('ZRANGEBYSCORE', KEYS[1], now(), '+inf')

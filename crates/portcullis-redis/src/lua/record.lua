@@ -1,7 +1,18 @@
 -- The header of a stored record. The offsets (counted from 0) and FORMAT stand above, written by script.rs.
 
+-- Of what is stored there, no more than this: Lua copies and hashes all that it is given. Empty if nothing is.
+local function header_of(key)
+  return redis.call('GETRANGE', key, '0', HEADER_END)
+end
+
 local function readable(header)
   return #header >= PAYLOAD and string.byte(header, VERSION + 1) == FORMAT
+end
+
+-- What an unreadable header means.
+local function missing(key)
+  if redis.call('GET', key) then return UNREADABLE end
+  return GONE
 end
 
 -- Whether the write named `tag` made the record, or one of the three before it.

@@ -1,7 +1,7 @@
 -- Moves the idle deadline and the key's expiry forward. KEYS: session. Answers GONE, UNREADABLE, or the idle deadline
 -- in decimal.
 
-local header = redis.call('GETRANGE', KEYS[1], 0, PAYLOAD - 1)
+local header = header_of(KEYS[1])
 local left = redis.call('PTTL', KEYS[1])
 if left == -2 then return GONE end
 if not readable(header) then return UNREADABLE end
@@ -15,11 +15,11 @@ if target <= time then return decimal(stored) end
 
 if target > stored then
   -- The expiry first: a full server refuses SETRANGE, but not to a script that has begun to write.
-  redis.call('PEXPIREAT', KEYS[1], decimal(target))
+  redis.call('PEXPIREAT', KEYS[1], target)
   redis.call('SETRANGE', KEYS[1], IDLE_DEADLINE, struct.pack('>I8', target))
   return decimal(target)
 end
 
 -- The first deadline is by the application's clock. If that is ahead, the key needs its time all the same.
-if target > time + left then redis.call('PEXPIREAT', KEYS[1], decimal(target)) end
+if target > time + left then redis.call('PEXPIREAT', KEYS[1], target) end
 return decimal(stored)
