@@ -11,6 +11,7 @@ use portcullis_store::{
     Touched, UserKey, Watcher, Watching,
 };
 use portcullis_testkit::conformance::session::Harness;
+use tokio::sync::OwnedMutexGuard;
 
 /// What a faulty backend does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,11 +118,15 @@ pub(crate) struct Toy<C: Clock> {
     fault: Fault,
     clock: C,
     away: bool,
+    turn: Turn,
     shared: Arc<Mutex<Store>>,
     /// What this handle has read, for the fault that keeps it.
     copies: Arc<Mutex<HashMap<Name, Option<Record>>>>,
     watchers: Watchers,
 }
+
+/// Held for one operation.
+type Turn = Arc<tokio::sync::Mutex<()>>;
 
 /// With the number by which each leaves.
 type Watchers = Arc<Mutex<HashMap<usize, (Realm, Arc<dyn Watcher>)>>>;
@@ -172,9 +177,12 @@ impl<C: Clock + Clone> Toy<C> {
         (realm.to_owned(), user)
     }
 
-    async fn answers(&self) -> Result<(), StoreError> {
+    /// The turn to answer. Without a fault it is one operation's alone, which takes several steps here and one in a
+    /// store; with a fault others come in between.
+    async fn answers(&self) -> Result<Option<OwnedMutexGuard<()>>, StoreError> {
         match (self.away, self.fault) {
-            (false, _) | (true, F::OutageIsAbsence) => Ok(()),
+            (false, F::None) => Ok(Some(Arc::clone(&self.turn).lock_owned().await)),
+            (false, _) | (true, F::OutageIsAbsence) => Ok(None),
             (true, F::OutageHangs) => std::future::pending().await,
             (true, _) => Err(StoreErrorKind::Unavailable.into()),
         }
@@ -386,12 +394,12 @@ impl<C: Clock + Clone> Toy<C> {
 
 impl<C: Clock + Clone> SessionBackend for Toy<C> {
     async fn load(&self, key: Key<'_>) -> Result<Option<Record>, StoreError> {
-        self.answers().await?;
+        let _turn = self.answers().await?;
         self.load_sync(key)
     }
 
     async fn load_many(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Record>>, StoreError> {
-        self.answers().await?;
+        let _turn = self.answers().await?;
         let mut found = keys.iter().map(|key| self.load_sync(*key)).collect::<Result<Vec<_>, _>>()?;
         if self.is(F::ManyDropsAbsent) && keys.len() > 1 {
             found.retain(Option::is_some);
@@ -400,7 +408,7 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
     }
 
     async fn create(&self, key: Key<'_>, record: &Record) -> Result<Created, StoreError> {
-        self.answers().await?;
+        let _turn = self.answers().await?;
         let mut existing = self.entry(&mut self.store(), key);
         if self.is(F::CreateIsNotAtomic) {
             tokio::task::yield_now().await;
@@ -450,7 +458,7 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
     }
 
     async fn save(&self, key: Key<'_>, expected: Tag, record: &Record) -> Result<Saved, StoreError> {
-        self.answers().await?;
+        let _turn = self.answers().await?;
         let before = { self.record(&mut self.store(), key).ok().flatten() };
         if let Some((mut current, expires)) = before.filter(|_| self.is(F::SaveTearsWhenDropped)) {
             let torn = [&record.payload[..record.payload.len() / 2], b"torn"].concat();
@@ -485,7 +493,7 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
     }
 
     async fn touch(&self, key: Key<'_>) -> Result<Touched, StoreError> {
-        self.answers().await?;
+        let _turn = self.answers().await?;
         let found = { self.record(&mut self.store(), key)? };
         let Some((mut record, expires)) = found else {
             if self.is(F::TouchResurrects) {
@@ -531,7 +539,7 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
     }
 
     async fn destroy(&self, keys: &[Key<'_>]) -> Result<(), StoreError> {
-        self.answers().await?;
+        let _turn = self.answers().await?;
         if self.is(F::TellsBeforeItIsGone) {
             self.tell(keys);
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -563,7 +571,7 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
         expected: Tag,
         _write: Tag,
     ) -> Result<Destroyed, StoreError> {
-        self.answers().await?;
+        let _turn = self.answers().await?;
         let found = { self.record(&mut self.store(), key)? };
         let Some((current, _)) = found else {
             let done = self.is(F::DestroyUnchangedIsAlwaysDone);
@@ -592,7 +600,7 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
     }
 
     async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {
-        self.answers().await?;
+        let _turn = self.answers().await?;
         let (user, deadline) = (enrolment.user, enrolment.deadline);
         let refusal = self.refusal(locator, &enrolment);
         let torn = match self.fault {
@@ -623,7 +631,7 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
     }
 
     async fn credential_version(&self, user: UserKey<'_>) -> Result<CredentialVersion, StoreError> {
-        self.answers().await?;
+        let _turn = self.answers().await?;
         Ok(CredentialVersion(self.version(user)))
     }
 
@@ -632,12 +640,12 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
         user: UserKey<'_>,
         keep: Duration,
     ) -> Result<CredentialVersion, StoreError> {
-        self.answers().await?;
+        let _turn = self.answers().await?;
         Ok(CredentialVersion(self.bump_sync(user, keep)))
     }
 
     async fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) -> Result<(), StoreError> {
-        self.answers().await?;
+        let _turn = self.answers().await?;
         let name = self.user(user);
         let mut store = self.store();
         let index = store.indexes.entry(name).or_default();
@@ -650,7 +658,7 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
     }
 
     async fn members(&self, user: UserKey<'_>) -> Result<Vec<Locator>, StoreError> {
-        self.answers().await?;
+        let _turn = self.answers().await?;
         let name = self.user(user);
         let now = self.clock.now();
         let store = self.store();
@@ -691,6 +699,7 @@ fn toy<C: Clock>(fault: Fault, clock: C) -> Toy<C> {
         fault,
         clock,
         away: false,
+        turn: Arc::default(),
         shared: Arc::default(),
         copies: Arc::default(),
         watchers: Watchers::default(),
