@@ -27,3 +27,4 @@ mod session;
 mod stack;
 mod support;
 mod tonic;
+mod websocket;
