@@ -2,7 +2,8 @@
 //!
 //! * *Absent, accepted, refused*: a credential that was offered and is bad is refused here, and never falls back to
 //!   another one.
-//! * Every request that passes carries an [`Authentication`], and an [`Identity`] if somebody is signed in.
+//! * Every request that passes carries an [`Authentication`], and an [`Identity`](crate::Identity) if somebody is signed
+//!   in.
 //! * Outage of one credential's store: an explicit credential stands beside it, an ambient one does not.
 //! * What is found belongs to the layer's [realm](AuthenticateLayer::realm), and is combined with what other layers in that
 //!   realm have found.
@@ -54,19 +55,26 @@
 //! # Ok(()) }
 //! ```
 
+mod closing;
+mod combine;
+mod opening;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{Extensions, Request, Response};
 use pin_project_lite::pin_project;
-use smallvec::SmallVec;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::identity::{AuthMethod, Authentication, Carrier, Identity, Outcome};
+pub use self::closing::{Closed, Closing, Edits};
+pub use self::combine::OnConflict;
+use self::combine::combine;
+pub use self::opening::{Opened, Opening};
+use crate::identity::{Authentication, Carrier};
 use crate::realm::{DefaultRealm, Realm, Slot};
 use crate::rejection::{Challenge, Rejection, Unproven};
 use crate::respond::{DefaultResponder, RequestHead, Responder, refuse, render};
@@ -101,57 +109,6 @@ pub trait Authenticator: Send + Sync + 'static {
         let _ = (visit, response);
         Closing::nothing()
     }
-}
-
-/// What to do when two good credentials belong to two users.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OnConflict {
-    /// 400, [`Rejection::Conflict`].
-    #[default]
-    Refuse,
-    /// The identity that was recognised by this method stays.
-    Prefer(AuthMethod),
-}
-
-/// What [`Authenticator::open`] found: who it is, and what the way out will need; or why the request is refused.
-pub type Opened<V> = Result<(Authentication, V), Rejection>;
-
-/// The way in: an answer, or the future of one.
-#[must_use]
-pub enum Opening<V> {
-    /// Nothing had to be waited for.
-    Ready(Opened<V>),
-    /// A store has to be asked.
-    Pending(Pin<Box<dyn Future<Output = Opened<V>> + Send>>),
-}
-
-/// What the way out came to: headers for the response, and perhaps a refusal in the response's place.
-///
-/// The headers go out with a refusal too: a login that stands must hand out its cookie, whatever fails after it.
-#[derive(Debug, Default)]
-pub struct Closed {
-    /// Headers for whatever response goes out.
-    pub edits: Edits,
-    /// Why the handler's response is not the one that goes out, and the head of the request to answer.
-    pub refusal: Option<Box<(Rejection, RequestHead)>>,
-}
-
-/// The way out: an answer, or the future of one.
-#[must_use]
-pub enum Closing {
-    /// Nothing had to be waited for.
-    Ready(Closed),
-    /// A store has to be told.
-    Pending(Pin<Box<dyn Future<Output = Closed> + Send>>),
-}
-
-/// Headers to add to a response.
-#[derive(Debug, Default)]
-pub struct Edits {
-    /// One is usual, a `Vary`.
-    append: SmallVec<[(HeaderName, HeaderValue); 1]>,
-    insert: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Puts an [`Authenticator`] in front of a service.
@@ -198,66 +155,6 @@ pin_project! {
         Closing { closing: Pin<Box<dyn Future<Output = Closed> + Send>>, response: Option<Res> },
         // There is a response.
         Done { response: Option<Res> },
-    }
-}
-
-impl<V> Opening<V> {
-    /// No credential of this kind.
-    pub fn anonymous(visit: V) -> Self {
-        Self::Ready(Ok((Authentication::anonymous(), visit)))
-    }
-
-    /// A good credential.
-    pub fn authenticated(identity: impl Into<Identity>, visit: V) -> Self {
-        Self::Ready(Ok((Authentication::authenticated(identity), visit)))
-    }
-
-    /// A bad credential.
-    pub fn refused(rejection: Rejection) -> Self {
-        Self::Ready(Err(rejection))
-    }
-
-    /// Ask `future`, which owns what it needs.
-    pub fn pending(future: impl Future<Output = Opened<V>> + Send + 'static) -> Self {
-        Self::Pending(Box::pin(future))
-    }
-}
-
-impl Closing {
-    /// The response goes out as it is.
-    pub fn nothing() -> Self {
-        Self::edits(Edits::default())
-    }
-
-    /// The response goes out with these edits.
-    pub fn edits(edits: Edits) -> Self {
-        Self::Ready(Closed { edits, refusal: None })
-    }
-
-    /// Tell `future`, which owns what it needs.
-    pub fn pending(future: impl Future<Output = Closed> + Send + 'static) -> Self {
-        Self::Pending(Box::pin(future))
-    }
-}
-
-impl Edits {
-    /// Adds a header beside others of its name.
-    pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        self.append.push((name, value));
-    }
-
-    /// Sets a header in place of others of its name.
-    pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
-        self.insert.push((name, value));
-    }
-
-    fn apply(self, headers: &mut HeaderMap) {
-        for (name, value) in self.insert {
-            headers.insert(name, value);
-        }
-        for (name, value) in self.append {
-            headers.append(name, value);
-        }
     }
 }
 
@@ -397,42 +294,6 @@ fn prove_origin(found: &Authentication, extensions: &Extensions) -> Result<(), R
     }
 }
 
-/// What two layers found out together.
-fn combine(
-    outer: &Authentication,
-    inner: &Authentication,
-    on_conflict: OnConflict,
-) -> Result<Outcome, Rejection> {
-    match (outer.state(), inner.state()) {
-        (Outcome::Authenticated(one), Outcome::Authenticated(other)) => {
-            choose(one, other, on_conflict).map(|identity| Outcome::Authenticated(identity.clone()))
-        }
-        (found @ Outcome::Authenticated(who), away @ Outcome::Unavailable { .. })
-        | (away @ Outcome::Unavailable { .. }, found @ Outcome::Authenticated(who)) => {
-            // What cannot be checked may be an explicit credential, and that would decide.
-            Ok(if who.carrier() == Carrier::Explicit { found } else { away }.clone())
-        }
-        (found, Outcome::Anonymous) | (Outcome::Anonymous, found) => Ok(found.clone()),
-        (away @ Outcome::Unavailable { .. }, Outcome::Unavailable { .. }) => Ok(away.clone()),
-    }
-}
-
-fn choose<'a>(
-    outer: &'a Identity,
-    inner: &'a Identity,
-    on_conflict: OnConflict,
-) -> Result<&'a Identity, Rejection> {
-    if outer.is_same_user(inner) {
-        let outer_is_explicit = outer.carrier() == Carrier::Explicit && inner.carrier() == Carrier::Ambient;
-        return Ok(if outer_is_explicit { outer } else { inner });
-    }
-    match on_conflict {
-        OnConflict::Prefer(method) if inner.method() == method => Ok(inner),
-        OnConflict::Prefer(method) if outer.method() == method => Ok(outer),
-        OnConflict::Prefer(_) | OnConflict::Refuse => Err(Rejection::Conflict),
-    }
-}
-
 impl<S, A, R, B, ResB> Future for AuthenticateFuture<S, A, R, B>
 where
     S: Service<Request<B>, Response = Response<ResB>>,
@@ -512,24 +373,5 @@ impl<S: fmt::Debug, A: fmt::Debug, R> fmt::Debug for Authenticate<S, A, R> {
 impl<S: Service<Request<B>>, A: Authenticator, R, B> fmt::Debug for AuthenticateFuture<S, A, R, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthenticateFuture").finish_non_exhaustive()
-    }
-}
-
-impl<V> fmt::Debug for Opening<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ready(Ok((authentication, _))) => f.debug_tuple("Ready").field(authentication).finish(),
-            Self::Ready(Err(rejection)) => f.debug_tuple("Ready").field(rejection).finish(),
-            Self::Pending(_) => f.write_str("Pending"),
-        }
-    }
-}
-
-impl fmt::Debug for Closing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ready(closed) => f.debug_tuple("Ready").field(closed).finish(),
-            Self::Pending(_) => f.write_str("Pending"),
-        }
     }
 }
