@@ -128,9 +128,12 @@ impl Record {
         self.0.memo.0.get()?.downcast_ref()
     }
 
-    /// Keeps `memo` beside this record for all of its clones, unless they have one.
-    pub fn remember(&self, memo: impl Any + Send + Sync) {
-        let _ = self.0.memo.0.set(Box::new(memo));
+    /// Keeps what `memo` makes beside this record for all of its clones, unless they have something. Where there is no
+    /// other clone, as of a record that a server has just sent, nobody would ask for it, and nothing is made.
+    pub fn remember<T: Any + Send + Sync>(&self, memo: impl FnOnce() -> T) {
+        if Arc::strong_count(&self.0) > 1 {
+            self.0.memo.0.get_or_init(|| Box::new(memo()));
+        }
     }
 
     /// The record as it is stored.
@@ -413,15 +416,20 @@ mod tests {
     #[test]
     fn a_memo_is_shared_by_clones_and_forgotten_when_a_part_is_written() {
         let record = record();
+        record.remember(|| 6u8);
+        assert_eq!(record.memo::<u8>(), None, "nobody else holds it");
         let mut written = record.clone();
-        record.remember(7u8);
-        record.remember(8u8);
+        record.remember(|| 7u8);
+        record.remember(|| 8u8);
         assert_eq!((written.memo::<u8>(), written.memo::<u16>()), (Some(&7), None));
         written.header.flags = 1;
         assert_eq!((record.memo::<u8>(), written.memo::<u8>()), (Some(&7), None));
-        written.remember(9u8);
+        let shared = written.clone();
+        written.remember(|| 9u8);
+        drop(shared);
+        assert_eq!(written.memo::<u8>(), Some(&9));
         written.payload = Box::default();
-        assert_eq!(written.memo::<u8>(), None, "also by whoever alone holds the record");
+        assert_eq!(written.memo::<u8>(), None, "also when it is written to by whoever alone holds it");
         assert_eq!(record, self::record(), "it is no part of the record");
     }
 

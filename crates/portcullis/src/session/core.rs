@@ -211,16 +211,13 @@ impl Core {
     /// The same for a record that was loaded. One that its backend keeps in memory is read once, however many requests
     /// load it.
     pub(crate) fn loaded(&self, locator: Locator, record: Record) -> Result<Stored, StoreError> {
-        let is_known = record.memo::<Read>().is_some();
         let stored = self.stored(locator, record)?;
-        if !is_known {
-            stored.record.remember(Read {
-                realm: self.realm.clone(),
-                locator,
-                carrier: self.transport.carrier_of_identity(),
-                identity: stored.identity.clone(),
-            });
-        }
+        stored.record.remember(|| Read {
+            realm: self.realm.clone(),
+            locator,
+            carrier: self.transport.carrier_of_identity(),
+            identity: stored.identity.clone(),
+        });
         Ok(stored)
     }
 
