@@ -71,16 +71,34 @@
 
 mod backoff;
 mod client;
+mod cluster;
 mod command;
 mod config;
+mod connector;
+mod counters;
+mod dial;
 mod health;
 mod keys;
+mod line;
 mod link;
+mod liveness;
+mod provider;
 mod reply;
+mod route;
 mod script;
+mod sentinel;
+mod server;
 mod session;
 mod subscriber;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod verdict;
 
 pub use config::{ConfigError, ConfigErrorKind, RedisConfig};
+pub use health::{Health, LinkHealth};
 pub use session::RedisBackend;
+#[cfg(feature = "tls")]
+pub use tls::TlsConfig;

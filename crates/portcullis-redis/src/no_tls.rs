@@ -1,0 +1,27 @@
+//! What stands in for `tls.rs` in a build without the feature `tls`.
+
+use std::convert::Infallible;
+use std::io;
+
+use tokio::net::TcpStream;
+
+use crate::config::{ConfigError, ConfigErrorKind};
+use crate::dial::Stream;
+
+/// Never there.
+#[derive(Clone)]
+pub(crate) struct Tls(Infallible);
+
+/// Nothing to configure.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TlsConfig;
+
+impl Tls {
+    pub(crate) fn new(_: &TlsConfig) -> Result<Self, ConfigError> {
+        Err(ConfigErrorKind::TlsMissing.into())
+    }
+
+    pub(crate) async fn over(&self, _: &str, _: TcpStream) -> io::Result<Stream> {
+        match self.0 {}
+    }
+}
