@@ -112,7 +112,7 @@ impl RedisConfig {
         Self {
             servers,
             login: Login::default(),
-            tls: TlsConfig::default(),
+            tls: TlsConfig::new(),
             budget: Duration::from_millis(450),
             attempt_timeout: Duration::from_millis(200),
             key_prefix: "p".to_owned(),

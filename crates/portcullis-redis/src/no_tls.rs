@@ -13,8 +13,14 @@ use crate::dial::Stream;
 pub(crate) struct Tls(Infallible);
 
 /// Nothing to configure.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub(crate) struct TlsConfig;
+
+impl TlsConfig {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+}
 
 impl Tls {
     pub(crate) fn new(_: &TlsConfig) -> Result<Self, ConfigError> {
