@@ -22,18 +22,25 @@
 
 mod address;
 mod builder;
+mod cluster;
 mod proxy;
+mod replication;
 mod resp;
+mod wait;
 mod watchdog;
 
 pub use builder::RedisServerBuilder;
+pub use cluster::{Migration, RedisCluster, RedisClusterBuilder};
 pub use proxy::Proxy;
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tempfile::TempDir;
 
 use self::address::Address;
+use self::resp::Reply;
 use self::watchdog::Watched;
 
 /// A private redis-server. It is killed on drop, and when the test process ends in any way.
@@ -83,13 +90,19 @@ impl RedisServer {
         self.address.url(self.options.password.as_deref())
     }
 
-    /// The TCP port; `None` on a unix socket.
+    /// Where it listens; `None` on a unix socket.
     #[must_use]
-    pub const fn port(&self) -> Option<u16> {
+    pub const fn address(&self) -> Option<SocketAddr> {
         match &self.address {
             Address::Unix(_) => None,
-            Address::Tcp(address) => Some(address.port()),
+            Address::Tcp(address) => Some(*address),
         }
+    }
+
+    /// The TCP port; `None` on a unix socket.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.address().map(|address| address.port())
     }
 
     /// The process id; `None` after [`kill`](Self::kill).
@@ -122,7 +135,7 @@ impl RedisServer {
     /// When the server was killed.
     #[track_caller]
     pub fn pause(&self) {
-        self.signal("STOP");
+        self.process().as_mut().expect("the server was killed").pause();
     }
 
     /// SIGCONT: the server goes on, and answers what was asked meanwhile.
@@ -131,7 +144,7 @@ impl RedisServer {
     /// When the server was killed.
     #[track_caller]
     pub fn resume(&self) {
-        self.signal("CONT");
+        self.process().as_mut().expect("the server was killed").resume();
     }
 
     /// Runs one command on a connection of its own, for arranging and observing: `INFO commandstats`, `SCRIPT FLUSH`.
@@ -142,9 +155,23 @@ impl RedisServer {
     /// When the server does not answer within 20 s, or answers with an error.
     #[track_caller]
     pub fn command(&self, arguments: &[&str]) -> String {
-        match self.options.call(&self.address, arguments) {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(refusal)) => panic!("redis refused {arguments:?}: {refusal}"),
+        match self.try_command(arguments) {
+            Ok(reply) => reply,
+            Err(refusal) => panic!("redis refused {arguments:?}: {refusal}"),
+        }
+    }
+
+    /// [`command`](Self::command) that may be refused.
+    ///
+    /// # Errors
+    /// The server's words: `MOVED 3999 127.0.0.1:12345`, `NOPERM ..`, `READONLY ..`.
+    ///
+    /// # Panics
+    /// When the server does not answer within 20 s.
+    #[track_caller]
+    pub fn try_command(&self, arguments: &[&str]) -> Result<String, String> {
+        match self.call(arguments) {
+            Ok(answer) => answer.map(Reply::into_text),
             Err(error) => panic!("redis did not answer {arguments:?}: {error}"),
         }
     }
@@ -164,8 +191,19 @@ impl RedisServer {
         calls.map_or(0, |calls| calls.parse().expect("redis counts calls in a number"))
     }
 
-    fn signal(&self, name: &str) {
-        self.process().as_mut().expect("the server was killed").signal(name);
+    fn call<A: AsRef<[u8]>>(&self, arguments: &[A]) -> io::Result<Result<Reply, String>> {
+        self.options.call(&self.address, arguments)
+    }
+
+    /// The answer of a server that may be dying, starting or refusing while others look for it.
+    fn ask(&self, arguments: &[&str]) -> Result<String, String> {
+        let answer = self.call(arguments).map_err(|error| format!("{}: {error}", self.url()))?;
+        answer.map(Reply::into_text)
+    }
+
+    /// Whether it was neither killed nor paused.
+    fn is_up(&self) -> bool {
+        self.process().as_ref().is_some_and(|process| !process.is_paused())
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Watched>> {

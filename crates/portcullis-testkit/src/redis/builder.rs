@@ -4,15 +4,12 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Duration;
 
+use super::RedisServer;
 use super::address::Address;
+use super::resp::{self, Reply};
+use super::wait::{PATIENCE, within};
 use super::watchdog::Watched;
-use super::{RedisServer, resp};
-
-/// How long a server may take to answer: generous, because test machines are busy.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
-const POLL: Duration = Duration::from_millis(4);
 
 /// How to start a [`RedisServer`].
 #[derive(Clone, Debug, Default)]
@@ -51,8 +48,8 @@ impl RedisServerBuilder {
         self
     }
 
-    /// Gives the server a configuration file of this text, which a Sentinel needs and rewrites. A restart writes it
-    /// anew.
+    /// Gives the server a configuration file of this text. A restarted server finds in it what it has rewritten, as a
+    /// Sentinel does with all that it learns.
     #[must_use]
     pub fn config(mut self, text: impl Into<String>) -> Self {
         self.config = Some(text.into());
@@ -66,17 +63,11 @@ impl RedisServerBuilder {
     #[must_use]
     #[track_caller]
     pub fn start(self) -> RedisServer {
-        let directory = tempfile::Builder::new().prefix("redis-").tempdir().expect("a directory can be made");
         // Between finding a free port and the server's binding it, somebody else may take it.
         let mut complaints = String::new();
         for _ in 0..5 {
-            let address =
-                if self.tcp { Address::free_port() } else { Address::Unix(directory.path().join("socket")) };
-            match self.launch(&address, directory.path()) {
-                Ok(process) => {
-                    let process = Mutex::new(Some(process));
-                    return RedisServer { options: self, address, process, directory };
-                }
+            match self.try_start() {
+                Ok(server) => return server,
                 Err(complaint) if complaint.contains("in use") => complaints = complaint,
                 Err(complaint) => panic!("{complaint}"),
             }
@@ -84,35 +75,51 @@ impl RedisServerBuilder {
         panic!("{complaints}")
     }
 
+    fn try_start(&self) -> Result<RedisServer, String> {
+        let directory = tempfile::Builder::new().prefix("redis-").tempdir().expect("a directory can be made");
+        let address = if self.tcp { Address::free_port() } else { Address::socket_in(directory.path()) };
+        let process = Mutex::new(Some(self.launch(&address, directory.path())?));
+        Ok(RedisServer { options: self.clone(), address, process, directory })
+    }
+
     /// Starts a server at `address` and waits until it answers.
     pub(super) fn launch(&self, address: &Address, directory: &Path) -> Result<Watched, String> {
         let log = directory.join("log");
         let _ = std::fs::remove_file(&log);
         let process = Watched::spawn(&self.command_line(address, directory), directory, &log);
-        let polls = PATIENCE.as_millis() / POLL.as_millis();
-        for _ in 0..polls {
-            if process.has_ended() {
-                break;
-            }
-            if matches!(self.call(address, &["PING"]), Ok(Ok(_))) {
-                return Ok(process);
-            }
-            pause(POLL);
+        let over = within(PATIENCE, || match process.has_ended() {
+            true => Ok(false),
+            false if self.is_answered_by(&process, address) => Ok(true),
+            false => Err(String::new()),
+        });
+        if over == Ok(true) {
+            return Ok(process);
         }
         let complaint = process.kill();
         let log = std::fs::read_to_string(&log).unwrap_or_default();
         Err(format!("redis-server did not start:\n{complaint}{log}"))
     }
 
+    /// Another process's server may have taken the port at the same moment, and answer in this one's stead.
+    fn is_answered_by(&self, process: &Watched, address: &Address) -> bool {
+        let answer = self.call(address, &["INFO", "server"]);
+        let own = format!("process_id:{}\r\n", process.pid());
+        answer.is_ok_and(|answer| answer.is_ok_and(|reply| reply.into_text().contains(&own)))
+    }
+
     fn command_line(&self, address: &Address, directory: &Path) -> Vec<OsString> {
         let mut line = vec![server_binary().into_os_string()];
         if let Some(text) = &self.config {
             let file = directory.join("redis.conf");
-            std::fs::write(&file, text).expect("the configuration can be written");
+            if !file.exists() {
+                std::fs::write(&file, text).expect("the configuration can be written");
+            }
             line.push(file.into());
         }
         line.extend(["--dir".into(), directory.into()]);
         line.extend(["--save", "", "--appendonly", "no", "--daemonize", "no"].map(OsString::from));
+        // A new replica is sent its copy at once, and does not wait five seconds for company.
+        line.extend(["--repl-diskless-sync-delay", "0"].map(OsString::from));
         match address {
             Address::Unix(socket) => {
                 line.extend(["--port", "0", "--unixsocket"].map(OsString::from));
@@ -129,7 +136,11 @@ impl RedisServerBuilder {
         line
     }
 
-    pub(super) fn call(&self, address: &Address, arguments: &[&str]) -> io::Result<Result<String, String>> {
+    pub(super) fn call<A: AsRef<[u8]>>(
+        &self,
+        address: &Address,
+        arguments: &[A],
+    ) -> io::Result<Result<Reply, String>> {
         let mut stream = address.connect()?;
         if let Some(password) = &self.password
             && let Err(refusal) = resp::call(&mut stream, &["AUTH", password])?
@@ -160,9 +171,4 @@ fn server_binary() -> PathBuf {
                  valkey-server on the PATH is there; `cargo xtask test` installs one"
             )
         })
-}
-
-#[expect(clippy::disallowed_methods, reason = "a server that starts sends no notification")]
-fn pause(time: Duration) {
-    std::thread::sleep(time);
 }

@@ -1,5 +1,8 @@
 //! The private server: it does what it is told, and it never outlives the test process.
 
+mod cluster;
+mod replication;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
