@@ -100,16 +100,22 @@ impl Client {
     /// Asks every server whether it is there.
     pub(crate) async fn ping(&self) -> Result<Vec<Value>, StoreError> {
         let deadline = Instant::now() + self.budget;
-        let pings = self.route.links(deadline).await?.into_iter().map(async |link| {
-            let line = link.up(deadline).await?;
-            let leg = Leg { link, line, asking: false };
+        let links = self.route.links(deadline).await?;
+        Ok(try_join_all(links.into_iter().map(|link| self.ping_on(link, deadline))).await?)
+    }
+
+    /// A connection that has broken says nothing about the server: then another one is asked.
+    async fn ping_on(&self, link: Arc<Link>, deadline: Instant) -> Result<Value, Failure> {
+        let mut failure = Failure::unavailable();
+        for _ in 0..2 {
+            let leg = Leg { line: link.up(deadline).await?, link: Arc::clone(&link), asking: false };
             match self.attempt(&leg, &Cmd::new().arg("PING").to_owned(), deadline).await {
-                Ok(reply) => Ok(reply),
-                Err(Miss::Unanswered(failure) | Miss::NotReady(failure)) => Err(failure),
-                Err(Miss::Elsewhere(_)) => Err(Failure::unavailable()),
+                Ok(reply) => return Ok(reply),
+                Err(Miss::Unanswered(why) | Miss::NotReady(why)) => failure = why,
+                Err(Miss::Elsewhere(_)) => {}
             }
-        });
-        Ok(try_join_all(pings).await?)
+        }
+        Err(failure)
     }
 
     async fn attempt<R: Request>(&self, leg: &Leg, request: &R, deadline: Instant) -> Result<R::Reply, Miss> {

@@ -2,22 +2,39 @@
 
 use std::time::Duration;
 
-use portcullis_redis::RedisBackend;
-use portcullis_store::{Key, SessionBackend};
+use portcullis_redis::{RedisBackend, RedisConfig};
+use portcullis_store::Key;
 use portcullis_testkit::conformance::session::{self, Harness};
-use portcullis_testkit::redis::RedisServer;
+use portcullis_testkit::redis::{RedisCluster, RedisServer};
 
-use crate::support::{Session, backend};
+use crate::support::backend;
 
-struct Redis {
-    server: RedisServer,
-    raw: redis::Client,
+/// A backend, and the servers that it is on.
+struct Redis<S> {
+    servers: S,
+    backend: fn(&S) -> RedisBackend,
 }
 
-impl Redis {
-    fn on(server: RedisServer) -> Self {
-        let raw = redis::Client::open(server.url()).unwrap();
-        Self { server, raw }
+/// The server that has a key.
+trait Servers: Send + Sync + 'static {
+    fn of_key(&self, name: &str) -> &RedisServer;
+}
+
+impl Servers for RedisServer {
+    fn of_key(&self, _: &str) -> &RedisServer {
+        self
+    }
+}
+
+impl Servers for RedisCluster {
+    fn of_key(&self, name: &str) -> &RedisServer {
+        self.node(self.master_of_key(name))
+    }
+}
+
+impl<S: Servers> Redis<S> {
+    fn raw(&self, name: &str) -> redis::Connection {
+        redis::Client::open(self.servers.of_key(name).url()).unwrap().get_connection().unwrap()
     }
 }
 
@@ -25,13 +42,13 @@ fn name(key: Key<'_>) -> String {
     format!("p:{}:s:{}", key.realm, key.locator)
 }
 
-impl Harness for Redis {
+impl<S: Servers> Harness for Redis<S> {
     type Backend = RedisBackend;
 
     async fn handle(&self) -> RedisBackend {
-        let backend = backend(&self.server.url());
+        let backend = (self.backend)(&self.servers);
         // Connected now: a new session's lifetime runs from when the server has it.
-        backend.load(Session::new().key()).await.unwrap();
+        backend.ping().await.unwrap();
         backend
     }
 
@@ -45,14 +62,14 @@ impl Harness for Redis {
     }
 
     async fn plant(&self, key: Key<'_>, bytes: &[u8]) -> bool {
-        let mut connection = self.raw.get_connection().unwrap();
-        redis::cmd("SET").arg(name(key)).arg(bytes).arg("EX").arg(60).exec(&mut connection).unwrap();
+        let name = name(key);
+        redis::cmd("SET").arg(&name).arg(bytes).arg("EX").arg(60).exec(&mut self.raw(&name)).unwrap();
         true
     }
 
     async fn peek(&self, key: Key<'_>) -> Option<Vec<u8>> {
-        let mut connection = self.raw.get_connection().unwrap();
-        redis::cmd("GET").arg(name(key)).query(&mut connection).unwrap()
+        let name = name(key);
+        redis::cmd("GET").arg(&name).query(&mut self.raw(&name)).unwrap()
     }
 
     async fn unreachable(&self) -> Option<RedisBackend> {
@@ -60,12 +77,44 @@ impl Harness for Redis {
     }
 }
 
+fn at_its_url(server: &RedisServer) -> RedisBackend {
+    backend(&server.url())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_backend_keeps_its_contract_over_a_socket() {
-    session::run(&Redis::on(RedisServer::start())).await;
+    session::run(&Redis { servers: RedisServer::start(), backend: at_its_url }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_backend_keeps_its_contract_over_tcp() {
-    session::run(&Redis::on(RedisServer::builder().tcp().password("s3cret&").start())).await;
+    let server = RedisServer::builder().tcp().password("s3cret&").start();
+    session::run(&Redis { servers: server, backend: at_its_url }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backend_keeps_its_contract_on_a_cluster() {
+    let cluster = RedisCluster::builder(3).password("s3cret&").start();
+    let backend = |cluster: &RedisCluster| {
+        RedisBackend::connect(RedisConfig::cluster(cluster.urls()).unwrap()).unwrap()
+    };
+    session::run(&Redis { servers: cluster, backend }).await;
+}
+
+/// On a runtime's thread a connection cannot be waited for, so that it is given by a provider.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backend_keeps_its_contract_on_connections_of_the_application() {
+    let backend = |server: &RedisServer| {
+        let client = redis::Client::open(server.url()).unwrap();
+        let connection = std::sync::Arc::new(tokio::sync::OnceCell::new());
+        let provider = move || {
+            let (client, connection) = (client.clone(), std::sync::Arc::clone(&connection));
+            async move {
+                let connecting = || async { client.get_multiplexed_async_connection().await };
+                connection.get_or_try_init(connecting).await.cloned()
+            }
+        };
+        RedisBackend::connect(RedisConfig::from_provider(provider)).unwrap()
+    };
+    session::run(&Redis { servers: RedisServer::start(), backend }).await;
 }

@@ -8,6 +8,7 @@
     reason = "a test that meets the unexpected is to fail at that place"
 )]
 
+mod cluster;
 mod commands;
 mod conformance;
 mod outages;

@@ -29,6 +29,7 @@ pub(crate) fn patient(url: &str) -> RedisBackend {
 }
 
 /// One session, of nobody else in this run.
+#[derive(Clone)]
 pub(crate) struct Session {
     realm: Realm,
     locator: Locator,
