@@ -13,6 +13,7 @@ use crate::server::{Address, Place, Server};
 use crate::tls::{Tls, TlsConfig};
 
 mod error;
+mod url;
 
 pub use error::{ConfigError, ConfigErrorKind};
 
@@ -255,6 +256,13 @@ impl Login {
             Some(database) => login.set_db(database),
             None => login,
         }
+    }
+}
+
+impl From<&RedisConnectionInfo> for Login {
+    fn from(url: &RedisConnectionInfo) -> Self {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Self { username: owned(url.username()), password: owned(url.password()), database: Some(url.db()) }
     }
 }
 

@@ -76,6 +76,12 @@ impl Sentinel {
         &self.name
     }
 
+    /// The Sentinels, and what the servers that they watch have in common.
+    #[cfg(test)]
+    pub(crate) fn servers(&self) -> (Vec<&Server>, &Server) {
+        (self.sentinels.iter().map(|(server, _)| server).collect(), &self.model)
+    }
+
     /// A connection to the master.
     pub(crate) async fn connect(&self) -> Result<Line, Failure> {
         let master = self.model.at(self.master().await?);
