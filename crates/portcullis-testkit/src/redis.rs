@@ -26,12 +26,14 @@ mod cluster;
 mod proxy;
 mod replication;
 mod resp;
+mod sentinel;
 mod wait;
 mod watchdog;
 
 pub use builder::RedisServerBuilder;
 pub use cluster::{Migration, RedisCluster, RedisClusterBuilder};
 pub use proxy::Proxy;
+pub use sentinel::{RedisSentinel, RedisSentinelBuilder};
 
 use std::io;
 use std::net::SocketAddr;

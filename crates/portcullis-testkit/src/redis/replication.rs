@@ -43,11 +43,17 @@ impl RedisServer {
 
     /// Whether it is a master, or a replica whose link is up.
     pub(super) fn has_its_masters_data(&self) -> Result<(), String> {
+        self.says(&["role:master", "master_link_status:up"])
+    }
+
+    /// Whether it is a `master` or a `slave`.
+    pub(super) fn has_role(&self, role: &str) -> Result<(), String> {
+        self.says(&[&format!("role:{role}")])
+    }
+
+    fn says(&self, any_of: &[&str]) -> Result<(), String> {
         let replication = self.ask(&["INFO", "replication"])?;
-        let says = |line| replication.lines().any(|said| said == line);
-        if says("role:master") || says("master_link_status:up") {
-            return Ok(());
-        }
-        Err(format!("{}: {replication}", self.url()))
+        let found = replication.lines().any(|line| any_of.contains(&line));
+        found.then_some(()).ok_or_else(|| format!("{} says nothing of {any_of:?}: {replication}", self.url()))
     }
 }

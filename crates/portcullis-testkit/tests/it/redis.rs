@@ -2,6 +2,7 @@
 
 mod cluster;
 mod replication;
+mod sentinel;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
