@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use portcullis_redis::{LinkHealth, RedisBackend, RedisConfig};
-use portcullis_store::{Created, Record, Saved, SessionBackend, StoreError, StoreErrorKind};
+use portcullis_store::{Created, SessionBackend, StoreErrorKind};
 use portcullis_testkit::redis::RedisCluster;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::support::{BUDGET, MARGIN, Session, next, record, timed};
+use crate::support::{BUDGET, MARGIN, Session, add_one, count, record, timed};
 
 fn backend(urls: impl IntoIterator<Item = String>) -> RedisBackend {
     RedisBackend::connect(RedisConfig::cluster(urls).unwrap()).unwrap()
@@ -30,23 +30,6 @@ async fn one_on_each(cluster: &RedisCluster, backend: &RedisBackend) -> Vec<Sess
         sessions.push(session);
     }
     sessions
-}
-
-/// Adds one to the number that the record holds, as a request would: compare and set, until it is done.
-async fn add_one(backend: &RedisBackend, session: &Session) -> Result<(), StoreError> {
-    let mut current = backend.load(session.key()).await?.expect("the session is there");
-    loop {
-        let record = next(&current, (count(&current) + 1).to_string().as_bytes());
-        match backend.save(session.key(), current.header.tag(), &record).await? {
-            Saved::Done => return Ok(()),
-            Saved::Gone => panic!("the session is there"),
-            Saved::Conflict { current: other, .. } => current = other,
-        }
-    }
-}
-
-fn count(record: &Record) -> u64 {
-    std::str::from_utf8(&record.payload).unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

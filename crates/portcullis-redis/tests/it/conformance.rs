@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::Key;
 use portcullis_testkit::conformance::session::{self, Harness};
-use portcullis_testkit::redis::{RedisCluster, RedisServer};
+use portcullis_testkit::redis::{RedisCluster, RedisSentinel, RedisServer};
 
 use crate::support::backend;
 
@@ -29,6 +29,12 @@ impl Servers for RedisServer {
 impl Servers for RedisCluster {
     fn of_key(&self, name: &str) -> &RedisServer {
         self.node(self.master_of_key(name))
+    }
+}
+
+impl Servers for RedisSentinel {
+    fn of_key(&self, _: &str) -> &RedisServer {
+        self.master()
     }
 }
 
@@ -99,6 +105,12 @@ async fn the_backend_keeps_its_contract_on_a_cluster() {
         RedisBackend::connect(RedisConfig::cluster(cluster.urls()).unwrap()).unwrap()
     };
     session::run(&Redis { servers: cluster, backend }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backend_keeps_its_contract_where_sentinels_watch() {
+    let set = RedisSentinel::start();
+    session::run(&Redis { servers: set, backend: crate::sentinel::backend }).await;
 }
 
 /// On a runtime's thread a connection cannot be waited for, so that it is given by a provider.

@@ -14,5 +14,6 @@ mod conformance;
 mod outages;
 mod refusals;
 mod resends;
+mod sentinel;
 mod support;
 mod watching;
