@@ -1,6 +1,8 @@
 //! [`Provider`]: connections of the application's own.
 
+use std::fmt;
 use std::future::Future;
+use std::ops::DerefMut;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -33,12 +35,14 @@ impl RedisConfig {
         C: ConnectionLike + Clone + Send + Sync + 'static,
     {
         Self::from_provider(move || {
-            let connection = connection.clone();
+            let connection = Box::new(connection.clone());
             async move { Ok::<_, RedisError>(connection) }
         })
     }
 
-    /// Connections of the application's own, from its pool: `provider` is called whenever something is to be sent.
+    /// Connections of the application's own, from its pool: `provider` is called whenever something is to be sent. What
+    /// it gives leads to a connection, as the guards of bb8 and deadpool-redis do, or a `Box`; when it is dropped, the
+    /// connection is back in the pool.
     ///
     /// As with [`from_connection`](Self::from_connection) they lead to one server. A pool that has none to give within
     /// [`attempt_timeout`](Self::attempt_timeout) counts as a server that does not answer.
@@ -50,7 +54,7 @@ impl RedisConfig {
     /// let client = redis::Client::open("redis://127.0.0.1")?;
     /// let config = RedisConfig::from_provider(move || {
     ///     let client = client.clone();
-    ///     async move { client.get_multiplexed_async_connection().await }
+    ///     async move { client.get_multiplexed_async_connection().await.map(Box::new) }
     /// });
     /// let backend = RedisBackend::connect(config)?; // contacts nobody
     /// # Ok(())
@@ -61,8 +65,8 @@ impl RedisConfig {
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<C, E>> + Send + 'static,
-        C: ConnectionLike + Send + 'static,
-        E: std::fmt::Display + Send + 'static,
+        C: DerefMut<Target: ConnectionLike + Send> + Send + 'static,
+        E: fmt::Display + Send + 'static,
     {
         Self::provided(Arc::new(FromClosure(provider)))
     }
@@ -72,8 +76,8 @@ impl<F, Fut, C, E> Provider for FromClosure<F>
 where
     F: Fn() -> Fut + Send + Sync,
     Fut: Future<Output = Result<C, E>> + Send + 'static,
-    C: ConnectionLike + Send,
-    E: std::fmt::Display + Send,
+    C: DerefMut<Target: ConnectionLike + Send> + Send,
+    E: fmt::Display + Send,
 {
     fn send<'a>(&'a self, command: &'a Cmd) -> Sending<'a, Value> {
         Box::pin(async move {
@@ -91,7 +95,7 @@ where
 }
 
 /// A provider's own error, in words: what type it is of, is its own affair.
-fn given<C, E: std::fmt::Display>(connection: Result<C, E>) -> RedisResult<C> {
+fn given<C, E: fmt::Display>(connection: Result<C, E>) -> RedisResult<C> {
     connection.map_err(|error| {
         (ErrorKind::Io, "the application's provider gave no connection", error.to_string()).into()
     })

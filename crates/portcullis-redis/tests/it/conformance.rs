@@ -123,7 +123,7 @@ async fn the_backend_keeps_its_contract_on_connections_of_the_application() {
             let (client, connection) = (client.clone(), std::sync::Arc::clone(&connection));
             async move {
                 let connecting = || async { client.get_multiplexed_async_connection().await };
-                connection.get_or_try_init(connecting).await.cloned()
+                connection.get_or_try_init(connecting).await.cloned().map(Box::new)
             }
         };
         RedisBackend::connect(RedisConfig::from_provider(provider)).unwrap()
