@@ -36,7 +36,7 @@ use super::{Address, RedisServer};
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    password: Option<String>,
+    url: String,
     switches: watch::Sender<Switches>,
     round_trips: Arc<AtomicU64>,
     /// Holds the task that accepts connections, which holds theirs; dropping it ends them all.
@@ -88,7 +88,8 @@ impl Proxy {
         let round_trips = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&round_trips);
         tasks.spawn(accept(listener, server.address.clone(), switches.clone(), counted));
-        Self { address, password: server.options.password.clone(), switches, round_trips, _tasks: tasks }
+        let url = server.address.seen_at(address).url(None, server.options.password.as_deref());
+        Self { address, url, switches, round_trips, _tasks: tasks }
     }
 
     /// Where it listens.
@@ -100,7 +101,7 @@ impl Proxy {
     /// The server's address by way of the proxy, with the server's password.
     #[must_use]
     pub fn url(&self) -> String {
-        Address::Tcp(self.address).url(self.password.as_deref())
+        self.url.clone()
     }
 
     /// How many connections have been accepted since the start.
@@ -201,7 +202,7 @@ async fn connection(client: TcpStream, upstream: Address, link: Link) {
             let (from_server, to_server) = server.into_split();
             link.run(from_client, to_server, from_server, to_client).await;
         }
-        Address::Tcp(address) => {
+        Address::Tcp(address) | Address::Tls { at: address, .. } => {
             let Ok(server) = TcpStream::connect(address).await else { return };
             let _ = server.set_nodelay(true);
             let (from_server, to_server) = server.into_split();

@@ -1,8 +1,10 @@
 //! The private server: it does what it is told, and it never outlives the test process.
 
+mod acl;
 mod cluster;
 mod replication;
 mod sentinel;
+mod tls;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
