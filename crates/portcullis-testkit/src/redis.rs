@@ -1,11 +1,22 @@
 //! A real Redis for tests: [`RedisServer`], and [`Proxy`] to break the network in front of it.
 //!
+//! | to test | use |
+//! | --- | --- |
+//! | a server that dies, hangs or comes back empty | [`kill`](RedisServer::kill), [`pause`](RedisServer::pause), [`restart`](RedisServer::restart) |
+//! | one that has become a replica | [`demote`](RedisServer::demote), [`promote`](RedisServer::promote) |
+//! | passwords, users, certificates | [`password`](RedisServerBuilder::password), [`acl`](RedisServerBuilder::acl), [`tls`](RedisServerBuilder::tls), [`mutual_tls`](RedisServerBuilder::mutual_tls) |
+//! | a full one | [`arg("--maxmemory", "3mb")`](RedisServerBuilder::arg) |
+//! | a slow or broken network | [`Proxy`] |
+//! | Redis Cluster: failovers, and slots that move | [`RedisCluster`] |
+//! | Sentinel: failovers | [`RedisSentinel`] |
+//!
 //! * The server is private to the test: in a new directory, on a unix socket or a free loopback port, without
-//!   persistence.
+//!   persistence. Of Redis 6.2 to 8 or Valkey.
 //! * It cannot outlive the test process, however that ends: also when it is killed or aborts.
 //! * Without a server binary a test fails, it does not skip. Looked for: `$REDIS_SERVER_BIN`, then `redis-server` and
 //!   `valkey-server` on the `PATH`. In the Portcullis repository `cargo xtask test` installs one.
-//! * The calls block, for some ten milliseconds at start. They can be made inside and outside of a runtime.
+//! * The calls block, for some ten milliseconds at start, and for seconds where servers must agree. They can be made inside
+//!   and outside of a runtime.
 //!
 //! ```
 //! use portcullis_testkit::redis::RedisServer;

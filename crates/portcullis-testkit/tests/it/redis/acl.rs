@@ -59,7 +59,7 @@ async fn the_testkit_is_answered_whatever_the_default_user_may_and_after_a_resta
 }
 
 #[test]
-#[should_panic(expected = "Aborting Redis startup because of ACL errors")]
+#[should_panic(expected = "startup because of ACL errors")]
 fn a_line_that_redis_refuses_fails_the_test_with_its_words() {
     let _ = RedisServer::builder().acl(["user reader nonsense"]).start();
 }
