@@ -20,14 +20,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 impl Server {
     /// A connection. A host name is resolved anew.
-    pub(crate) async fn dial(&self) -> io::Result<Stream> {
+    pub(crate) async fn dial(&self) -> RedisResult<Stream> {
         match &self.place {
             Place::Tcp { host, port } => self.dial_tcp(host, *port).await,
-            Place::Unix(path) => dial_unix(path).await,
+            Place::Unix(path) => Ok(dial_unix(path).await?),
         }
     }
 
-    async fn dial_tcp(&self, host: &str, port: u16) -> io::Result<Stream> {
+    async fn dial_tcp(&self, host: &str, port: u16) -> RedisResult<Stream> {
         let stream = TcpStream::connect((host, port)).await?;
         // A request must not wait for the acknowledgement of the one before.
         stream.set_nodelay(true)?;

@@ -1,8 +1,8 @@
 //! What stands in for `tls.rs` in a build without the feature `tls`.
 
 use std::convert::Infallible;
-use std::io;
 
+use redis::RedisResult;
 use tokio::net::TcpStream;
 
 use crate::config::{ConfigError, ConfigErrorKind};
@@ -27,7 +27,7 @@ impl Tls {
         Err(ConfigErrorKind::TlsMissing.into())
     }
 
-    pub(crate) async fn over(&self, _: &str, _: TcpStream) -> io::Result<Stream> {
+    pub(crate) async fn over(&self, _: &str, _: TcpStream) -> RedisResult<Stream> {
         match self.0 {}
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use redis::{ErrorKind, RedisError, RedisResult};
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -82,9 +83,17 @@ impl Tls {
     }
 
     /// Encrypts a connection to `host`.
-    pub(crate) async fn over(&self, host: &str, stream: TcpStream) -> io::Result<Stream> {
+    pub(crate) async fn over(&self, host: &str, stream: TcpStream) -> RedisResult<Stream> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        Ok(Box::new(self.0.connect(name, stream).await?))
+        Ok(Box::new(self.0.connect(name, stream).await.map_err(not_believed)?))
+    }
+}
+
+/// What TLS itself refuses an operator must correct; a connection that breaks is an outage.
+fn not_believed(error: io::Error) -> RedisError {
+    match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+        Some(cause) => (ErrorKind::AuthenticationFailed, "TLS", cause.to_string()).into(),
+        None => error.into(),
     }
 }
 

@@ -1,11 +1,22 @@
 //! A real Redis for tests: [`RedisServer`], and [`Proxy`] to break the network in front of it.
 //!
+//! | to test | use |
+//! | --- | --- |
+//! | a server that dies, hangs or comes back empty | [`kill`](RedisServer::kill), [`pause`](RedisServer::pause), [`restart`](RedisServer::restart) |
+//! | one that has become a replica | [`demote`](RedisServer::demote), [`promote`](RedisServer::promote) |
+//! | passwords, users, certificates | [`password`](RedisServerBuilder::password), [`acl`](RedisServerBuilder::acl), [`tls`](RedisServerBuilder::tls), [`mutual_tls`](RedisServerBuilder::mutual_tls) |
+//! | a full one | [`arg("--maxmemory", "3mb")`](RedisServerBuilder::arg) |
+//! | a slow or broken network | [`Proxy`] |
+//! | Redis Cluster: failovers, and slots that move | [`RedisCluster`] |
+//! | Sentinel: failovers | [`RedisSentinel`] |
+//!
 //! * The server is private to the test: in a new directory, on a unix socket or a free loopback port, without
-//!   persistence.
+//!   persistence. Of Redis 6.2 to 8 or Valkey.
 //! * It cannot outlive the test process, however that ends: also when it is killed or aborts.
 //! * Without a server binary a test fails, it does not skip. Looked for: `$REDIS_SERVER_BIN`, then `redis-server` and
 //!   `valkey-server` on the `PATH`. In the Portcullis repository `cargo xtask test` installs one.
-//! * The calls block, for some ten milliseconds at start. They can be made inside and outside of a runtime.
+//! * The calls block, for some ten milliseconds at start, and for seconds where servers must agree. They can be made inside
+//!   and outside of a runtime.
 //!
 //! ```
 //! use portcullis_testkit::redis::RedisServer;
@@ -20,6 +31,7 @@
 //! assert_eq!(server.command(&["GET", "greeting"]), "");
 //! ```
 
+mod acl;
 mod address;
 mod builder;
 mod cluster;
@@ -27,6 +39,7 @@ mod proxy;
 mod replication;
 mod resp;
 mod sentinel;
+mod tls;
 mod wait;
 mod watchdog;
 
@@ -34,6 +47,7 @@ pub use builder::RedisServerBuilder;
 pub use cluster::{Migration, RedisCluster, RedisClusterBuilder};
 pub use proxy::Proxy;
 pub use sentinel::{RedisSentinel, RedisSentinelBuilder};
+pub use tls::Certificates;
 
 use std::io;
 use std::net::SocketAddr;
@@ -50,6 +64,7 @@ use self::watchdog::Watched;
 pub struct RedisServer {
     options: RedisServerBuilder,
     address: Address,
+    certificates: Option<Certificates>,
     process: Mutex<Option<Watched>>,
     // Last, so that it is removed after the server has ended.
     directory: TempDir,
@@ -85,20 +100,33 @@ impl RedisServer {
         RedisServerBuilder::default()
     }
 
-    /// The address, with the password if there is one, as the `redis` crate reads it: `redis+unix:///...` or
-    /// `redis://127.0.0.1:...`. It stays the same over [`restart`](Self::restart).
+    /// The address, with the password if there is one, as the `redis` crate reads it: `redis+unix:///...`,
+    /// `redis://127.0.0.1:...` or `rediss://127.0.0.1:...`. It stays the same over [`restart`](Self::restart).
     #[must_use]
     pub fn url(&self) -> String {
-        self.address.url(self.options.password.as_deref())
+        self.address.url(None, self.options.password.as_deref())
+    }
+
+    /// The address with the name and the password of a user, who need not exist.
+    #[must_use]
+    pub fn url_as(&self, user: &str, password: &str) -> String {
+        self.address.url(Some(user), Some(password))
+    }
+
+    /// The certificates of a server with TLS.
+    ///
+    /// # Panics
+    /// When it has no TLS: [`RedisServerBuilder::tls`].
+    #[must_use]
+    #[track_caller]
+    pub const fn certificates(&self) -> &Certificates {
+        self.certificates.as_ref().expect("the server was started with TLS")
     }
 
     /// Where it listens; `None` on a unix socket.
     #[must_use]
     pub const fn address(&self) -> Option<SocketAddr> {
-        match &self.address {
-            Address::Unix(_) => None,
-            Address::Tcp(address) => Some(*address),
-        }
+        self.address.network()
     }
 
     /// The TCP port; `None` on a unix socket.

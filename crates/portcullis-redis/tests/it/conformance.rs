@@ -38,11 +38,9 @@ impl Servers for RedisSentinel {
     }
 }
 
-impl<S: Servers> Redis<S> {
-    fn raw(&self, name: &str) -> redis::Connection {
-        redis::Client::open(self.servers.of_key(name).url()).unwrap().get_connection().unwrap()
-    }
-}
+/// The value in hexadecimal digits, because the testkit's own commands are text.
+const AS_HEX: &str = "local value = redis.call('GET', KEYS[1]) or '' \
+                      return (value:gsub('.', function(byte) return string.format('%02x', byte:byte()) end))";
 
 fn name(key: Key<'_>) -> String {
     format!("p:{}:s:{}", key.realm, key.locator)
@@ -69,13 +67,17 @@ impl<S: Servers> Harness for Redis<S> {
 
     async fn plant(&self, key: Key<'_>, bytes: &[u8]) -> bool {
         let name = name(key);
-        redis::cmd("SET").arg(&name).arg(bytes).arg("EX").arg(60).exec(&mut self.raw(&name)).unwrap();
+        let escaped: String = bytes.iter().map(|byte| format!("\\{byte:03}")).collect();
+        let script = format!("return redis.call('SET', KEYS[1], '{escaped}', 'EX', 60)");
+        self.servers.of_key(&name).command(&["EVAL", &script, "1", &name]);
         true
     }
 
     async fn peek(&self, key: Key<'_>) -> Option<Vec<u8>> {
         let name = name(key);
-        redis::cmd("GET").arg(&name).query(&mut self.raw(&name)).unwrap()
+        let hex = self.servers.of_key(&name).command(&["EVAL", AS_HEX, "1", &name]);
+        let byte = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap();
+        (!hex.is_empty()).then(|| hex.as_bytes().chunks(2).map(byte).collect())
     }
 
     async fn unreachable(&self) -> Option<RedisBackend> {
@@ -111,6 +113,13 @@ async fn the_backend_keeps_its_contract_on_a_cluster() {
 async fn the_backend_keeps_its_contract_where_sentinels_watch() {
     let set = RedisSentinel::start();
     session::run(&Redis { servers: set, backend: crate::sentinel::backend }).await;
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backend_keeps_its_contract_over_tls() {
+    let server = RedisServer::builder().tls().password("s3cret&").start();
+    session::run(&Redis { servers: server, backend: crate::tls::believing }).await;
 }
 
 /// On a runtime's thread a connection cannot be waited for, so that it is given by a provider.

@@ -16,4 +16,6 @@ mod refusals;
 mod resends;
 mod sentinel;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
 mod watching;

@@ -20,12 +20,14 @@ impl RedisServer {
     /// ```
     ///
     /// # Panics
-    /// When `to` listens on a unix socket only, or one of them does not answer.
+    /// When `to` listens on a unix socket only or with TLS, or one of them does not answer.
     #[track_caller]
     pub fn demote(&self, to: &Self) {
         let address =
             to.address().expect("a replica reaches its master by TCP: RedisServer::builder().tcp()");
-        if let Some(password) = &to.options.password {
+        assert!(to.certificates.is_none(), "a replica of a server with TLS is more than is offered here");
+        if let Some((user, password)) = to.options.credentials() {
+            self.command(&["CONFIG", "SET", "masteruser", user.unwrap_or_default()]);
             self.command(&["CONFIG", "SET", "masterauth", password]);
         }
         self.command(&["REPLICAOF", &address.ip().to_string(), &address.port().to_string()]);

@@ -10,6 +10,22 @@ use crate::redis::wait::{PATIENCE, settled};
 /// Until [`finish`](Self::finish) the old master answers for keys that it has, and sends a client elsewhere with ASK for
 /// those it has not; a command on several keys, of which some have been moved, is refused with TRYAGAIN. Afterwards the
 /// old master answers MOVED. Dropped unfinished the slot stays half moved, as when an operator's tool dies.
+///
+/// ```
+/// use portcullis_testkit::redis::RedisCluster;
+///
+/// let cluster = RedisCluster::start(2);
+/// let slot = RedisCluster::key_slot("greeting");
+/// let from = cluster.master_of_slot(slot);
+/// cluster.node(from).command(&["SET", "greeting", "hello"]);
+///
+/// let migration = cluster.begin_migration(slot, 1 - from);
+/// migration.move_keys();
+/// let redirect = cluster.node(from).try_command(&["GET", "greeting"]).unwrap_err();
+/// assert!(redirect.starts_with("ASK "));
+/// migration.finish();
+/// assert_eq!(cluster.node(1 - from).command(&["GET", "greeting"]), "hello");
+/// ```
 #[must_use = "the slot is half moved until `finish`"]
 #[derive(Debug)]
 pub struct Migration<'cluster> {
