@@ -51,6 +51,13 @@ pub(crate) struct Line {
     since: Instant,
 }
 
+/// How many commands may wait to be sent; who comes then waits until these are.
+///
+/// On a runtime of one thread, commands go out when all tasks that can run have run. Without a bound, everything that is
+/// in flight would go out as one batch and come back as one, and client and server would take turns. With less in a
+/// batch than there is in flight the one works while the other does.
+const BATCH: usize = 24;
+
 enum Step {
     Use(Arc<Line>),
     Wait,
@@ -64,7 +71,7 @@ impl Connector {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
-            .set_pipeline_buffer_size(512);
+            .set_pipeline_buffer_size(BATCH);
         Ok(Self(Box::new(move || {
             let (client, config) = (client.clone(), config.clone());
             Box::pin(async move { client.get_multiplexed_async_connection_with_config(&config).await })
