@@ -26,6 +26,13 @@ enum Connection {
     Provided(Arc<dyn Provider>),
 }
 
+/// How many commands may wait to be sent; who comes then waits until these are.
+///
+/// On a runtime of one thread, commands go out when all tasks that can run have run. Without a bound, everything that is
+/// in flight would go out as one batch and come back as one, and client and server would take turns. With less in a
+/// batch than there is in flight the one works while the other does.
+const BATCH: usize = 24;
+
 /// The task that reads and writes. It ends with the line: on a network that swallows everything it would wait for ever
 /// for the answers that are due.
 struct Driver(JoinHandle<()>);
@@ -37,7 +44,7 @@ impl Line {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
-            .set_pipeline_buffer_size(512);
+            .set_pipeline_buffer_size(BATCH);
         let stream = server.dial().await?;
         let (multiplexed, driver) =
             MultiplexedConnection::new_with_config(&server.login, stream, config).await?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_store::{
-    Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Header, Key, Locator, Realm, Record, Saved,
-    SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
+    AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Header, Key, Locator, Realm, Record,
+    Saved, SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
 };
 use redis::{Cmd, Pipeline, Value};
 
@@ -19,7 +19,7 @@ use crate::reply::{
     Answer, accepted, answer, decode, enrolled, locators, number, record, unexpected, unreadable,
 };
 use crate::route::Route;
-use crate::script::answer::{DONE, GONE, UNREADABLE};
+use crate::script::answer::{APART, DONE, GONE, UNREADABLE};
 use crate::script::{self, LAST_TIME};
 use crate::subscriber::Subscriber;
 
@@ -247,6 +247,45 @@ impl SessionBackend for RedisBackend {
         }
     }
 
+    /// In a cluster the session and the index are on several servers.
+    async fn destroy_enrolled(&self, key: Key<'_>, user: UserKey<'_>) -> Result<AtOnce, StoreError> {
+        if self.client.route().spreads() {
+            return Ok(AtOnce::NotDone);
+        }
+        let (session, index) = (self.keys.session(key), self.keys.index(user));
+        let channel = self.keys.ended(key.realm);
+        let arguments: [&[u8]; 2] = [channel.as_bytes(), key.locator.as_bytes()];
+        at_once(script::DESTROY_ENROLLED.run(&mut self.client.call(), &[&session, &index], &arguments).await?)
+    }
+
+    async fn supersede(
+        &self,
+        before: Key<'_>,
+        expected: Tag,
+        key: Key<'_>,
+        record: &Record,
+        enrolment: Enrolment<'_>,
+    ) -> Result<AtOnce, StoreError> {
+        // Taking out the evicted is a change, which must not be made if the rest is not. In a cluster all of this is on
+        // several servers.
+        if !enrolment.evicted.is_empty() || self.client.route().spreads() {
+            return Ok(AtOnce::NotDone);
+        }
+        let bytes = self.encode(record)?;
+        let [old, new] = [before, key].map(|key| self.keys.session(key));
+        let (index, credentials) = (self.keys.index(enrolment.user), self.compared(&enrolment));
+        let channel = self.keys.ended(before.realm);
+        let (unit, time) = expiry(&record.header);
+        let (time, entry) = (time.to_string(), Entry::of(&enrolment));
+        let mut arguments: Vec<&[u8]> = Vec::with_capacity(11);
+        arguments.extend([&*bytes, unit.as_bytes(), time.as_bytes(), key.locator.as_bytes()]);
+        arguments.extend([&expected.0[..], channel.as_bytes(), before.locator.as_bytes()]);
+        entry.push_onto(&mut arguments);
+        let all = [&*old, &new, &index, credentials.as_deref().unwrap_or_default()];
+        let keys = all.get(..3 + usize::from(credentials.is_some())).unwrap_or(&all);
+        at_once(script::SUPERSEDE.run(&mut self.client.call(), keys, &arguments).await?)
+    }
+
     async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {
         self.enrol_within(&mut self.client.call(), locator, enrolment).await
     }
@@ -287,6 +326,14 @@ impl SessionBackend for RedisBackend {
 
     fn watch(&self, realm: &Realm, watcher: Arc<dyn Watcher>) -> Option<Watching> {
         self.subscriber.watch(realm, watcher)
+    }
+}
+
+fn at_once(reply: Value) -> Result<AtOnce, StoreError> {
+    match answer(reply)? {
+        Answer::Code(DONE) => Ok(AtOnce::Done),
+        Answer::Code(APART) => Ok(AtOnce::NotDone),
+        Answer::Code(_) | Answer::Bytes(_) => Err(unexpected()),
     }
 }
 
