@@ -258,3 +258,16 @@ fn server_binary() -> PathBuf {
             )
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_server_on_the_port_is_not_taken_for_this_one() {
+        let other = RedisServer::builder().tcp().start();
+        let directory = tempfile::tempdir().unwrap();
+        let complaint = RedisServer::builder().launch(&other.address, directory.path()).unwrap_err();
+        assert!(complaint.contains("in use"), "so that another port is tried: {complaint}");
+    }
+}

@@ -188,22 +188,42 @@ impl RedisSentinel {
         self.node(index).has_role("master")
     }
 
-    /// Whether a sentinel knows all others and sees all that run.
+    /// Whether a sentinel sees all others and all replicas that run.
     fn is_complete(&self, sentinel: &RedisServer) -> Result<(), String> {
         let others = sentinel.ask(&["SENTINEL", "SENTINELS", MASTER_NAME])?;
         let replicas = sentinel.ask(&["SENTINEL", "REPLICAS", MASTER_NAME])?;
-        let count = |table: &str, name, value| {
-            table.lines().zip(table.lines().skip(1)).filter(|pair| *pair == (name, value)).count()
-        };
         let replicas_up = up(&self.nodes).count().saturating_sub(1);
-        let is_complete = count(&others, "flags", "sentinel") + 1 >= up(&self.sentinels).count()
-            && count(&replicas, "flags", "slave") >= replicas_up
-            && count(&replicas, "master-link-status", "ok") >= replicas_up;
+        let is_complete = count(&others, "flags", is_sound) + 1 >= up(&self.sentinels).count()
+            && count(&replicas, "flags", is_sound) >= replicas_up
+            && count(&replicas, "master-link-status", |status| status == "ok") >= replicas_up;
         is_complete.then_some(()).ok_or_else(|| format!("{} sees {others}\n{replicas}", sentinel.url()))
     }
+}
+
+/// How many of the servers that a sentinel lists, a name and a value in two lines, have such a value of this name.
+fn count(listed: &str, name: &str, is_wanted: fn(&str) -> bool) -> usize {
+    let pairs = listed.lines().step_by(2).zip(listed.lines().skip(1).step_by(2));
+    pairs.filter(|(told, value)| *told == name && is_wanted(value)).count()
+}
+
+/// Other flags, as that a sentinel holds the master for down, say nothing of the server itself.
+fn is_sound(flags: &str) -> bool {
+    !flags.split(',').any(|flag| ["s_down", "o_down", "disconnected"].contains(&flag))
 }
 
 /// Those that were neither killed nor paused.
 fn up(servers: &[RedisServer]) -> impl Iterator<Item = (usize, &RedisServer)> {
     servers.iter().enumerate().filter(|(_, server)| server.is_up())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_servers_that_a_sentinel_reaches_are_counted() {
+        let listed = "name\nflags\nflags\nsentinel\nname\nb\nflags\ns_down,sentinel,disconnected\n\
+                      name\nc\nflags\nsentinel,master_down";
+        assert_eq!(count(listed, "flags", is_sound), 2);
+    }
 }

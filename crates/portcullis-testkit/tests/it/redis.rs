@@ -59,7 +59,7 @@ fn child() -> Command {
 /// The half that runs in the process to be killed.
 #[expect(clippy::print_stdout, reason = "how it tells its parent which servers to look for")]
 fn hold_servers() {
-    let servers = [RedisServer::start(), RedisServer::builder().tls().start(), RedisServer::start()];
+    let servers = [RedisServer::start(), RedisServer::builder().tcp().start(), RedisServer::start()];
     servers[2].pause();
     let cluster = RedisCluster::builder(1).replicas(1).start();
     let sentinel = RedisSentinel::start();

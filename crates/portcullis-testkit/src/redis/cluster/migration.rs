@@ -8,8 +8,9 @@ use crate::redis::wait::{PATIENCE, settled};
 /// A slot that is being moved, step by step, so that a test can act between them.
 ///
 /// Until [`finish`](Self::finish) the old master answers for keys that it has, and sends a client elsewhere with ASK for
-/// those it has not; a command on several keys, of which some have been moved, is refused with TRYAGAIN. Afterwards the
-/// old master answers MOVED. Dropped unfinished the slot stays half moved, as when an operator's tool dies.
+/// those it has not; a command on several keys, of which some have been moved, is refused with TRYAGAIN (by Redis 6.2
+/// only after an ASK). Afterwards the old master answers MOVED. Dropped unfinished the slot stays half moved, as when an
+/// operator's tool dies.
 ///
 /// ```
 /// use portcullis_testkit::redis::RedisCluster;

@@ -115,7 +115,8 @@ fn a_slot_moves_while_clients_use_it() {
     assert_eq!(redirected(old, &["GET", &names[0]]), ("ASK".to_owned(), new.port().unwrap()));
     assert_eq!(redirected(new, &["GET", &names[0]]).0, "MOVED", "for who was not sent with ASK");
     let halves = old.try_command(&["MGET", &names[0], &names[1]]).unwrap_err();
-    assert!(halves.starts_with("TRYAGAIN"), "{halves}");
+    // Redis 6.2 sends the client to the new master, which says TRYAGAIN.
+    assert!(halves.starts_with("TRYAGAIN") || halves.starts_with("ASK"), "{halves}");
     assert_eq!(migration.move_keys(), 249);
     assert_eq!(cluster.master_of_slot(slot), from, "until it is finished");
     migration.finish();

@@ -151,7 +151,9 @@ async fn a_throttled_network_carries_what_it_is_said_to_in_both_directions() {
     ] {
         // Zero ends a throttle with which it would take minutes.
         for (throttles, at_least) in [([100, 0], 0.0), ([100, 100_000], 0.39)] {
-            throttles.map(|rate| proxy.throttle(rate));
+            for rate in throttles {
+                proxy.throttle(rate);
+            }
             let start = Instant::now();
             ask(&mut client, &request).await;
             client.read_exact(&mut vec![0; reply]).await.unwrap();
@@ -193,6 +195,36 @@ async fn a_reply_under_way_arrives_before_its_connection_is_cut() {
     client.read_to_end(&mut told).await.unwrap();
     assert_eq!(told, b"+PONG\r\n");
     assert_eq!(server.command(&["GET", "hits"]), "1");
+}
+
+#[tokio::test]
+async fn a_switch_thrown_while_a_reply_is_under_way_counts() {
+    let server = RedisServer::start();
+    for lose in [Proxy::black_hole_open, Proxy::black_hole, Proxy::swallow_replies] {
+        let proxy = Proxy::start(&server).await;
+        let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+        proxy.delay(Duration::from_millis(250));
+        ask(&mut client, "PING").await;
+        assert!(is_silent(&mut client).await, "it is under way");
+        lose(&proxy);
+        for _ in 0..4 {
+            assert!(is_silent(&mut client).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_cut_off_half_way_is_not_done() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    proxy.throttle(10_000);
+    ask(&mut client, &format!("SET key {}", "x".repeat(4_000))).await;
+    assert!(is_silent(&mut client).await, "it is under way");
+    proxy.black_hole_open();
+    proxy.forward();
+    assert!(is_silent(&mut client).await);
+    assert_eq!(server.command(&["EXISTS", "key"]), "0");
 }
 
 #[tokio::test]
