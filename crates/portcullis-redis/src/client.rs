@@ -52,6 +52,10 @@ impl Client {
         Self { link, budget, attempt_timeout }
     }
 
+    pub(crate) const fn budget(&self) -> Duration {
+        self.budget
+    }
+
     /// Begins a call; its budget runs from now.
     pub(crate) fn call(&self) -> Call<'_> {
         Call { client: self, deadline: Instant::now() + self.budget, in_doubt: false }
