@@ -192,6 +192,14 @@ async fn report_only_refuses_nothing_and_says_what_it_would() {
     for (name, request, verdict) in rows {
         assert_eq!(answer(&reporting, request).await.body(), &Some(verdict), "{name}");
     }
+    // With any host allowed these would pass at a glance; the second one once a layer is known to stand around.
+    let anywhere = ServiceBuilder::new()
+        .layer(AuthenticateLayer::new(Finds::identity(by_session("ada"))))
+        .layer(CsrfLayer::new().report_only())
+        .service(seen);
+    for request in [forged("GET"), forged("POST"), with(forged("POST"), "sec-fetch-site", "same-origin")] {
+        assert!(answer(&anywhere, request).await.body().is_some(), "every request gets a verdict");
+    }
     let enforcing = CsrfLayer::new().layer(seen);
     assert_eq!(
         answer(&enforcing, forged("GET")).await.body(),
