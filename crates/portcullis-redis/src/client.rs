@@ -76,7 +76,12 @@ impl Client {
 
     /// Begins a call; its budget runs from now.
     pub(crate) fn call(&self) -> Call<'_> {
-        self.call_until(Instant::now() + self.budget)
+        self.call_until(self.deadline())
+    }
+
+    /// When a call that begins now has to end.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.budget
     }
 
     fn call_until(&self, deadline: Instant) -> Call<'_> {

@@ -77,6 +77,7 @@ mod config;
 mod connector;
 mod counters;
 mod dial;
+mod durable;
 mod health;
 mod keys;
 mod line;

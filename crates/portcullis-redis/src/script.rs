@@ -41,6 +41,7 @@ pub(crate) static SAVE: LazyLock<Script> =
     LazyLock::new(|| Script::new(&[RECORD, include_str!("lua/save.lua")]));
 pub(crate) static DESTROY_UNCHANGED: LazyLock<Script> =
     LazyLock::new(|| Script::new(&[RECORD, include_str!("lua/destroy_unchanged.lua")]));
+pub(crate) static UNLINK: LazyLock<Script> = LazyLock::new(|| Script::new(&[include_str!("lua/unlink.lua")]));
 pub(crate) static TOUCH: LazyLock<Script> =
     LazyLock::new(|| Script::new(&[RECORD, TIME, include_str!("lua/touch.lua")]));
 pub(crate) static CREATE: LazyLock<Script> =
@@ -64,6 +65,11 @@ impl Script {
         Self { source, sha1 }
     }
 
+    /// The command that runs the script on a server that need not know it.
+    pub(crate) fn whole(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+        running("EVAL", &self.source, keys, arguments)
+    }
+
     /// Runs the script; errors of the server are part of the reply.
     pub(crate) async fn run(
         &self,
@@ -73,7 +79,7 @@ impl Script {
     ) -> Result<Value, StoreError> {
         let reply = call.send(&running("EVALSHA", &self.sha1, keys, arguments)).await?;
         if is_unknown_script(&reply) {
-            return call.send(&running("EVAL", &self.source, keys, arguments)).await;
+            return call.send(&self.whole(keys, arguments)).await;
         }
         Ok(reply)
     }
@@ -121,7 +127,7 @@ mod tests {
     fn every_constant_of_a_script_is_written_into_it() {
         let constants = constants();
         let defined = |name: &str| constants.contains(&format!("local {name} = "));
-        for script in [&SAVE, &DESTROY_UNCHANGED, &TOUCH, &CREATE, &ENROL, &MEMBERS, &BUMP] {
+        for script in [&SAVE, &DESTROY_UNCHANGED, &UNLINK, &TOUCH, &CREATE, &ENROL, &MEMBERS, &BUMP] {
             let code = script.source.lines().filter(|line| !line.trim_start().starts_with("--"));
             let code: String = code.flat_map(|line| [line, "\n"]).collect();
             let words = code.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
@@ -152,7 +158,7 @@ mod tests {
 
     #[test]
     fn no_script_asks_to_be_refused_by_a_full_server() {
-        for script in [&SAVE, &DESTROY_UNCHANGED, &TOUCH, &CREATE, &ENROL, &MEMBERS, &BUMP] {
+        for script in [&SAVE, &DESTROY_UNCHANGED, &UNLINK, &TOUCH, &CREATE, &ENROL, &MEMBERS, &BUMP] {
             assert!(!script.source.contains("#!"));
         }
     }

@@ -13,6 +13,7 @@ use redis::{Cmd, Pipeline, Value};
 use crate::client::{Call, Client};
 use crate::command::command;
 use crate::config::{ConfigError, RedisConfig};
+use crate::durable::Durable;
 use crate::health::Health;
 use crate::keys::Keys;
 use crate::reply::{
@@ -30,6 +31,7 @@ use crate::subscriber::Subscriber;
 #[derive(Clone)]
 pub struct RedisBackend {
     client: Client,
+    durable: Durable,
     subscriber: Subscriber,
     keys: Keys,
     max_record_len: usize,
@@ -47,6 +49,7 @@ impl RedisBackend {
         let keys = Keys::new(&config.key_prefix);
         Ok(Self {
             subscriber: Subscriber::new(route.clone(), keys.clone(), config.attempt_timeout),
+            durable: Durable::new(route.clone(), config.attempt_timeout),
             client: Client::new(route, config.budget, config.attempt_timeout),
             keys,
             max_record_len: config.max_record_len,
@@ -224,6 +227,17 @@ impl SessionBackend for RedisBackend {
         accepted(replies.next().ok_or_else(unexpected)?)?;
         replies.for_each(note_unpublished);
         Ok(())
+    }
+
+    /// First as ever, so that the sessions have ended, and all are told, however the rest goes.
+    async fn destroy_durably(&self, keys: &[Key<'_>], replicas: u32) -> Result<u32, StoreError> {
+        let deadline = self.client.deadline();
+        self.destroy(keys).await?;
+        if keys.is_empty() || replicas == 0 {
+            return Ok(0);
+        }
+        let names: Vec<String> = keys.iter().map(|key| self.keys.session(*key)).collect();
+        Ok(self.durable.confirmed(&names, replicas, deadline).await)
     }
 
     async fn destroy_unchanged(

@@ -10,6 +10,7 @@
 
 mod commands;
 mod conformance;
+mod durable;
 mod outages;
 mod refusals;
 mod resends;
