@@ -309,6 +309,7 @@ impl Request for Pipeline {
     }
 }
 
-fn error_in(reply: &Value) -> Option<&ServerError> {
+/// The server's error, if that is the reply.
+pub(crate) fn error_in(reply: &Value) -> Option<&ServerError> {
     if let Value::ServerError(error) = reply { Some(error) } else { None }
 }

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
+use crate::client::error_in;
 use crate::cluster::slot_of;
 use crate::command::command;
 use crate::counters;
@@ -32,12 +33,15 @@ pub(crate) struct Durable {
     reserve: Duration,
 }
 
+/// A server that has nothing else to do looks for WAITs that are over ten times a second (`hz`).
+const LATE: Duration = Duration::from_millis(100);
+
 /// So many calls wait at once, each with a connection to each server concerned.
 const TURNS: usize = 32;
 
 impl Durable {
     pub(crate) fn new(route: Route, attempt_timeout: Duration) -> Self {
-        Self { route, turns: Arc::new(Semaphore::new(TURNS)), reserve: attempt_timeout / 4 }
+        Self { route, turns: Arc::new(Semaphore::new(TURNS)), reserve: LATE + attempt_timeout / 4 }
     }
 
     /// How many replicas have confirmed until `deadline` that these keys, which have been deleted, are gone: of the key
@@ -88,7 +92,7 @@ impl Durable {
         }
         let line = connector.connect().await?;
         let left = deadline.saturating_duration_since(Instant::now());
-        let patience = left.saturating_sub(self.reserve).as_millis();
+        let patience = left.saturating_sub(self.reserve).max(left / 2).as_millis();
         if patience == 0 {
             // To WAIT a zero is for ever.
             return Err(Failure::timeout());
@@ -116,10 +120,7 @@ fn wait(replicas: u32, patience: u128) -> Cmd {
 /// What WAIT has answered, if all deletions before it were done. A slot that is on its way to another node is refused
 /// (ASK): which of the two has deleted, and so whose replicas would have to be asked, cannot be told.
 fn count(replies: &[Value]) -> Result<u32, Failure> {
-    let refusal = replies.iter().find_map(|reply| match reply {
-        Value::ServerError(error) => Some(error),
-        _ => None,
-    });
+    let refusal = replies.iter().find_map(error_in);
     match (refusal, replies.last()) {
         (Some(error), _) => Err(Failure::refused(error)),
         (None, Some(Value::Int(count))) => u32::try_from(*count).map_err(|_| Failure::unavailable()),
@@ -138,10 +139,7 @@ mod tests {
     use super::*;
 
     fn replies(lines: &str) -> Vec<Value> {
-        lines
-            .split_inclusive("\r\n")
-            .map(|line| redis::parse_redis_value(line.as_bytes()).unwrap())
-            .collect()
+        lines.split_inclusive("\r\n").map(|line| redis::parse_redis_value(line.as_bytes()).unwrap()).collect()
     }
 
     #[test]

@@ -10,6 +10,7 @@ use portcullis_store::{
 };
 use redis::{Cmd, Pipeline, Value};
 
+use crate::check::{self, Report};
 use crate::client::{Call, Client};
 use crate::command::command;
 use crate::config::{ConfigError, RedisConfig};
@@ -72,6 +73,37 @@ impl RedisBackend {
             accepted(reply)?;
         }
         Ok(())
+    }
+
+    /// Looks for what would go wrong later, at the start of a service for example, and says so in the [`Report`] and in a
+    /// `tracing` event for each of its [warnings](Report::warnings): permissions that are missing, a replica, a version or
+    /// a policy of eviction with which sessions are lost.
+    ///
+    /// Every command of this crate is sent once to every server that holds sessions, on a connection of its own, within
+    /// one [budget](RedisConfig::budget), with a key `<prefix>::check:{..}`, which no session has; it is gone afterwards, at
+    /// the latest after a minute. What needs permissions that are not needed otherwise (`+info`, `+config|get`, `+role`) is left out
+    /// without them.
+    ///
+    /// ```no_run
+    /// # use portcullis_redis::{RedisBackend, RedisConfig};
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let backend = RedisBackend::connect(RedisConfig::standalone("redis://10.0.0.5")?)?;
+    /// let looking = backend.clone();
+    /// // A service need not wait for it.
+    /// tokio::spawn(async move {
+    ///     if let Err(error) = looking.check().await {
+    ///         eprintln!("Redis could not be looked at: {error}");
+    ///     }
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When a server could not be asked: as any call. A user who may not do something is no error, one who may not log in
+    /// is.
+    pub async fn check(&self) -> Result<Report, StoreError> {
+        check::check(self.client.route(), &self.keys, self.client.deadline()).await
     }
 
     fn encode(&self, record: &Record) -> Result<Vec<u8>, StoreError> {

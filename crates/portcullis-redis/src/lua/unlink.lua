@@ -1,5 +1,6 @@
--- Deletes a record, and writes to the stream of replication even when there is none: WAIT counts replicas up to the last
--- write of its connection, which from Redis 7.2 on is none at all when nothing was there to delete. KEYS: session.
+-- Deletes a record, and writes to the stream of replication even when there is none: WAIT counts the replicas that have
+-- the last write of its own connection, and on newer servers (Redis 7.4 is one) to delete nothing is no write, so that
+-- every replica would count. KEYS: session.
 
 if redis.call('UNLINK', KEYS[1]) == 0 then
   -- A full server does not refuse SET to a script that has begun to write.

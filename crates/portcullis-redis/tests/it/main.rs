@@ -8,10 +8,12 @@
     reason = "a test that meets the unexpected is to fail at that place"
 )]
 
+mod check;
 mod commands;
 mod conformance;
 mod durable;
 mod outages;
+mod permissions;
 mod refusals;
 mod resends;
 mod support;

@@ -572,7 +572,9 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
         if self.is(F::DurablyDoesNothing) {
             return Ok(0);
         }
-        if self.is(F::DurablyNeedsSomething) && !keys.iter().any(|key| self.store().sessions.contains_key(&self.name(*key))) {
+        if self.is(F::DurablyNeedsSomething)
+            && !keys.iter().any(|key| self.store().sessions.contains_key(&self.name(*key)))
+        {
             return Err(StoreErrorKind::Unavailable.into());
         }
         if self.is(F::DurablyTellsNobody) {
