@@ -49,7 +49,7 @@ use tokio::net::TcpListener;
 use tokio::signal;
 use tracing_subscriber::EnvFilter;
 
-use self::quickstart::{BoxError, Config, app, random_text};
+use self::quickstart::{BoxError, Config, app, random_text, redis};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
@@ -70,6 +70,8 @@ async fn main() -> Result<(), BoxError> {
     let app = app(&config)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     welcome(&config, listener.local_addr()?.port());
+    // Beside the service, which need not wait for it: Redis may be away for now.
+    tokio::spawn(warn(config.redis_url));
     axum::serve(listener, app).with_graceful_shutdown(stopped()).await?;
     Ok(())
 }
@@ -93,6 +95,14 @@ fn welcome(config: &Config, port: u16) {
         println!("Safari never keeps Secure cookies on http://localhost: for it, start with INSECURE_DEV=1.");
     }
     println!("With curl, send -H 'Origin: {url}' on every POST, as a browser would.");
+}
+
+/// Says what is wrong with the Redis, if there is one and anything is.
+async fn warn(redis_url: Option<String>) {
+    let Some(url) = redis_url else { return };
+    for warning in redis::warnings(&url).await {
+        println!("Warning: {warning}");
+    }
 }
 
 /// Ctrl-C, or what a service manager sends.

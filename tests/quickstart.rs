@@ -7,5 +7,6 @@ mod input;
 mod instances;
 mod outage;
 mod pages;
+mod redis;
 mod sign_in;
 pub mod stage;

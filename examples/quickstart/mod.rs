@@ -6,6 +6,7 @@ mod devices;
 mod failure;
 mod login;
 mod page;
+pub(crate) mod redis;
 mod safe_path;
 mod tokens;
 mod users;
@@ -27,7 +28,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis::session::{MemoryBackend, SessionLayerBuilder};
 use portcullis::{BearerLayer, CsrfLayer, SessionLayer};
-use portcullis_redis::{RedisBackend, RedisConfig};
 use tower::ServiceBuilder;
 use tower_http::sensitive_headers::{SetSensitiveRequestHeadersLayer, SetSensitiveResponseHeadersLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -117,7 +117,7 @@ pub(crate) fn app(config: &Config) -> Result<Router, BoxError> {
 
 fn sessions(config: &Config) -> Result<SessionLayerBuilder, BoxError> {
     let builder = match &config.redis_url {
-        Some(url) => SessionLayer::builder(RedisBackend::connect(RedisConfig::from_url(url)?)?),
+        Some(url) => SessionLayer::builder(redis::backend(url)?),
         None => SessionLayer::builder(MemoryBackend::new()),
     };
     let builder = builder.issuer(ISSUER);

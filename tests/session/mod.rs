@@ -11,6 +11,7 @@ mod cookies;
 mod costs;
 mod detach;
 mod devices;
+mod durable;
 mod encryption;
 mod events;
 mod handle;

@@ -114,6 +114,10 @@ impl SessionBackend for AnyStore {
         either!(self, backend => backend.destroy(keys))
     }
 
+    async fn destroy_durably(&self, keys: &[Key<'_>], replicas: u32) -> Result<u32, StoreError> {
+        either!(self, backend => backend.destroy_durably(keys, replicas))
+    }
+
     async fn destroy_unchanged(
         &self,
         key: Key<'_>,

@@ -80,7 +80,12 @@ impl Client {
 
     /// Begins a call; its budget runs from now.
     pub(crate) fn call(&self) -> Call<'_> {
-        self.call_until(Instant::now() + self.budget)
+        self.call_until(self.deadline())
+    }
+
+    /// When a call that begins now has to end.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.budget
     }
 
     fn call_until(&self, deadline: Instant) -> Call<'_> {
@@ -314,6 +319,7 @@ impl Request for Pipeline {
     }
 }
 
-fn error_in(reply: &Value) -> Option<&ServerError> {
+/// The server's error, if that is the reply.
+pub(crate) fn error_in(reply: &Value) -> Option<&ServerError> {
     if let Value::ServerError(error) = reply { Some(error) } else { None }
 }

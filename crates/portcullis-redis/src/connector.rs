@@ -46,6 +46,21 @@ impl Connector {
         !matches!(self, Self::Provided(_))
     }
 
+    pub(crate) const fn follows_sentinels(&self) -> bool {
+        matches!(self, Self::Sentinel(_))
+    }
+
+    /// The permissions without which the Sentinels' announcements are not heard.
+    pub(crate) async fn unheard(&self) -> Option<String> {
+        let Self::Sentinel(sentinel) = self else { return None };
+        sentinel.unheard().await
+    }
+
+    /// Whether what [`connect`](Self::connect) gives may be in use by others, whom a command that blocks would hold up.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Self::Provided(provider) if provider.is_shared())
+    }
+
     /// `link` has a connection now. What may make it the wrong one is watched from here on.
     pub(crate) fn watch_over(&self, link: &Arc<Link>) {
         if let Self::Sentinel(sentinel) = self {

@@ -33,3 +33,8 @@ pub(crate) fn redirected(to_stay: bool) {
     counter!("portcullis_redis_redirects_total", "kind" => if to_stay { "moved" } else { "ask" })
         .increment(1);
 }
+
+/// Replicas were asked whether a session has ended.
+pub(crate) fn confirmed(result: &'static str) {
+    counter!("portcullis_redis_confirmations_total", "result" => result).increment(1);
+}

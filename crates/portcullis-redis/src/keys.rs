@@ -40,6 +40,16 @@ impl Keys {
         self.join([realm.as_str(), ":ended", "", ""])
     }
 
+    /// A key of nobody's, because no realm's name is empty. Of another slot with each number.
+    pub(crate) fn probe(&self, number: u32) -> String {
+        self.join([":check:{", &number.to_string(), "}", ""])
+    }
+
+    /// A channel on which nobody listens.
+    pub(crate) fn probe_channel(&self) -> String {
+        self.join([":check", "", "", ""])
+    }
+
     fn join(&self, parts: [&str; 4]) -> String {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let mut key = String::with_capacity(self.prefix.len() + 1 + len);

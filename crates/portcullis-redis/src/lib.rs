@@ -69,11 +69,35 @@
 //!   `noeviction`: a full server then refuses new sessions and keeps the old ones.
 //! * Sessions expire by the server's clock; a new session's lifetime is sent as a duration, so the application's clock
 //!   need not agree with it. From the first touch on, clocks that differ by a minute move deadlines by a minute.
-//! * Permissions that suffice, for the default prefix:
+//! * [`RedisBackend::check`] looks for all of this, and for missing permissions, when a service starts.
+//!
+//! # Permissions
+//!
+//! These suffice, for the default prefix, and nothing in them can be left out; `+select` comes to them for another
+//! [database](RedisConfig::database) than 0. `+wait` is for
+//! [`destroy_durably`](portcullis_store::SessionBackend::destroy_durably) alone.
+//!
+//! One server:
 //!
 //! ```text
-//! ACL SETUSER app on >secret ~p:* +get +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore &p:* +publish +subscribe +unsubscribe +ping
+//! ACL SETUSER app on >secret ~p:* resetchannels &p:* +get +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore +publish +subscribe +unsubscribe +ping +wait
 //! ```
+//!
+//! Sentinel: on the master and every replica, since each may become the master; and on the Sentinels, if they ask for a
+//! login, a user of their own, who stands in their URLs:
+//!
+//! ```text
+//! ACL SETUSER app on >secret ~p:* resetchannels &p:* +get +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore +publish +subscribe +unsubscribe +ping +wait +role
+//! ACL SETUSER watcher on >secret resetchannels &+switch-master +sentinel|master +subscribe
+//! ```
+//!
+//! Cluster: on every node.
+//!
+//! ```text
+//! ACL SETUSER app on >secret ~p:* resetchannels &p:* +get +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore +publish +subscribe +unsubscribe +ping +wait +cluster|slots +asking
+//! ```
+//!
+//! # Keys
 //!
 //! | key | type | holds |
 //! | --- | --- | --- |
@@ -81,6 +105,7 @@
 //! | `p:<realm>:r:{<name of a session>}` | string | which write has deleted the session in favour of another, for a minute |
 //! | `p:<realm>:u:{<user>}` | sorted set | one user's sessions: locators, by absolute deadline |
 //! | `p:<realm>:c:{<user>}` | string | how often the user's credentials were changed, in decimal |
+//! | `p::check:{<number>}` | string | a number, while [`RedisBackend::check`] looks |
 //!
 //! # Ended sessions
 //!
@@ -89,11 +114,16 @@
 //! made anew when it breaks, and asked every two seconds whether it is still there. A server that does not let us
 //! publish, or subscribe, ends sessions all the same; who watches then has to look, now and then.
 //!
+//! [`destroy_durably`](portcullis_store::SessionBackend::destroy_durably) then waits for replicas (WAIT), for what is left
+//! of the budget, on connections that are made for it and closed: one for each call and server, for 32 calls at a time.
+//! If that cannot be done, or while the session's slot moves from one node to another, none have confirmed it: 0.
+//!
 //! # Events
 //!
 //! `tracing` events of the target `portcullis_redis`, none of which holds a secret: `cannot connect` (warn, with
 //! `failures`, `kind` and `cause`), `connection dropped` (warn, with `reason`), `connected` (debug), `cannot listen for
-//! ended sessions` (warn, with `kind` and `cause`, once per break), `cannot publish` (warn), `listening` (debug).
+//! ended sessions` (warn, with `kind` and `cause`, once per break), `cannot publish` (warn), `listening` (debug), `cannot
+//! have an ended session confirmed` (warn, with `kind` and `cause`), `check` (warn, with `warning`).
 //!
 //! Counted by the `metrics` facade: `portcullis_redis_connects_total` (`result`: `ok` or the kind of error),
 //! `portcullis_redis_connections_dropped_total` (`reason`: `no_answers`, `broken`, `refused`, `another_master`),
@@ -101,6 +131,7 @@
 //! `portcullis_redis_redirects_total` (`kind`: `moved`, `ask`).
 
 mod backoff;
+mod check;
 mod client;
 mod cluster;
 mod command;
@@ -108,6 +139,7 @@ mod config;
 mod connector;
 mod counters;
 mod dial;
+mod durable;
 mod health;
 mod keys;
 mod line;
@@ -128,6 +160,7 @@ mod tls;
 mod tls;
 mod verdict;
 
+pub use check::{Report, ServerReport};
 pub use config::{ConfigError, ConfigErrorKind, RedisConfig};
 pub use health::{Health, LinkHealth};
 pub use session::RedisBackend;

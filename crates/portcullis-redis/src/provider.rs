@@ -16,12 +16,18 @@ pub(crate) trait Provider: Send + Sync {
     fn send<'a>(&'a self, command: &'a Cmd) -> Sending<'a, Value>;
 
     fn send_all<'a>(&'a self, pipeline: &'a Pipeline) -> Sending<'a, Vec<Value>>;
+
+    /// Whether others send on the same connection at the same time.
+    fn is_shared(&self) -> bool;
 }
 
 type Sending<'a, T> = Pin<Box<dyn Future<Output = RedisResult<T>> + Send + 'a>>;
 
 /// Asks for a connection whenever something is to be sent.
-struct FromClosure<F>(F);
+struct FromClosure<F> {
+    provide: F,
+    is_shared: bool,
+}
 
 impl RedisConfig {
     /// A connection of the application's own, cloned whenever something is to be sent, such as a
@@ -29,15 +35,17 @@ impl RedisConfig {
     ///
     /// It leads to one server, not to a cluster, for which there is [`RedisConfig::cluster`]. What is said of budgets,
     /// resending and failing fast holds for it too; making it anew is its own affair. Ends of sessions cannot be heard on
-    /// it: whoever [watches](portcullis_store::SessionBackend::watch) looks now and then.
+    /// it: whoever [watches](portcullis_store::SessionBackend::watch) looks now and then. Nor is it kept waiting for
+    /// replicas: [`destroy_durably`](portcullis_store::SessionBackend::destroy_durably) destroys, and answers 0.
     pub fn from_connection<C>(connection: C) -> Self
     where
         C: ConnectionLike + Clone + Send + Sync + 'static,
     {
-        Self::from_provider(move || {
+        let provide = move || {
             let connection = Box::new(connection.clone());
             async move { Ok::<_, RedisError>(connection) }
-        })
+        };
+        Self::provided(Arc::new(FromClosure { provide, is_shared: true }))
     }
 
     /// Connections of the application's own, from its pool: `provider` is called whenever something is to be sent. What
@@ -45,7 +53,8 @@ impl RedisConfig {
     /// connection is back in the pool.
     ///
     /// As with [`from_connection`](Self::from_connection) they lead to one server. A pool that has none to give within
-    /// [`attempt_timeout`](Self::attempt_timeout) counts as a server that does not answer.
+    /// [`attempt_timeout`](Self::attempt_timeout) counts as a server that does not answer. What it gives should be in
+    /// nobody else's use, or a [`destroy_durably`](portcullis_store::SessionBackend::destroy_durably) holds that up.
     ///
     /// ```
     /// use portcullis_redis::{RedisBackend, RedisConfig};
@@ -68,7 +77,7 @@ impl RedisConfig {
         C: DerefMut<Target: ConnectionLike + Send> + Send + 'static,
         E: fmt::Display + Send + 'static,
     {
-        Self::provided(Arc::new(FromClosure(provider)))
+        Self::provided(Arc::new(FromClosure { provide: provider, is_shared: false }))
     }
 }
 
@@ -81,16 +90,20 @@ where
 {
     fn send<'a>(&'a self, command: &'a Cmd) -> Sending<'a, Value> {
         Box::pin(async move {
-            let mut connection = given((self.0)().await)?;
+            let mut connection = given((self.provide)().await)?;
             connection.req_packed_command(command).await.or_else(error_as_reply)
         })
     }
 
     fn send_all<'a>(&'a self, pipeline: &'a Pipeline) -> Sending<'a, Vec<Value>> {
         Box::pin(async move {
-            let mut connection = given((self.0)().await)?;
+            let mut connection = given((self.provide)().await)?;
             connection.req_packed_commands(pipeline, 0, pipeline.len()).await
         })
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_shared
     }
 }
 

@@ -46,6 +46,7 @@ pub(crate) static DESTROY_UNCHANGED: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/destroy_unchanged.lua")));
 pub(crate) static DESTROY_ENROLLED: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/destroy_enrolled.lua")));
+pub(crate) static UNLINK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/unlink.lua")));
 pub(crate) static TOUCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/touch.lua")));
 pub(crate) static CREATE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/create.lua")));
 pub(crate) static SUPERSEDE: LazyLock<Script> =
@@ -71,6 +72,11 @@ impl Script {
         Self { source, sha1 }
     }
 
+    /// The command that runs the script on a server that need not know it.
+    pub(crate) fn whole(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+        running("EVAL", &self.source, keys, arguments)
+    }
+
     /// Runs the script; errors of the server are part of the reply.
     pub(crate) async fn run(
         &self,
@@ -80,7 +86,7 @@ impl Script {
     ) -> Result<Value, StoreError> {
         let reply = call.send(&running("EVALSHA", &self.sha1, keys, arguments)).await?;
         if is_unknown_script(&reply) {
-            return call.send(&running("EVAL", &self.source, keys, arguments)).await;
+            return call.send(&self.whole(keys, arguments)).await;
         }
         Ok(reply)
     }
@@ -144,8 +150,19 @@ fn constants() -> [(&'static str, String); 15] {
 mod tests {
     use super::*;
 
-    fn all() -> [&'static Script; 9] {
-        [&SAVE, &DESTROY_UNCHANGED, &DESTROY_ENROLLED, &TOUCH, &CREATE, &SUPERSEDE, &ENROL, &MEMBERS, &BUMP]
+    fn all() -> [&'static Script; 10] {
+        [
+            &SAVE,
+            &DESTROY_UNCHANGED,
+            &DESTROY_ENROLLED,
+            &UNLINK,
+            &TOUCH,
+            &CREATE,
+            &SUPERSEDE,
+            &ENROL,
+            &MEMBERS,
+            &BUMP,
+        ]
     }
 
     #[test]

@@ -10,10 +10,11 @@ use std::time::Duration;
 use futures_core::Stream;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::aio::{PubSub, PubSubSink, PubSubStream};
-use redis::{Cmd, RedisError, RedisResult, Value};
+use redis::{Cmd, RedisError, RedisResult, ServerError, Value};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
+use crate::check::refused;
 use crate::connector::Connector;
 use crate::line::Line;
 use crate::link::{Dropped, Link};
@@ -46,6 +47,9 @@ struct Opinion {
 
 /// The connection lives as long as its sink does.
 type Announcements = (PubSubSink, PubSubStream);
+
+/// The channel on which another master is announced.
+const SWITCH: &str = "+switch-master";
 
 /// A failover that was not heard of is noticed after so long.
 const POLL: Duration = Duration::from_secs(1);
@@ -143,13 +147,30 @@ impl Sentinel {
         }
     }
 
+    /// The permission that is missing at any of them to hear what it announces.
+    pub(crate) async fn unheard(&self) -> Option<String> {
+        for (server, _) in &self.sentinels {
+            let listening = async {
+                let mut announcements = server.dial_pubsub().await?;
+                announcements.subscribe(SWITCH).await
+            };
+            // One that is away is not the matter here.
+            let Ok(Err(error)) = timeout(self.patience, listening).await else { continue };
+            let refusal = ServerError::try_from(error).ok();
+            if let Some(missing) = refusal.and_then(|error| refused(&error, "subscribe")) {
+                return Some(if missing == "&channels" { format!("&{SWITCH}") } else { missing });
+            }
+        }
+        None
+    }
+
     /// What one of them announces; another one each time.
     async fn announcements(&self) -> Option<Announcements> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let (server, _) = self.sentinels.get(turn.checked_rem(self.sentinels.len())?)?;
         let connecting = async {
             let mut announcements = server.dial_pubsub().await?;
-            announcements.subscribe("+switch-master").await?;
+            announcements.subscribe(SWITCH).await?;
             Ok::<_, RedisError>(announcements.split())
         };
         timeout(self.patience, connecting).await.ok()?.ok()

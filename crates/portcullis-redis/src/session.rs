@@ -10,9 +10,11 @@ use portcullis_store::{
 };
 use redis::{Cmd, Pipeline, Value};
 
+use crate::check::{self, Report};
 use crate::client::{Call, Client};
 use crate::command::command;
 use crate::config::{ConfigError, RedisConfig};
+use crate::durable::Durable;
 use crate::health::Health;
 use crate::keys::Keys;
 use crate::reply::{
@@ -30,6 +32,7 @@ use crate::subscriber::Subscriber;
 #[derive(Clone)]
 pub struct RedisBackend {
     client: Client,
+    durable: Durable,
     subscriber: Subscriber,
     keys: Keys,
     max_record_len: usize,
@@ -47,6 +50,7 @@ impl RedisBackend {
         let keys = Keys::new(&config.key_prefix);
         Ok(Self {
             subscriber: Subscriber::new(route.clone(), keys.clone(), config.attempt_timeout),
+            durable: Durable::new(route.clone(), config.attempt_timeout),
             client: Client::new(route, config.budget, config.attempt_timeout),
             keys,
             max_record_len: config.max_record_len,
@@ -69,6 +73,37 @@ impl RedisBackend {
             accepted(reply)?;
         }
         Ok(())
+    }
+
+    /// Looks for what would go wrong later, at the start of a service for example, and says so in the [`Report`] and in a
+    /// `tracing` event for each of its [warnings](Report::warnings): permissions that are missing, a replica, a version or
+    /// a policy of eviction with which sessions are lost.
+    ///
+    /// Every command of this crate is sent once to every server that holds sessions, on a connection of its own, within
+    /// one [budget](RedisConfig::budget), with a key `<prefix>::check:{..}`, which no session has; it is gone afterwards, at
+    /// the latest after a minute. What needs permissions that are not needed otherwise (`+info`, `+config|get`, `+role`) is left out
+    /// without them.
+    ///
+    /// ```no_run
+    /// # use portcullis_redis::{RedisBackend, RedisConfig};
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let backend = RedisBackend::connect(RedisConfig::standalone("redis://10.0.0.5")?)?;
+    /// let looking = backend.clone();
+    /// // A service need not wait for it.
+    /// tokio::spawn(async move {
+    ///     if let Err(error) = looking.check().await {
+    ///         eprintln!("Redis could not be looked at: {error}");
+    ///     }
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When a server could not be asked: as any call. A user who may not do something is no error, one who may not log in
+    /// is.
+    pub async fn check(&self) -> Result<Report, StoreError> {
+        check::check(self.client.route(), &self.keys, self.client.deadline()).await
     }
 
     fn encode(&self, record: &Record) -> Result<Vec<u8>, StoreError> {
@@ -228,6 +263,17 @@ impl SessionBackend for RedisBackend {
         accepted(replies.next().ok_or_else(unexpected)?)?;
         replies.for_each(note_unpublished);
         Ok(())
+    }
+
+    /// First as ever, so that the sessions have ended, and all are told, however the rest goes.
+    async fn destroy_durably(&self, keys: &[Key<'_>], replicas: u32) -> Result<u32, StoreError> {
+        let deadline = self.client.deadline();
+        self.destroy(keys).await?;
+        if keys.is_empty() || replicas == 0 {
+            return Ok(0);
+        }
+        let names: Vec<String> = keys.iter().map(|key| self.keys.session(*key)).collect();
+        Ok(self.durable.confirmed(&names, replicas, deadline).await)
     }
 
     async fn destroy_unchanged(

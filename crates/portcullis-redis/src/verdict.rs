@@ -110,6 +110,11 @@ impl Failure {
         self.kind
     }
 
+    /// The server's own error, if it is one.
+    pub(crate) fn server_error(&self) -> Option<ServerError> {
+        ServerError::try_from(self.cause.clone()?).ok()
+    }
+
     /// The cause in words, for an event.
     pub(crate) fn cause(&self) -> String {
         self.cause.as_ref().map_or_else(|| self.kind.label().to_owned(), ToString::to_string)

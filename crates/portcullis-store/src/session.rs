@@ -110,6 +110,25 @@ pub trait SessionBackend: Send + Sync + 'static {
     /// Deletes records. When it returns, no [`load`](Self::load) anywhere finds them.
     fn destroy(&self, keys: &[Key<'_>]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// [`destroy`](Self::destroy), then waits until `replicas` replicas of the store say that they have it, for as long as
+    /// the budget allows. Gives how many have: of the session that fewest have, if the keys are on several servers; 0 of
+    /// no keys.
+    ///
+    /// * With `Ok` the records have ended, however few have confirmed it. Fewer than asked for is no error; calling again
+    ///   waits again, also for what has ended before.
+    /// * No replica counts that has not got the deletion. One that has may still lose it with its own memory.
+    /// * The wait keeps no other call waiting.
+    ///
+    /// The default is for a store without replicas, or with some that cannot be asked: `destroy`, and 0.
+    fn destroy_durably(
+        &self,
+        keys: &[Key<'_>],
+        replicas: u32,
+    ) -> impl Future<Output = Result<u32, StoreError>> + Send {
+        let _ = replicas;
+        async move { self.destroy(keys).await.map(|()| 0) }
+    }
+
     /// Deletes the record if it still carries the tag `expected`: compare and delete. So whoever takes over what the
     /// record held has all of it, and nobody else has.
     ///
@@ -195,7 +214,7 @@ pub trait SessionBackend: Send + Sync + 'static {
     ) -> impl Future<Output = Result<CredentialVersion, StoreError>> + Send;
 
     /// Has `watcher` told of every session of `realm` that is [destroyed](Self::destroy), also if it is so
-    /// [unchanged](Self::destroy_unchanged), by whichever process, until the [`Watching`] is dropped. Sessions that expire
+    /// [unchanged](Self::destroy_unchanged) or [durably](Self::destroy_durably), by whichever process, until the [`Watching`] is dropped. Sessions that expire
     /// are not told.
     ///
     /// * The watcher is told [`Hearing`](crate::Notice::Hearing) when that begins, maybe before this returns, and again

@@ -92,6 +92,7 @@ pub enum Operation {
     Save,
     Touch,
     Destroy,
+    DestroyDurably,
     DestroyUnchanged,
     DestroyEnrolled,
     Supersede,
@@ -379,6 +380,11 @@ impl<B: SessionBackend> SessionBackend for Spy<B> {
 
     async fn destroy(&self, keys: &[Key<'_>]) -> Result<(), StoreError> {
         self.obey(Call::on_sessions(Operation::Destroy, keys), self.backend.destroy(keys)).await
+    }
+
+    async fn destroy_durably(&self, keys: &[Key<'_>], replicas: u32) -> Result<u32, StoreError> {
+        let call = Call::on_sessions(Operation::DestroyDurably, keys);
+        self.obey(call, self.backend.destroy_durably(keys, replicas)).await
     }
 
     async fn destroy_unchanged(

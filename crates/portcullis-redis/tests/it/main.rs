@@ -8,10 +8,13 @@
     reason = "a test that meets the unexpected is to fail at that place"
 )]
 
+mod check;
 mod cluster;
 mod commands;
 mod conformance;
+mod durable;
 mod outages;
+mod permissions;
 mod refusals;
 mod resends;
 mod sentinel;

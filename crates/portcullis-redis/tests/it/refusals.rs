@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use portcullis_store::{
-    AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Saved, SessionBackend, StoreErrorKind, Tag,
-    Touched,
+    AtOnce, CredentialVersion, Destroyed, Enrolled, Saved, SessionBackend, StoreErrorKind, Tag, Touched,
 };
 use portcullis_testkit::redis::{Proxy, RedisServer};
 use tokio::task::JoinSet;
@@ -111,49 +110,6 @@ async fn a_missing_permission_is_a_matter_of_configuration() {
     for outcome in refused {
         assert_eq!(outcome.unwrap_err().kind(), StoreErrorKind::Config);
     }
-}
-
-#[tokio::test]
-async fn the_documented_permissions_suffice() {
-    let server = RedisServer::builder().tcp().start();
-    let documented = include_str!("../../src/lib.rs");
-    let rule =
-        documented.lines().find_map(|line| line.trim_start_matches("//! ").strip_prefix("ACL SETUSER "));
-    let mut rule: Vec<&str> = rule.unwrap().split_whitespace().collect();
-    rule.splice(0..0, ["ACL", "SETUSER"]);
-    server.command(&rule);
-    let backend = backend(&format!("redis://app:secret@127.0.0.1:{}", server.port().unwrap()));
-    let (session, record) = (Session::new(), record(b""));
-    let (key, user) = (session.key(), session.user());
-    let other = Session::new().key().locator;
-    let all = session.enrolment(&record).limit(1).credential_version(CredentialVersion(0)).replaces(other);
-    assert_eq!(backend.create_enrolled(key, &record, all).await.unwrap(), Enrolled::Done);
-    assert_eq!(backend.create(key, &record).await.unwrap(), Created::Done, "a resend");
-    assert_eq!(backend.save(key, record.header.tag(), &next(&record, b"")).await.unwrap(), Saved::Done);
-    assert!(matches!(backend.touch(key).await.unwrap(), Touched::Alive(_)));
-    assert_eq!(backend.load_many(&[key]).await.unwrap().len(), 1);
-    assert_eq!(backend.members(user).await.unwrap(), [key.locator]);
-    assert!(matches!(backend.enrol(other, session.enrolment(&record).limit(1)).await, Ok(Enrolled::Full(_))));
-    let evicted = [other];
-    assert_eq!(backend.enrol(key.locator, all.evicted(&evicted)).await.unwrap(), Enrolled::Done);
-    backend.bump_credential_version(user, BUDGET).await.unwrap();
-    assert_eq!(backend.credential_version(user).await.unwrap(), CredentialVersion(1));
-    let (stands, write) = (backend.load(key).await.unwrap().unwrap(), Tag([1; 8]));
-    for _ in 0..2 {
-        let destroyed = backend.destroy_unchanged(key, stands.header.tag(), write).await.unwrap();
-        assert_eq!(destroyed, Destroyed::Done, "at once and sent again");
-    }
-    backend.destroy(&[key]).await.unwrap();
-    backend.withdraw(user, &[key.locator]).await.unwrap();
-    assert_eq!(backend.create(key, &record).await.unwrap(), Created::Done);
-    let (new, expected) = (Session::new(), record.header.tag());
-    let login =
-        new.enrolment(&record).limit(1).credential_version(CredentialVersion(0)).replaces(key.locator);
-    for when in ["at once", "sent again"] {
-        let superseded = backend.supersede(key, expected, new.key(), &record, login).await.unwrap();
-        assert_eq!(superseded, AtOnce::Done, "{when}");
-    }
-    assert_eq!(backend.destroy_enrolled(new.key(), new.user()).await.unwrap(), AtOnce::Done);
 }
 
 #[tokio::test]

@@ -226,6 +226,8 @@ promises! {
     DestroyNamesItsVictims => records::destroy_names_its_victims,
     /// A destroy of what is not there, or of nothing, is no error.
     DestroyIsIdempotent => records::destroy_is_idempotent,
+    /// A `destroy_durably` is a destroy, of what is there and what is not, whether or not replicas confirm it.
+    DestroyDurablyDestroys => records::destroy_durably_destroys,
     /// A `destroy_unchanged` with the current tag destroys for ever; with any other it is a Conflict that shows the record.
     DestroyUnchangedComparesTags => records::destroy_unchanged_compares_tags,
     /// A `destroy_unchanged` of what is not there, or no longer, is Gone.

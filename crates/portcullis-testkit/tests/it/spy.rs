@@ -70,6 +70,7 @@ async fn every_operation_is_noted_with_its_keys() {
     assert_eq!(spy.enrol(locator, enrolment).await.unwrap(), Enrolled::Done);
     assert_eq!(spy.members(user).await.unwrap(), [locator]);
     spy.destroy(&[key]).await.unwrap();
+    assert_eq!(spy.destroy_durably(&[key], 1).await.unwrap(), 0);
     assert_eq!(spy.destroy_unchanged(key, Tag([1; 8]), Tag([2; 8])).await.unwrap(), Destroyed::Gone);
     spy.withdraw(user, &[locator]).await.unwrap();
     let bumped = spy.bump_credential_version(user, Duration::from_secs(60)).await.unwrap();
@@ -85,6 +86,7 @@ async fn every_operation_is_noted_with_its_keys() {
         (Operation::Enrol, 1, true),
         (Operation::Members, 0, true),
         (Operation::Destroy, 1, false),
+        (Operation::DestroyDurably, 1, false),
         (Operation::DestroyUnchanged, 1, false),
         (Operation::Withdraw, 1, true),
         (Operation::BumpCredentialVersion, 0, true),
@@ -98,7 +100,7 @@ async fn every_operation_is_noted_with_its_keys() {
         assert_eq!(call.user, names_user.then_some(name), "{operation:?}");
         assert_eq!(call.realm, Some(realm.clone()), "{operation:?}");
     }
-    assert_eq!((spy.writes(), spy.count(Operation::Load)), (9, 1));
+    assert_eq!((spy.writes(), spy.count(Operation::Load)), (10, 1));
     spy.forget();
     assert_eq!(spy.calls(), []);
 }

@@ -37,6 +37,9 @@ pub(crate) enum Fault {
     DestroysOnlyTheFirst,
     DestroysTooMuch,
     DestroyOfNothingFails,
+    DurablyDoesNothing,
+    DurablyNeedsSomething,
+    DurablyTellsNobody,
     DestroyUnchangedIgnoresTags,
     DestroyUnchangedShowsNothing,
     DestroyUnchangedKeeps,
@@ -573,6 +576,23 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
             self.tell(keys);
         }
         Ok(())
+    }
+
+    async fn destroy_durably(&self, keys: &[Key<'_>], _: u32) -> Result<u32, StoreError> {
+        if self.is(F::DurablyDoesNothing) {
+            return Ok(0);
+        }
+        if self.is(F::DurablyNeedsSomething)
+            && !keys.iter().any(|key| self.store().sessions.contains_key(&self.name(*key)))
+        {
+            return Err(StoreErrorKind::Unavailable.into());
+        }
+        if self.is(F::DurablyTellsNobody) {
+            let _turn = self.answers().await?;
+            keys.iter().for_each(|key| drop(self.store().sessions.remove(&self.name(*key))));
+            return Ok(0);
+        }
+        self.destroy(keys).await.map(|()| 0)
     }
 
     async fn destroy_unchanged(

@@ -52,6 +52,7 @@ trait Erased: Send + Sync {
     fn save<'a>(&'a self, key: Key<'a>, expected: Tag, record: &'a Record) -> BoxFuture<'a, Saved>;
     fn touch<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Touched>;
     fn destroy<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, ()>;
+    fn destroy_durably<'a>(&'a self, keys: &'a [Key<'a>], replicas: u32) -> BoxFuture<'a, u32>;
     fn destroy_unchanged<'a>(&'a self, key: Key<'a>, expected: Tag, write: Tag) -> BoxFuture<'a, Destroyed>;
     fn destroy_enrolled<'a>(&'a self, key: Key<'a>, user: UserKey<'a>) -> BoxFuture<'a, AtOnce>;
     fn supersede<'a>(
@@ -114,6 +115,10 @@ impl<B: SessionBackend> Erased for B {
 
     fn destroy<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, ()> {
         Box::pin(self.destroy(keys))
+    }
+
+    fn destroy_durably<'a>(&'a self, keys: &'a [Key<'a>], replicas: u32) -> BoxFuture<'a, u32> {
+        Box::pin(self.destroy_durably(keys, replicas))
     }
 
     fn destroy_unchanged<'a>(&'a self, key: Key<'a>, expected: Tag, write: Tag) -> BoxFuture<'a, Destroyed> {
@@ -300,6 +305,14 @@ impl Backend {
         self.one_call(self.erased.destroy(keys)).await?;
         self.vigils.ended(keys);
         Ok(())
+    }
+
+    /// Gives how many replicas have confirmed it.
+    pub(crate) async fn destroy_durably(&self, keys: &[Key<'_>], replicas: u32) -> Result<u32, StoreError> {
+        let _forgetting = self.forgetting(keys);
+        let confirmed = self.within_budget(self.erased.destroy_durably(keys, replicas)).await?;
+        self.vigils.ended(keys);
+        Ok(confirmed)
     }
 
     /// Begins to wait for the end of this session.

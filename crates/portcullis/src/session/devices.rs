@@ -159,6 +159,27 @@ pub(crate) async fn end(
     Ok(())
 }
 
+/// Ends sessions of one user's, and gives how many replicas have confirmed it. With fewer than asked for they stay in
+/// the index: so they are found when this is tried again, and should one come back by a failover, it can be ended.
+pub(crate) async fn end_durably(
+    core: &Core,
+    user: Locator,
+    who: EventUser<'_>,
+    ended: &[Locator],
+    replicas: u32,
+) -> Result<u32, SessionError> {
+    if ended.is_empty() {
+        return Ok(0);
+    }
+    let keys: Vec<Key<'_>> = ended.iter().map(|locator| core.key(*locator)).collect();
+    let confirmed = core.backend.destroy_durably(&keys, replicas).await?;
+    if confirmed >= replicas {
+        core.withdraw(user, ended).await;
+    }
+    tell(core, who, ended);
+    Ok(confirmed)
+}
+
 /// These sessions of one user's were ended.
 pub(crate) fn tell(core: &Core, who: EventUser<'_>, ended: &[Locator]) {
     let (revoked, one) = (SessionEventKind::Revoked { count: ended.len() }, ended.first());

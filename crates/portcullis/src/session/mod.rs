@@ -111,7 +111,7 @@ pub use self::limit::{Limit, LimitPolicy};
 pub use self::login::Login;
 pub use self::memory::MemoryBackend;
 pub use self::network::NetworkPrefix;
-pub use self::sessions::{Sessions, User};
+pub use self::sessions::{DurablyRevoked, Sessions, User};
 pub use self::stream::{SessionBody, SessionStream};
 pub use self::strong::{Confirmed, Strong, StrongSessionLayer};
 pub use self::transport::SessionCarrier;

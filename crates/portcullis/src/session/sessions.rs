@@ -61,6 +61,17 @@ pub struct User {
     issuer: Option<String>,
 }
 
+/// What became of a [`durable_revoke`](Sessions::durable_revoke).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DurablyRevoked {
+    /// How many sessions were to end. Some may have ended already.
+    pub sessions: usize,
+    /// How many of the store's replicas have confirmed that they have ended: all of them, so of several sessions it is
+    /// the one that fewest have. 0 if there were none to end.
+    pub replicas: u32,
+}
+
 /// A walk over a user's sessions that ends when there is none that it has not seen.
 #[derive(Default)]
 struct Rounds {
@@ -136,6 +147,62 @@ impl<M> Sessions<M> {
             Ok(members.len())
         };
         self.noted(StoreOperation::Revoke, revoked.await)
+    }
+
+    /// [`revoke`](Self::revoke), then waits until `replicas` replicas of the store have confirmed it: after that a failover
+    /// to one of them does not bring the session back.
+    ///
+    /// * It takes as long as the slowest of them, and at most what the backend allows itself: 450 ms in Redis. The session
+    ///   has ended long before, and nobody else waits. The layer's own
+    ///   [`budget`](super::SessionLayerBuilder::budget) should not be shorter.
+    /// * **Fewer than asked for is no error**: the session has ended, on the master at least. It stays in the user's
+    ///   index, so that calling again, at once or later, waits again; or [`bump`](Self::bump) ends it for good.
+    /// * A store without replicas confirms nothing: memory, SQLite, and Redis alone, answer 0.
+    /// * It is not consensus. Redis and Sentinel promote the replica that has most, as far as they can tell; with as many
+    ///   confirmations as there are replicas it does not matter which.
+    ///
+    /// # Errors
+    /// As [`revoke`](Self::revoke).
+    pub async fn durable_revoke(
+        &self,
+        user: &User,
+        session_ref: &str,
+        replicas: u32,
+    ) -> Result<DurablyRevoked, SessionError> {
+        let name = self.name(user);
+        let revoked = async {
+            let locator = devices::member(&self.0, name, session_ref).await?;
+            self.end_durably(user, &[locator], replicas).await
+        };
+        self.noted(StoreOperation::Revoke, revoked.await)
+    }
+
+    /// [`revoke_all`](Self::revoke_all), confirmed by replicas as in [`durable_revoke`](Self::durable_revoke).
+    ///
+    /// # Errors
+    /// As [`revoke_all`](Self::revoke_all).
+    pub async fn durable_revoke_all(
+        &self,
+        user: &User,
+        replicas: u32,
+    ) -> Result<DurablyRevoked, SessionError> {
+        let name = self.name(user);
+        let revoked = async {
+            let members = self.0.backend.members(self.0.user_key(name)).await?;
+            self.end_durably(user, &members, replicas).await
+        };
+        self.noted(StoreOperation::Revoke, revoked.await)
+    }
+
+    async fn end_durably(
+        &self,
+        user: &User,
+        ended: &[Locator],
+        replicas: u32,
+    ) -> Result<DurablyRevoked, SessionError> {
+        let (name, who) = (self.name(user), self.who(user));
+        let replicas = devices::end_durably(&self.0, name, who, ended, replicas).await?;
+        Ok(DurablyRevoked { sessions: ended.len(), replicas })
     }
 
     /// The version of this user's credentials, to be read before they are checked and named at the login.

@@ -62,6 +62,7 @@ pub(super) async fn an_outage_is_an_error<H: Harness>(stage: &Stage<'_, H>) -> O
     fails("save", store.save(key, record.header.tag(), &write)).await?;
     fails("touch", store.touch(key)).await?;
     fails("destroy", store.destroy(&[key])).await?;
+    fails("destroy_durably", store.destroy_durably(&[key], 1)).await?;
     fails("destroy_unchanged", store.destroy_unchanged(key, record.header.tag(), tag())).await?;
     fails("destroy_enrolled", one_step(store.destroy_enrolled(key, user))).await?;
     let superseding = store.supersede(key, record.header.tag(), stage.key(), &write, enrolment);

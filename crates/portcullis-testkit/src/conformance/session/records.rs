@@ -222,6 +222,30 @@ pub(super) async fn destroy_is_idempotent<H: Harness>(stage: &Stage<'_, H>) -> O
     stage.expect(there, None, "destroyed twice").await
 }
 
+pub(super) async fn destroy_durably_destroys<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    let none = stage.store.destroy_durably(&[], 1).await?;
+    ensure!(none == 0, "of no keys {none} replicas have confirmed the end");
+    // Whether there are replicas, and how many, is the store's affair.
+    for replicas in [0, 1, u32::MAX] {
+        let (one, two, absent, other) = (stage.key(), stage.key(), stage.key(), stage.key());
+        let record = stage.record();
+        for key in [one, two, other] {
+            stage.create(key, &record).await?;
+        }
+        for name in ["destroyed durably", "destroyed durably again"] {
+            stage.store.destroy_durably(&[one, absent, two], replicas).await?;
+            for key in [one, two] {
+                stage.expect(key, None, name).await?;
+            }
+        }
+        stage.expect(other, Some(&record), "not named in a destroy_durably").await?;
+        let saved = stage.store.save(one, record.header.tag(), &next(&record, b"late")).await?;
+        ensure!(saved == Saved::Gone, "a save after a destroy_durably was {saved:?}");
+        stage.expect(one, None, "after a late save").await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn destroy_unchanged_compares_tags<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
     let key = stage.key();
     let created = stage.record();

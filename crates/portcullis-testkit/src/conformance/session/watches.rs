@@ -38,6 +38,13 @@ pub(super) async fn watchers_are_told<H: Harness>(stage: &Stage<'_, H>) -> Outco
         let (destroyed, told) = tokio::join!(handle.destroy(&keys), told_of(stage, &listener, &keys, name));
         destroyed?;
         told?;
+        let durably = [stage.key()];
+        let [durable] = durably;
+        stage.create(durable, &stage.record()).await?;
+        let destroyed = handle.destroy_durably(&durably, 1);
+        let (destroyed, told) = tokio::join!(destroyed, told_of(stage, &listener, &durably, "durably"));
+        destroyed?;
+        told?;
         let (one, record) = (stage.key(), stage.record());
         stage.create(one, &record).await?;
         let destroyed = handle.destroy_unchanged(one, record.header.tag(), tag());
