@@ -52,12 +52,7 @@ impl Report {
 
     /// A token that the keys do not verify got its answer.
     pub(crate) fn missed(&self, missed: Missed) {
-        let outcome = match missed {
-            Missed::Replaced => "replaced",
-            Missed::Absent => "absent",
-            Missed::Throttled => "throttled",
-            _ => "unavailable",
-        };
+        let outcome = missed.label();
         counter!("portcullis_jwks_misses_total", "source" => Arc::clone(&self.source), "outcome" => outcome)
             .increment(1);
     }

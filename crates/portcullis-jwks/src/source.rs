@@ -183,3 +183,98 @@ impl fmt::Debug for RemoteJwks {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use portcullis::bearer::Algorithm;
+    use serde_json::json;
+
+    use super::*;
+    use crate::fetch::{FetchError, FetchErrorKind};
+    use crate::origin::Fetched;
+
+    const KEY: &str =
+        r#"{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+
+    fn fetched(kids: &[&str]) -> Result<Fetched, FetchError> {
+        let keys: Vec<_> = kids
+            .iter()
+            .map(|kid| {
+                let mut key: serde_json::Value = serde_json::from_str(KEY).unwrap();
+                key["kid"] = (*kid).into();
+                key
+            })
+            .collect();
+        let body = json!({ "keys": keys }).to_string();
+        let set = KeySet::jwks(&body).unwrap();
+        Ok(Fetched { keys: Some((Bytes::from(body), set)), ttl: None })
+    }
+
+    /// A desk that has been told of the key `old`, and a task that does nothing by itself.
+    fn desk() -> Arc<Desk> {
+        let desk = Arc::new(Desk::new("idp.example".into(), Duration::from_secs(86_400)));
+        assert!(matches!(desk.plan(), Plan::Fetch));
+        desk.land(fetched(&["old"]));
+        desk
+    }
+
+    fn asks(desk: &Arc<Desk>, kid: &str) -> impl Future<Output = Missed> + use<> {
+        let query = KeyQuery::unknown(desk.set(), Algorithm::EdDSA, Some(kid));
+        let Reply::Await { flight, is_own } = desk.miss() else { panic!("no flight") };
+        let desk = Arc::clone(desk);
+        async move { wait(&desk, &query, flight, is_own, Instant::now() + WAIT).await }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_that_began_before_the_token_came_is_no_verdict() {
+        let desk = desk();
+        let first = asks(&desk, "stray");
+        // The issuer has answered and rotates; its answer is still on its way when this token comes.
+        let mut second = tokio::spawn(asks(&desk, "new"));
+        tokio::task::yield_now().await;
+        desk.land(fetched(&["old"]));
+        assert_eq!(first.await, Missed::Absent);
+        tokio::task::yield_now().await;
+        assert!(!second.is_finished() && matches!(desk.plan(), Plan::Fetch));
+        desk.land(fetched(&["old", "new"]));
+        assert_eq!((&mut second).await.unwrap(), Missed::Replaced);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_fetch_is_the_last_one() {
+        let desk = desk();
+        let (first, second) = (asks(&desk, "a"), tokio::spawn(asks(&desk, "b")));
+        desk.land(fetched(&["old"]));
+        assert_eq!(first.await, Missed::Absent);
+        tokio::task::yield_now().await;
+        desk.land(fetched(&["other"]));
+        assert_eq!(second.await.unwrap(), Missed::Absent);
+        // The bucket is empty, and the set young.
+        assert!(matches!(desk.miss(), Reply::Throttled));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_told_of_a_failure_and_waits_two_seconds_at_most() {
+        let desk = desk();
+        let failing = asks(&desk, "new");
+        desk.land(Err(FetchErrorKind::Timeout.into()));
+        assert!(matches!(failing.await, Missed::Unavailable { .. }));
+        let hanging = asks(&desk, "new");
+        let began = Instant::now();
+        assert!(matches!(hanging.await, Missed::Unavailable { .. }));
+        assert_eq!(began.elapsed().as_millis() / 10, 200);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_ends_in_a_fetch_leaves_nobody_waiting() {
+        let desk = desk();
+        let attendance = Attendance::take(&desk).unwrap();
+        assert!(Attendance::take(&desk).is_none());
+        let waiting = asks(&desk, "new");
+        drop(attendance);
+        let began = Instant::now();
+        assert!(matches!(waiting.await, Missed::Unavailable { .. }));
+        assert!(began.elapsed().is_zero() && !desk.is_attended());
+    }
+}

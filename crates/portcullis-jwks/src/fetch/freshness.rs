@@ -34,7 +34,8 @@ mod tests {
 
     #[test]
     fn cache_control_says_how_long() {
-        let rows: [(&str, &[&str], Option<&str>, Option<u64>); 14] = [
+        type Row = (&'static str, &'static [&'static str], Option<&'static str>, Option<u64>);
+        let rows: [Row; 14] = [
             ("nothing", &[], None, None),
             ("max-age", &["max-age=300"], None, Some(300)),
             ("among others", &["public, max-age=300, must-revalidate"], None, Some(300)),

@@ -220,6 +220,19 @@ impl Missing {
     }
 }
 
+impl Missed {
+    /// A stable label for counters and log fields.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Replaced => "replaced",
+            Self::Absent => "absent",
+            Self::Throttled => "throttled",
+            Self::Unavailable { .. } => "unavailable",
+        }
+    }
+}
+
 impl KeyHealth {
     /// Keys of this state and age.
     #[must_use]
