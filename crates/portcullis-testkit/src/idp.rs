@@ -56,8 +56,10 @@ pub enum Answer {
     Status(u16),
     /// 200, and a page of HTML.
     Html,
-    /// 200, and JSON of this many bytes, without a `Content-Length`.
+    /// The document with this many bytes more, in a member that means nothing, without a `Content-Length`.
     Huge(usize),
+    /// The document by the name of this media type.
+    As(String),
     /// 302 to this address.
     Redirect(String),
     /// 200, and this text as JSON.

@@ -26,6 +26,9 @@ fn useless(other: &FakeIdp) -> Vec<(&'static str, Answer)> {
         ("403 with a set", Answer::Status(403)),
         ("HTML", Answer::Html),
         ("10 MB", Answer::Huge(10 << 20)),
+        ("just too large", Answer::Huge(512 << 10)),
+        ("a set as HTML", Answer::As("text/html".into())),
+        ("a set as no type", Answer::As("\u{7f}".into())),
         ("a redirect", Answer::Redirect(other.jwks_url())),
         ("no keys", text(json!({ "keys": [] }))),
         ("no set", text(json!({}))),
@@ -97,6 +100,26 @@ async fn of_a_set_with_a_bad_key_the_others_are_used() {
     stage.idp.publish(json!({ "keys": keys }).to_string());
     stage.admits(&stage.token()).await;
     assert_eq!(stage.state(), KeyState::Good);
+}
+
+#[tokio::test]
+async fn a_set_is_read_by_any_name_of_json_and_of_bytes() {
+    for media_type in [
+        "application/json",
+        "application/jwk-set+json",
+        "Application/JSON; charset=utf-8",
+        "text/plain",
+        "application/octet-stream",
+    ] {
+        let stage = Stage::warm().await;
+        stage.idp.rotate("-2");
+        stage.idp.answer(Answer::As(media_type.into()));
+        stage.admits(&stage.token()).await;
+    }
+    let stage = Stage::warm().await;
+    stage.idp.rotate("-2");
+    stage.idp.answer(Answer::Huge(500 << 10));
+    stage.admits(&stage.token()).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis::bearer::{KeySource, KeyState};
+use portcullis::bearer::{self, KeyQuery, KeySource, KeyState, Missed, Missing};
 use portcullis_testkit::idp::{Answer, FakeIdp};
 use portcullis_testkit::jwt::Algorithm;
 use serde_json::json;
@@ -94,6 +94,19 @@ async fn an_unchanged_set_without_a_tag_stays_the_same_too() {
     stage.idp.answer(Answer::Text(json!({ "keys": keys }).to_string()));
     assert_eq!(stage.status(&stage.stray("new")).await, 401);
     assert!(Arc::ptr_eq(&before, &stage.source.snapshot()));
+}
+
+#[tokio::test]
+async fn who_was_late_to_see_the_new_set_asks_nobody() {
+    let stage = Stage::warm().await;
+    let old = stage.source.snapshot();
+    stage.idp.rotate("-2");
+    stage.admits(&stage.token()).await;
+    let query = |kid| KeyQuery::unknown(Arc::clone(&old), bearer::Algorithm::ES256, Some(kid));
+    let missing = stage.source.miss(query("es256-2"));
+    assert!(matches!(missing, Missing::Ready(Missed::Replaced)), "{missing:?}");
+    assert_eq!(stage.idp.fetches(), 2);
+    assert!(matches!(stage.source.miss(query("other")), Missing::Pending(_)));
 }
 
 #[tokio::test]

@@ -44,7 +44,11 @@ async fn converse(mut stream: TcpStream, stage: &Stage) -> io::Result<()> {
             let page = "<!doctype html><title>Sign in</title><p>Please sign in to the hotel's network.";
             reply(&mut stream, "200 OK", "Content-Type: text/html; charset=utf-8\r\n", page).await
         }
-        Answer::Huge(bytes) => huge(&mut stream, bytes).await,
+        Answer::Huge(bytes) => huge(&mut stream, bytes, &stage.document(&asked, &play)).await,
+        Answer::As(media_type) => {
+            let field = format!("Content-Type: {media_type}\r\n");
+            reply(&mut stream, "200 OK", &field, &stage.document(&asked, &play)).await
+        }
         Answer::Redirect(to) => reply(&mut stream, "302 Found", &format!("Location: {to}\r\n"), "").await,
         Answer::Text(text) => reply(&mut stream, "200 OK", &json_type(), &text).await,
     }
@@ -139,16 +143,17 @@ async fn reply(stream: &mut TcpStream, status: &str, fields: &str, body: &str) -
 }
 
 /// A body that ends with the connection, so that its length is not known before.
-async fn huge(stream: &mut TcpStream, bytes: usize) -> io::Result<()> {
+async fn huge(stream: &mut TcpStream, bytes: usize, document: &str) -> io::Result<()> {
     let head = format!("HTTP/1.1 200 OK\r\n{}Connection: close\r\n\r\n", json_type());
     stream.write_all(head.as_bytes()).await?;
-    stream.write_all(b"{\"keys\":[],\"more\":\"").await?;
+    stream.write_all(b"{\"more\":\"").await?;
     let mut left = bytes;
     while left > 0 {
         let part = left.min(64 * 1024);
         stream.write_all(&vec![b'x'; part]).await?;
         left -= part;
     }
-    stream.write_all(b"\"}").await?;
+    let members = document.strip_prefix('{').unwrap_or(document);
+    stream.write_all(format!("\",{members}").as_bytes()).await?;
     stream.shutdown().await
 }

@@ -105,6 +105,10 @@ async fn every_answer_is_given() {
         (huge.field("Content-Length"), huge.json()["more"].as_str().unwrap().len()),
         (None, 1_000_000)
     );
+    assert_eq!(kids(&huge), ["es256-2", "eddsa-2"]);
+    idp.answer(Answer::As("text/plain".to_owned()));
+    let plain = get(&idp, "/jwks", "").await.unwrap();
+    assert_eq!((plain.field("Content-Type"), kids(&plain).len()), (Some("text/plain"), 2));
     idp.answer(Answer::Redirect("http://10.0.0.1/".to_owned()));
     let away = get(&idp, "/jwks", "").await.unwrap();
     assert_eq!((away.status(), away.field("Location")), ("302", Some("http://10.0.0.1/")));
