@@ -141,17 +141,18 @@ impl Desk {
     /// What the task has to do now.
     pub(crate) fn plan(&self) -> Plan {
         let mut sheet = self.sheet();
-        if sheet.step(Event::Tick, self.now()) == Action::Withdraw {
+        let has_expired = sheet.step(Event::Tick, self.now()) == Action::Withdraw;
+        if has_expired {
             self.set.store(Arc::new(KeySet::empty()));
-            self.report.expired();
             // What is due besides.
             sheet.step(Event::Tick, self.now());
         }
-        if sheet.schedule.is_fetching() {
-            Plan::Fetch
-        } else {
-            Plan::SleepUntil(self.instant(sheet.schedule.wake_at()))
+        let (is_fetching, wake_at) = (sheet.schedule.is_fetching(), sheet.schedule.wake_at());
+        drop(sheet);
+        if has_expired {
+            self.report.expired();
         }
+        if is_fetching { Plan::Fetch } else { Plan::SleepUntil(self.instant(wake_at)) }
     }
 
     /// When the schedule next wants to look, whatever is under way.
@@ -176,13 +177,13 @@ impl Desk {
             Err(_) => Event::Failed { chance: chance() },
         };
         sheet.step(event, self.now());
-        let next = sheet.schedule.next_attempt_in(self.now());
-        self.report.fetch(&taken_in, sheet.schedule.age(self.now()), next);
-        let is_good = taken_in.is_ok();
-        if let Ok(intake) = taken_in {
-            self.set.store(intake.set);
+        if let Ok(intake) = &taken_in {
+            self.set.store(Arc::clone(&intake.set));
         }
-        self.landed.send_replace(Landed { flight: sheet.flights, is_good });
+        self.landed.send_replace(Landed { flight: sheet.flights, is_good: taken_in.is_ok() });
+        let (age, next) = (sheet.schedule.age(self.now()), sheet.schedule.next_attempt_in(self.now()));
+        drop(sheet);
+        self.report.fetch(&taken_in, age, next);
     }
 
     pub(crate) fn is_attended(&self) -> bool {
