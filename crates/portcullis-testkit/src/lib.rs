@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | a service, as a browser sees it | [`client::Client`]: cookie jar, `Origin`, Fetch Metadata |
 //! | bearer tokens, good and bad | [`jwt::TestIssuer`]: keys of each algorithm, everything can be broken |
+//! | where its keys come from | [`idp::FakeIdp`]: a provider on a real socket that rotates, hangs and lies |
 //! | what passes with time | [`clock::ManualClock`], which stands still until it is moved |
 //! | what a store is asked, and what happens when it fails | [`spy::Spy`], around any backend |
 //! | a session backend of your own | [`conformance::session`]: its contract as a suite |
@@ -21,6 +22,7 @@
 pub mod client;
 pub mod clock;
 pub mod conformance;
+pub mod idp;
 pub mod jwt;
 mod percent;
 #[cfg(unix)]

@@ -9,6 +9,7 @@
 
 mod client;
 mod conformance;
+mod idp;
 mod jwt;
 mod redis;
 mod spy;

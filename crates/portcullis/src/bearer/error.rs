@@ -1,4 +1,5 @@
-//! [`BuildError`]: what is wrong with a configuration. Nothing of it is found on a request.
+//! [`BuildError`]: what is wrong with a configuration; nothing of it is found on a request. [`KeysUnavailable`]: whose
+//! keys are not there yet.
 
 use std::fmt;
 
@@ -45,6 +46,32 @@ pub enum BuildErrorKind {
     /// A shared secret under 32 bytes, or one that is a public key or another PEM text.
     WeakSecret,
 }
+
+/// The keys of some issuer are not there: their tokens are answered with 503.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeysUnavailable {
+    issuers: Vec<String>,
+}
+
+impl KeysUnavailable {
+    /// `Ok` without issuers.
+    pub(super) fn of(issuers: Vec<String>) -> Result<(), Self> {
+        if issuers.is_empty() { Ok(()) } else { Err(Self { issuers }) }
+    }
+
+    /// Whose keys are not there: names of issuers, as configured.
+    pub fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.issuers.iter().map(String::as_str)
+    }
+}
+
+impl fmt::Display for KeysUnavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there are no keys of {}", self.issuers.join(", "))
+    }
+}
+
+impl std::error::Error for KeysUnavailable {}
 
 impl BuildError {
     /// The class of the error.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::algorithm::{Algorithm, Algorithms};
 use super::error::{BuildError, BuildErrorKind};
-use super::keys::KeySource;
+use super::keys::{AbsentKeys, KeySource};
 use super::rules::{Audience, Profile, Rules};
 use super::shape::{ClaimPath, Shape};
 use super::verifier::TrustedIssuer;
@@ -38,8 +38,8 @@ impl Issuer {
         Self { rules, shape, keys: None, algorithms: None }
     }
 
-    /// The keys that sign the tokens: [`StaticKeys`](super::StaticKeys), [`HmacKeys`](super::HmacKeys) or another
-    /// source. There is no default.
+    /// The keys that sign the tokens: [`StaticKeys`](super::StaticKeys), [`HmacKeys`](super::HmacKeys), `RemoteJwks` of
+    /// the crate `portcullis-jwks`, or another [source](KeySource). There is no default.
     pub fn keys(mut self, keys: impl KeySource) -> Self {
         self.keys = Some(Arc::new(keys));
         self
@@ -103,24 +103,28 @@ impl Issuer {
             return fail(BuildErrorKind::BadClaim);
         }
         let Some(keys) = keys else { return fail(BuildErrorKind::NoKeys) };
-        match choose(algorithms, keys.snapshot().algorithms()) {
-            Ok(algorithms) => Ok(TrustedIssuer { rules, shape, algorithms, keys }),
+        let usable = keys.snapshot().algorithms();
+        // What an issuer publishes at this moment, or not yet, is not a matter of our configuration.
+        let fixed = !usable.is_empty() && keys.health().age.is_none();
+        match choose(algorithms, usable, fixed) {
+            Ok(algorithms) => {
+                Ok(TrustedIssuer { rules, shape, algorithms, keys, absent: AbsentKeys::default() })
+            }
             Err(kind) => fail(kind),
         }
     }
 }
 
 /// The algorithms to allow, given those that were asked for and those that there are keys for: all symmetric with
-/// shared secrets, all asymmetric with public keys.
-fn choose(asked: Option<Algorithms>, usable: Algorithms) -> Result<Algorithms, BuildErrorKind> {
+/// shared secrets, all asymmetric with public keys. Keys that are fixed must do for one of them.
+fn choose(asked: Option<Algorithms>, usable: Algorithms, fixed: bool) -> Result<Algorithms, BuildErrorKind> {
     let shared = usable.iter().any(Algorithm::is_symmetric);
     let default = || if shared { Algorithms::symmetric_default() } else { Algorithms::asymmetric_default() };
     let allowed = asked.unwrap_or_else(default);
     if allowed.is_empty() || allowed.iter().any(|algorithm| algorithm.is_symmetric() != shared) {
         return Err(BuildErrorKind::BadAlgorithms);
     }
-    // A source that fetches its keys may have none yet.
-    if usable.is_empty() || allowed.iter().any(|algorithm| usable.contains(algorithm)) {
+    if !fixed || allowed.iter().any(|algorithm| usable.contains(algorithm)) {
         Ok(allowed)
     } else {
         Err(BuildErrorKind::NoKeyForAlgorithms)

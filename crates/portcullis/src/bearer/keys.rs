@@ -1,27 +1,25 @@
-//! [`KeySet`]: the keys of one issuer, parsed once; [`KeySource`]: where they come from.
+//! [`KeySet`]: the keys of one issuer, parsed once; [`StaticKeys`]: those that the application brings along.
 
+mod absent;
 mod hmac;
 mod jwk;
 mod pem;
 mod rsa;
+mod source;
 
 use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::ParsedPublicKey;
 
+pub(super) use self::absent::AbsentKeys;
 pub use self::hmac::{HmacKey, HmacKeys};
+pub use self::source::{KeyHealth, KeyQuery, KeySource, KeyState, Missed, Missing};
 use super::algorithm::{Algorithm, Algorithms, Scheme};
 use super::error::{BuildError, BuildErrorKind};
 use super::refusal::Refusal;
 
-/// Where the keys of an issuer come from.
-pub trait KeySource: fmt::Debug + Send + Sync + 'static {
-    /// The keys to verify with at this moment. It must not block: it is called for every token.
-    fn snapshot(&self) -> Arc<KeySet>;
-}
-
-/// The keys of one issuer, each for one algorithm.
+/// The keys of one issuer, each for one algorithm. Once made, a set is never changed.
 pub struct KeySet {
     keys: Vec<Key>,
 }
@@ -84,6 +82,24 @@ impl KeySet {
         Self::of_keys(jwk::load(json)?)
     }
 
+    /// A set without keys: that of a [`KeySource`] which has none yet. It verifies nothing.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self { keys: Vec::new() }
+    }
+
+    /// How many keys it has. One that names no algorithm counts once for each that it is used with.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether it has no key.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     fn of_keys(keys: Vec<Key>) -> Result<Self, BuildError> {
         if keys.is_empty() { Err(BuildErrorKind::NoUsableKey.into()) } else { Ok(Self { keys }) }
     }
@@ -103,6 +119,11 @@ impl KeySet {
             1..=MAX_CANDIDATES => Err(Refusal::BadSignature),
             _ => Err(Refusal::AmbiguousKey),
         }
+    }
+
+    /// Whether it has a key of this algorithm that could be meant by this id.
+    pub(super) fn has(&self, algorithm: Algorithm, kid: Option<&str>) -> bool {
+        self.keys.iter().any(|key| key.may_be(algorithm, kid))
     }
 
     /// The algorithms that some key can be used with.
@@ -128,18 +149,6 @@ impl StaticKeys {
     /// When the text is not PEM, has a private key or a certificate, or a key that cannot be used.
     pub fn pem(text: &str) -> Result<Self, BuildError> {
         KeySet::of_keys(pem::load(text)?).map(|set| Self(Arc::new(set)))
-    }
-}
-
-impl KeySource for StaticKeys {
-    fn snapshot(&self) -> Arc<KeySet> {
-        Arc::clone(&self.0)
-    }
-}
-
-impl KeySource for HmacKeys {
-    fn snapshot(&self) -> Arc<KeySet> {
-        self.key_set()
     }
 }
 

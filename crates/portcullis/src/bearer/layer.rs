@@ -8,8 +8,9 @@ use portcullis_store::{Clock, SystemClock};
 use tower_layer::Layer;
 
 use super::authenticator::{BearerAuthenticator, Policy};
-use super::error::{BuildError, BuildErrorKind};
+use super::error::{BuildError, BuildErrorKind, KeysUnavailable};
 use super::issuer::Issuer;
+use super::keys::KeyHealth;
 use super::verifier::Verifier;
 use crate::authenticate::{Authenticate, AuthenticateLayer, OnConflict};
 use crate::realm::{DefaultRealm, Realm, Slot};
@@ -85,6 +86,23 @@ impl<M, R> BearerLayer<M, R> {
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.authenticator.clock = Arc::new(clock);
         self
+    }
+
+    /// Whether there are keys of every issuer. Where there are none yet, their source is asked, and waited for, two
+    /// seconds or so: as a warm-up before a service listens, and as its readiness probe.
+    ///
+    /// It is not needed: without it the first requests wait, and are answered with 503 while an issuer is away.
+    ///
+    /// # Errors
+    /// When an issuer has no keys. Its tokens are answered with 503 until it has; those of other issuers are verified.
+    pub async fn ready(&self) -> Result<(), KeysUnavailable> {
+        self.authenticator.ready().await
+    }
+
+    /// How the keys of each issuer are, by the issuer's name.
+    pub fn key_health(&self) -> impl Iterator<Item = (&str, KeyHealth)> {
+        let issuers = self.authenticator.verifier.issuers().iter();
+        issuers.map(|issuer| (issuer.rules.issuer.as_str(), issuer.keys.health()))
     }
 
     /// Who answers a refused request. Default: [`DefaultResponder`].

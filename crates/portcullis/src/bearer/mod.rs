@@ -8,6 +8,8 @@
 //!   one algorithm only. `crit` and its like are refused; a token never brings its own key.
 //! * `exp` is required. A leeway of 5 seconds evens out clocks.
 //! * An ID token, a refresh token, or a token that is bound to a key (`cnf`) is no access token.
+//! * A token that the keys at hand do not verify asks their [source](KeySource) once; it is the only thing that is waited
+//!   for. When no verdict can be reached, because the keys are out of reach, that is 503 and not 401.
 //! * Why a token was refused goes to `tracing` in full, at debug; the client is told in a few words.
 //!
 //! Whoever holds a bearer token can use it: serve it over HTTPS only, and keep request headers out of logs (the layer
@@ -52,6 +54,7 @@ mod header;
 mod issuer;
 mod keys;
 mod layer;
+mod miss;
 mod refusal;
 mod rules;
 mod shape;
@@ -61,9 +64,11 @@ mod verifier;
 
 pub use algorithm::Algorithm;
 pub use authenticator::BearerAuthenticator;
-pub use error::{BuildError, BuildErrorKind};
+pub use error::{BuildError, BuildErrorKind, KeysUnavailable};
 pub use issuer::Issuer;
-pub use keys::{HmacKey, HmacKeys, KeySet, KeySource, StaticKeys};
+pub use keys::{
+    HmacKey, HmacKeys, KeyHealth, KeyQuery, KeySet, KeySource, KeyState, Missed, Missing, StaticKeys,
+};
 pub use layer::BearerLayer;
 pub use refusal::Refusal;
 pub use rules::{Audience, Profile};

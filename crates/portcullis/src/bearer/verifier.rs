@@ -13,7 +13,8 @@ use smallvec::SmallVec;
 use super::algorithm::Algorithms;
 use super::claims::{Claims, peek_issuer};
 use super::header::JoseHeader;
-use super::keys::{KeySet, KeySource};
+use super::keys::{AbsentKeys, KeySet, KeySource};
+use super::miss::{Failure, Miss};
 use super::refusal::Refusal;
 use super::rules::Rules;
 use super::shape::Shape;
@@ -23,7 +24,7 @@ use crate::identity::{Carrier, Identity, Stated};
 /// Knows the issuers, and whom their tokens name. Shared by every layer that was derived from one.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    issuers: Vec<TrustedIssuer>,
+    issuers: Vec<Arc<TrustedIssuer>>,
 }
 
 /// An issuer whose configuration has been checked.
@@ -33,6 +34,8 @@ pub(super) struct TrustedIssuer {
     pub(super) shape: Shape,
     pub(super) algorithms: Algorithms,
     pub(super) keys: Arc<dyn KeySource>,
+    /// What the source has been asked for in vain.
+    pub(super) absent: AbsentKeys,
 }
 
 /// The longest token, in bytes.
@@ -61,21 +64,25 @@ struct Decoded<const N: usize> {
 
 impl Verifier {
     pub(super) fn new(issuers: Vec<TrustedIssuer>) -> Self {
-        Self { issuers }
+        Self { issuers: issuers.into_iter().map(Arc::new).collect() }
+    }
+
+    pub(super) fn issuers(&self) -> &[Arc<TrustedIssuer>] {
+        &self.issuers
     }
 
     /// Whom the token names, if it is good at this moment.
-    pub(super) fn verify(&self, token: &str, carrier: Carrier, now: Timestamp) -> Result<Identity, Refusal> {
+    pub(super) fn verify(&self, token: &str, carrier: Carrier, now: Timestamp) -> Result<Identity, Failure> {
         let jws = Jws::decode(token)?;
         let header = JoseHeader::parse(jws.header.as_bytes())?;
         let issuer = self.issuer_of(&jws.payload)?;
-        issuer.verify(&header, &jws)?;
-        issuer.identify(&header, text(&jws.payload)?, carrier, now)
+        issuer.verify(&header, &jws, now)?;
+        Ok(issuer.identify(&header, text(&jws.payload)?, carrier, now)?)
     }
 
     /// Whose keys to use. What an unverified payload says decides only where several issuers are configured; the
     /// claims are judged by the rules of the one that is found here.
-    fn issuer_of(&self, payload: &[u8]) -> Result<&TrustedIssuer, Refusal> {
+    fn issuer_of(&self, payload: &[u8]) -> Result<&Arc<TrustedIssuer>, Refusal> {
         if let [only] = self.issuers.as_slice() {
             return Ok(only);
         }
@@ -85,11 +92,26 @@ impl Verifier {
 }
 
 impl TrustedIssuer {
-    fn verify(&self, header: &JoseHeader<'_>, jws: &Jws<'_>) -> Result<(), Refusal> {
+    fn verify(
+        self: &Arc<Self>,
+        header: &JoseHeader<'_>,
+        jws: &Jws<'_>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         if !self.algorithms.contains(header.algorithm) {
-            return Err(Refusal::AlgorithmNotAllowed);
+            return Err(Refusal::AlgorithmNotAllowed.into());
         }
-        jws.verify(header, &self.keys.snapshot())
+        let keys = self.keys.snapshot();
+        match jws.verify(header, &keys) {
+            Ok(()) => Ok(()),
+            // What another issuer has signed, this one's source is not asked about.
+            Err(refusal) if self.is_named_by(&jws.payload) => Err(Miss::of(self, keys, header, refusal, now)),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    fn is_named_by(&self, payload: &[u8]) -> bool {
+        text(payload).and_then(peek_issuer).is_ok_and(|iss| iss == self.rules.issuer)
     }
 
     fn identify(

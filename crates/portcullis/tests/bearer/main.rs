@@ -19,6 +19,7 @@ mod keys;
 mod log;
 mod mint;
 mod slice;
+mod sources;
 mod stack;
 mod time;
 mod vectors;

@@ -1,0 +1,114 @@
+//! [`RemoteJwksBuilder`]: the settings of a source.
+
+use std::time::Duration;
+
+use crate::desk::Desk;
+use crate::endpoint::{Endpoint, IssuerUrl, Transport};
+use crate::error::{ConfigError, ConfigErrorKind};
+use crate::fetch::Fetcher;
+use crate::origin::{Origin, Place};
+use crate::source::RemoteJwks;
+use crate::tls::Roots;
+
+/// The settings of a [`RemoteJwks`]. They are checked by [`build`](Self::build).
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct RemoteJwksBuilder {
+    target: Target,
+    transport: Transport,
+    roots: Roots,
+    bad_roots: bool,
+    max_stale: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Target {
+    Url(String),
+    Issuer(String),
+}
+
+/// With less, an hour's outage that begins just before a refresh would be seen by users.
+const LEAST_STALE: Duration = Duration::from_secs(60 * 60);
+
+impl RemoteJwksBuilder {
+    pub(crate) fn at_url(url: &str) -> Self {
+        Self::new(Target::Url(url.to_owned()))
+    }
+
+    pub(crate) fn of_issuer(issuer: &str) -> Self {
+        Self::new(Target::Issuer(issuer.to_owned()))
+    }
+
+    fn new(target: Target) -> Self {
+        Self {
+            target,
+            transport: Transport::Https,
+            roots: Roots::default(),
+            bad_roots: false,
+            max_stale: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+
+    /// For how long keys are used while the issuer cannot be asked whether they are still its keys; an hour at least.
+    /// Default: 24 hours.
+    ///
+    /// A key that was stolen and withdrawn while the issuer is away is trusted for that long.
+    pub const fn max_stale(mut self, max_stale: Duration) -> Self {
+        self.max_stale = max_stale;
+        self
+    }
+
+    /// Certificate authorities to trust besides those of the machine: one or more certificates in PEM.
+    pub fn add_roots(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.bad_roots |= self.roots.add(pem.as_ref()).is_err();
+        self
+    }
+
+    /// Does not trust the certificate authorities that are installed on the machine, only those that are
+    /// [added](Self::add_roots). Default: trusts them.
+    pub const fn without_system_roots(mut self) -> Self {
+        self.roots.forget_system();
+        self
+    }
+
+    /// Allows plain `http` to this machine (`localhost`, `127.0.0.1`, `[::1]`), for development and tests. Default: `https`
+    /// only. There is no way to fetch keys without TLS from elsewhere: whoever can answer in the issuer's place could
+    /// sign every token.
+    pub const fn insecure_http(mut self) -> Self {
+        self.transport = Transport::InsecureLoopback;
+        self
+    }
+
+    /// The source. Nobody is asked yet; the certificates that the machine trusts are read.
+    ///
+    /// # Errors
+    /// See [`ConfigErrorKind`].
+    pub fn build(self) -> Result<RemoteJwks, ConfigError> {
+        let Self { target, transport, roots, bad_roots, max_stale } = self;
+        let place = target.place(transport)?;
+        if bad_roots {
+            return Err(ConfigErrorKind::Certificate.into());
+        }
+        if max_stale < LEAST_STALE {
+            return Err(ConfigErrorKind::MaxStale.into());
+        }
+        let desk = Desk::new(place.endpoint().label(), max_stale);
+        let fetcher = Fetcher::new(roots.config(place.endpoint().is_https())?, transport);
+        Ok(RemoteJwks::of(Origin::new(fetcher, place, transport), desk))
+    }
+}
+
+impl Target {
+    fn place(self, transport: Transport) -> Result<Place, ConfigError> {
+        match self {
+            Self::Url(url) => {
+                let endpoint = Endpoint::parse(&url, transport).map(Place::Keys);
+                endpoint.ok_or_else(|| ConfigErrorKind::Url.into())
+            }
+            Self::Issuer(name) => {
+                let issuer = IssuerUrl::parse(&name, transport).map(Place::Issuer);
+                issuer.ok_or_else(|| ConfigErrorKind::Issuer.into())
+            }
+        }
+    }
+}

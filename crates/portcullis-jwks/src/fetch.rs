@@ -1,0 +1,225 @@
+//! [`Fetcher`]: one bounded GET, and what its answer has to be like.
+//!
+//! * Over the transport that is allowed, and nowhere else: redirects are not followed.
+//! * Connecting takes 2 seconds at most, the whole 5 seconds, the body 512 KiB.
+//! * The status is 200, or 304 to a conditional request; the content is JSON, or does not say what it is.
+
+mod freshness;
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::ClientConfig;
+
+use crate::endpoint::{Endpoint, Transport};
+
+/// What fetches.
+#[derive(Clone)]
+pub(crate) struct Fetcher {
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+}
+
+/// An answer that may be used.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The document is the one that was fetched before.
+    NotModified {
+        ttl: Option<Duration>,
+    },
+    Document(Document),
+}
+
+/// What was fetched.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) body: Bytes,
+    pub(crate) etag: Option<HeaderValue>,
+    /// For how long the server says that it holds.
+    pub(crate) ttl: Option<Duration>,
+}
+
+/// Why there is no answer that may be used.
+#[derive(Debug)]
+pub(crate) struct FetchError {
+    pub(crate) kind: FetchErrorKind,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// The classes of [`FetchError`]: a closed set, for counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum FetchErrorKind {
+    /// No connection, or no TLS.
+    Connect,
+    /// The connection broke.
+    Broken,
+    Timeout,
+    Redirect,
+    /// Any status but 200, 304 and those of a redirect.
+    Status(StatusCode),
+    ContentType,
+    TooLarge,
+    /// The text is not what it should be.
+    Malformed,
+    /// The metadata is another issuer's.
+    OtherIssuer,
+    /// The metadata names no address that may be fetched from.
+    BadAddress,
+    /// Not one key of the set can be used.
+    NoUsableKey,
+}
+
+const CONNECT: Duration = Duration::from_secs(2);
+const TOTAL: Duration = Duration::from_secs(5);
+const LARGEST: usize = 512 * 1024;
+
+impl Fetcher {
+    pub(crate) fn new(tls: ClientConfig, transport: Transport) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.set_connect_timeout(Some(CONNECT));
+        tcp.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls);
+        let connector = match transport {
+            Transport::Https => connector.https_only(),
+            Transport::InsecureLoopback => connector.https_or_http(),
+        };
+        let connector = connector.enable_http1().wrap_connector(tcp);
+        // Minutes lie between two requests: a connection that is kept would be closed by then, or lead to yesterday's
+        // address.
+        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+        Self { client }
+    }
+
+    /// Fetches, unless the document is still the one of this tag.
+    pub(crate) async fn get(
+        &self,
+        endpoint: &Endpoint,
+        etag: Option<&HeaderValue>,
+    ) -> Result<Answer, FetchError> {
+        tokio::time::timeout(TOTAL, self.get_unbounded(endpoint, etag))
+            .await
+            .unwrap_or_else(|_| Err(FetchErrorKind::Timeout.into()))
+    }
+
+    async fn get_unbounded(
+        &self,
+        endpoint: &Endpoint,
+        etag: Option<&HeaderValue>,
+    ) -> Result<Answer, FetchError> {
+        let response = self.client.request(request(endpoint, etag)).await.map_err(|error| {
+            let kind = if error.is_connect() { FetchErrorKind::Connect } else { FetchErrorKind::Broken };
+            FetchError { kind, source: Some(error.into()) }
+        })?;
+        let ttl = freshness::ttl(response.headers());
+        if response.status() == StatusCode::NOT_MODIFIED && etag.is_some() {
+            return Ok(Answer::NotModified { ttl });
+        }
+        check(&response)?;
+        let etag = response.headers().get(ETAG).cloned();
+        let body =
+            Limited::new(response.into_body(), LARGEST).collect().await.map_err(body_error)?.to_bytes();
+        Ok(Answer::Document(Document { body, etag, ttl }))
+    }
+}
+
+fn request(endpoint: &Endpoint, etag: Option<&HeaderValue>) -> Request<Empty<Bytes>> {
+    const AGENT: &str = concat!("portcullis-jwks/", env!("CARGO_PKG_VERSION"));
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = endpoint.uri().clone();
+    let headers = request.headers_mut();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/jwk-set+json, application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    if let Some(etag) = etag {
+        headers.insert(IF_NONE_MATCH, etag.clone());
+    }
+    request
+}
+
+/// Looks at the head before anything is read of the body.
+fn check<B>(response: &Response<B>) -> Result<(), FetchError> {
+    let too_large = |headers: &HeaderMap| {
+        let length = headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
+        length.is_some_and(|length| length > LARGEST as u64)
+    };
+    Err(match response.status() {
+        StatusCode::OK if !is_json(response.headers()) => FetchErrorKind::ContentType.into(),
+        StatusCode::OK if too_large(response.headers()) => FetchErrorKind::TooLarge.into(),
+        StatusCode::OK => return Ok(()),
+        status if status.is_redirection() => FetchErrorKind::Redirect.into(),
+        status => FetchErrorKind::Status(status).into(),
+    })
+}
+
+/// JSON by its name, or bytes of no certain kind, as file servers send it.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return true };
+    let Ok(value) = value.to_str() else { return false };
+    let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media_type.ends_with("+json")
+        || ["application/json", "text/json", "text/plain", "application/octet-stream", "binary/octet-stream"]
+            .contains(&media_type.as_str())
+}
+
+fn body_error(error: Box<dyn Error + Send + Sync>) -> FetchError {
+    let kind = if error.is::<LengthLimitError>() { FetchErrorKind::TooLarge } else { FetchErrorKind::Broken };
+    FetchError { kind, source: Some(error) }
+}
+
+impl FetchError {
+    pub(crate) fn of(kind: FetchErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind, source: Some(source.into()) }
+    }
+
+    /// Whether the server says that there is no such document.
+    pub(crate) fn is_absence(&self) -> bool {
+        matches!(self.kind, FetchErrorKind::Status(StatusCode::NOT_FOUND | StatusCode::GONE))
+    }
+}
+
+impl FetchErrorKind {
+    /// A stable label for counters and log fields.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Broken => "broken",
+            Self::Timeout => "timeout",
+            Self::Redirect => "redirect",
+            Self::Status(_) => "status",
+            Self::ContentType => "content_type",
+            Self::TooLarge => "too_large",
+            Self::Malformed => "malformed",
+            Self::OtherIssuer => "other_issuer",
+            Self::BadAddress => "bad_address",
+            Self::NoUsableKey => "no_usable_key",
+        }
+    }
+}
+
+impl From<FetchErrorKind> for FetchError {
+    fn from(kind: FetchErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.label())?;
+        if let FetchErrorKind::Status(status) = self.kind {
+            write!(f, " {}", status.as_u16())?;
+        }
+        let mut cause = self.source.as_deref().map(|source| source as &dyn Error);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
