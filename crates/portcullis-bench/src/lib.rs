@@ -10,6 +10,7 @@
 mod candidates;
 mod counts;
 mod harness;
+mod http;
 mod machine;
 mod redis;
 mod report;
@@ -42,6 +43,11 @@ struct Wish {
 /// Whatever went wrong, for whoever runs it.
 pub fn report() -> Result<ExitCode, Failure> {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [serve, name, redis] = args.as_slice()
+        && serve == "--serve"
+    {
+        return http::serve(name, redis).map(|()| ExitCode::SUCCESS);
+    }
     let wish = wish(args.iter().cloned())?;
     let wanted = |name: &str| wish.wants(name);
     let counts = Counts::of_the_program_beside(&args)?;
@@ -51,6 +57,7 @@ pub fn report() -> Result<ExitCode, Failure> {
         costs: harness::measure(candidates, &counts, wish.effort)?,
         speedups: threads::measure(concurrent, wish.effort)?,
         redis: redis::measure(wanted, &counts, wish.effort)?,
+        http: http::measure(wanted, wish.effort)?,
     };
     let text = report.to_string();
     std::io::stdout().lock().write_all(text.as_bytes())?;

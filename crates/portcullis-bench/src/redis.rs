@@ -3,7 +3,7 @@
 pub(crate) mod axum_login;
 pub(crate) mod axum_session;
 mod ours;
-mod tower_sessions;
+pub(crate) mod tower_sessions;
 
 use std::fmt;
 use std::pin::Pin;

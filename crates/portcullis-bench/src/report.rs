@@ -4,13 +4,14 @@ use std::fmt;
 
 use crate::harness::{Bound, Cost, Label};
 use crate::threads::Speedup;
-use crate::{machine, redis};
+use crate::{http, machine, redis};
 
 /// Everything that was measured.
 pub(crate) struct Report {
     pub(crate) costs: Vec<Cost>,
     pub(crate) speedups: Vec<Speedup>,
     pub(crate) redis: Vec<redis::Row>,
+    pub(crate) http: Vec<http::Row>,
 }
 
 impl Report {
@@ -69,7 +70,9 @@ impl fmt::Display for Report {
         f.write_str(SPEEDUPS)?;
         self.speedups.iter().try_for_each(|speedup| writeln!(f, "{speedup}"))?;
         f.write_str(REDIS)?;
-        self.redis.iter().try_for_each(|row| writeln!(f, "{row}"))
+        self.redis.iter().try_for_each(|row| writeln!(f, "{row}"))?;
+        f.write_str(HTTP)?;
+        self.http.iter().try_for_each(|row| writeln!(f, "{row}"))
     }
 }
 
@@ -114,4 +117,12 @@ the server's.
 
 | candidate | work | thousand requests/s (quartiles) | CPU us | server us | allocations | ours gets done | aim |
 | --- | --- | --- | --- | --- | --- | --- | --- |
+";
+
+const HTTP: &str = "
+Whole axum servers over HTTP, each a process with one thread, asked on 64 connections by wrk with one thread for two
+seconds a round, in shuffled order; Redis on the same machine.
+
+| server | thousand requests/s (quartiles) | share of the bare one in the same round (quartiles) | aim |
+| --- | --- | --- | --- |
 ";

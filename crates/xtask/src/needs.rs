@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// What `cargo xtask test` needs.
 pub(crate) const TESTS: &[&Need] = &[&REDIS, &CHROMIUM, &CHROMEDRIVER];
 /// What `cargo xtask bench` needs.
-pub(crate) const BENCHES: &[&Need] = &[&REDIS];
+pub(crate) const BENCHES: &[&Need] = &[&REDIS, &WRK];
 
 /// A program that must be there.
 #[derive(Debug)]
@@ -63,6 +63,14 @@ const CHROMEDRIVER: Need = Need {
         PackageManager::Pacman => &["chromium"],
         PackageManager::Dnf | PackageManager::Brew => &["chromedriver"],
     },
+};
+
+const WRK: Need = Need {
+    name: "wrk",
+    why: "the benchmarks ask whole servers with it",
+    variable: "WRK_BIN",
+    programs: &["wrk"],
+    packages: |_| &["wrk"],
 };
 
 /// Finds every need, installing what is missing, and answers the variables that tell the tests where it is.

@@ -12,8 +12,8 @@ use crate::harness::json;
 
 pub(super) const NAME: &str = "Redis: tower-sessions";
 
-pub(super) const USER: &str = "user";
-pub(super) const VISITS: &str = "visits";
+pub(crate) const USER: &str = "user";
+pub(crate) const VISITS: &str = "visits";
 
 pub(super) async fn contender(url: &str) -> Result<Contender, Failure> {
     let layer = SessionManagerLayer::new(store(url).await?);
@@ -21,7 +21,7 @@ pub(super) async fn contender(url: &str) -> Result<Contender, Failure> {
 }
 
 /// One connection, as ours has; commands of several requests go out together.
-pub(super) async fn store(url: &str) -> Result<RedisStore<Client>, Failure> {
+pub(crate) async fn store(url: &str) -> Result<RedisStore<Client>, Failure> {
     let client = Client::new(Config::from_url(url)?, None, None, None);
     client.init().await?;
     Ok(RedisStore::new(client))
