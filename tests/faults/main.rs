@@ -6,7 +6,8 @@
 //! * [`ledger`]: which writes were acknowledged, and what is therefore stored, once each;
 //! * [`checks`]: whether it is;
 //! * [`trial`]: the common course of all tests, and the line that each prints;
-//! * [`standalone`], [`network`], [`sentinel`], [`cluster`], [`tls`]: what goes wrong, and what is promised then.
+//! * [`standalone`], [`network`], [`sentinel`], [`cluster`], [`tls`]: what goes wrong, and what is promised then;
+//! * [`soak`]: all of it by chance, for minutes.
 //!
 //! A binary of its own, whose tests run one after the other: what they say about time they say of a machine that does
 //! nothing else.
@@ -26,7 +27,9 @@ mod cluster;
 mod ledger;
 mod load;
 mod network;
+mod random;
 mod sentinel;
+mod soak;
 mod standalone;
 mod tally;
 mod tls;
