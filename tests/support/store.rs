@@ -78,6 +78,13 @@ impl SessionBackend for AnyStore {
         either!(self, backend => backend.load(key))
     }
 
+    fn budget(&self) -> Option<Duration> {
+        match self {
+            Self::Memory(backend) => backend.budget(),
+            Self::Redis(backend, _) => backend.budget(),
+        }
+    }
+
     async fn load_many(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Record>>, StoreError> {
         either!(self, backend => backend.load_many(keys))
     }

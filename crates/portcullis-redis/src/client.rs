@@ -80,6 +80,10 @@ impl Client {
         &self.route
     }
 
+    pub(crate) const fn budget(&self) -> Duration {
+        self.budget
+    }
+
     /// Begins a call; its budget runs from now.
     pub(crate) fn call(&self) -> Call<'_> {
         self.call_until(self.deadline())

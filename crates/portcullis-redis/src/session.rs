@@ -153,6 +153,10 @@ impl SessionBackend for RedisBackend {
         record(self.client.call().send(&get(&self.keys.session(key))).await?)
     }
 
+    fn budget(&self) -> Option<Duration> {
+        Some(self.client.budget())
+    }
+
     async fn load_many(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Record>>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());

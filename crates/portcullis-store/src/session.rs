@@ -48,6 +48,14 @@ pub trait SessionBackend: Send + Sync + 'static {
         None
     }
 
+    /// Within what time every single call ends, those that have a default included, whatever becomes of the store. Whoever
+    /// would wait as long then needs no timer of its own for each call.
+    ///
+    /// `None`, the default, says nothing but what every backend promises: well under a second.
+    fn budget(&self) -> Option<Duration> {
+        None
+    }
+
     /// Several records at once, in the order of `keys`, in one round trip where the store can.
     fn load_many(
         &self,

@@ -346,6 +346,11 @@ impl<B: SessionBackend> SessionBackend for Spy<B> {
         Some(answer)
     }
 
+    /// None: an order may be to hang.
+    fn budget(&self) -> Option<Duration> {
+        None
+    }
+
     async fn load_many(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Record>>, StoreError> {
         self.obey(Call::on_sessions(Operation::LoadMany, keys), self.backend.load_many(keys)).await
     }

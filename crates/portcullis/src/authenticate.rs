@@ -77,7 +77,7 @@ pub use self::opening::{Opened, Opening};
 use crate::identity::{Authentication, Carrier};
 use crate::realm::{DefaultRealm, Realm, Slot};
 use crate::rejection::{Challenge, Rejection, Unproven};
-use crate::respond::{DefaultResponder, RequestHead, Responder, refuse, render};
+use crate::respond::{DefaultResponder, RequestHead, Responder, is_unrendered, refuse, render};
 
 /// Finds out who is calling, and may act once more when the response is there.
 ///
@@ -209,6 +209,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let (core, slot) = (Arc::clone(&self.core), self.slot);
         let state = match core.authenticator.open(&mut request) {
@@ -230,6 +231,7 @@ type StateOf<S, V, B> =
 
 impl<A: Authenticator, R> Core<A, R> {
     /// Lets the request in to `inner`, or refuses it.
+    #[inline]
     fn go_in<S, B, ResB>(
         &self,
         slot: &Slot,
@@ -271,6 +273,7 @@ impl<A: Authenticator, R> Core<A, R> {
         Ok(())
     }
 
+    #[inline]
     fn finish<ResB>(&self, closed: Closed, mut response: Response<ResB>) -> Response<ResB>
     where
         R: Responder<ResB>,
@@ -280,7 +283,7 @@ impl<A: Authenticator, R> Core<A, R> {
             response = refuse(&self.responder, rejection, &head);
         }
         closed.edits.apply(response.headers_mut());
-        render(&self.responder, response)
+        if is_unrendered(&response) { render(&self.responder, response) } else { response }
     }
 }
 
@@ -302,6 +305,7 @@ where
 {
     type Output = Result<S::Response, S::Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {

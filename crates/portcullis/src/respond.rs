@@ -227,6 +227,12 @@ pub(crate) fn refuse<B>(
     response
 }
 
+/// Whether it is a refusal that an extractor made. Asked by itself, because a response is large, and hardly any is one.
+#[inline]
+pub(crate) fn is_unrendered<B>(response: &Response<B>) -> bool {
+    !response.extensions().is_empty() && response.extensions().get::<Unrendered>().is_some()
+}
+
 /// Renders a refusal that an extractor made, with this layer's responder; the next layer out may do it again.
 pub(crate) fn render<B>(responder: &impl Responder<B>, response: Response<B>) -> Response<B> {
     let Some((rejection, unrendered)) = unrendered(&response) else { return response };

@@ -30,7 +30,8 @@ pub(super) fn candidates() -> Result<Vec<Candidate>, Failure> {
 /// A visitor, then somebody who is signed in and has a value.
 fn lives<S>(names: [&'static str; 3], service: S) -> Result<Vec<Candidate>, Failure>
 where
-    S: Service<Request<()>, Response = Response<()>, Error = Failure> + Clone + 'static,
+    S: Service<Request<()>, Response = Response<()>, Error = Failure> + Clone + Send + 'static,
+    S::Future: Send,
 {
     let runtime = Builder::new_current_thread().enable_time().build()?;
     let sent = |work: Work, cookies: Option<String>| {

@@ -39,11 +39,14 @@ pub(crate) fn service<P: Pool>(layer: SessionLayer<P>) -> impl Target {
 
 /// A service as the harness wants it.
 pub(crate) trait Target:
-    Service<Request<()>, Response = Response<()>, Error = Failure> + Clone + 'static
+    Service<Request<()>, Response = Response<()>, Error = Failure, Future: Send> + Clone + Send + 'static
 {
 }
 
-impl<S> Target for S where S: Service<Request<()>, Response = Response<()>, Error = Failure> + Clone + 'static {}
+impl<S> Target for S where
+    S: Service<Request<()>, Response = Response<()>, Error = Failure, Future: Send> + Clone + Send + 'static
+{
+}
 
 /// A store as axum_session wants it.
 pub(crate) trait Pool: DatabasePool + Clone + Debug + Send + Sync + 'static {}

@@ -66,6 +66,7 @@ impl Edits {
         self.insert.push((name, value));
     }
 
+    #[inline]
     pub(super) fn apply(self, headers: &mut HeaderMap) {
         for (name, value) in self.insert {
             headers.insert(name, value);

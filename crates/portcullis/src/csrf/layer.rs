@@ -1,6 +1,7 @@
 //! [`CsrfLayer`]: the builder of the check, and [`Csrf`], the check.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 
 use tower_layer::Layer;
@@ -8,7 +9,7 @@ use tower_layer::Layer;
 use super::ambient::{Ambient, may_be_in};
 use super::authority::Host;
 use super::error::{ConfigError, ConfigErrorKind};
-use super::metadata::{Policy, verify};
+use super::metadata::{Policy, is_safe, verify};
 use super::origin::Origin;
 use super::{CsrfVerdict, SameSite};
 use crate::guard::{Check, Guard, GuardLayer, Head, Pass};
@@ -33,6 +34,9 @@ pub struct Csrf {
     report_only: bool,
     /// Shared by all copies: a router makes one per route, and one warning is enough.
     warned: Arc<Once>,
+    /// Whether a layer around this one has looked at a request before. Until then nothing passes at a glance but safe
+    /// methods, so that a missing layer is warned of.
+    is_surrounded: Arc<AtomicBool>,
 }
 
 type Exempt = Arc<dyn Fn(Head<'_>) -> bool + Send + Sync>;
@@ -45,6 +49,7 @@ impl CsrfLayer {
             exempt: None,
             report_only: false,
             warned: Arc::new(Once::new()),
+            is_surrounded: Arc::default(),
         };
         Self { check, responder: DefaultResponder }
     }
@@ -155,13 +160,31 @@ impl<S, R: Clone> Layer<S> for CsrfLayer<R> {
     type Service = Guard<S, Csrf, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        GuardLayer::with_responder(self.check.clone(), self.responder.clone()).layer(inner)
+        // Of each service that is made, other layers may stand around it.
+        let check = Csrf { is_surrounded: Arc::default(), ..self.check.clone() };
+        GuardLayer::with_responder(check, self.responder.clone()).layer(inner)
     }
 }
 
 impl Check for Csrf {
-    #[inline(never)]
+    #[inline]
     fn check(&self, head: Head<'_>) -> Result<Pass, Rejection> {
+        if self.passes_at_a_glance(head) { Ok(Pass::new()) } else { self.check_closely(head) }
+    }
+}
+
+impl Csrf {
+    /// Most requests do, and this is so small that it is compiled into whatever calls it.
+    #[inline]
+    fn passes_at_a_glance(&self, head: Head<'_>) -> bool {
+        !self.report_only
+            && self.policy.passes_at_a_glance(head)
+            && (is_safe(head.method) || self.is_surrounded.load(Ordering::Relaxed))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn check_closely(&self, head: Head<'_>) -> Result<Pass, Rejection> {
         let decided = self.decide(head);
         if self.report_only {
             return Ok(Pass::with(report(decided)));
@@ -191,13 +214,14 @@ impl Csrf {
 
     fn ambient(&self, head: Head<'_>) -> bool {
         let ambient = Ambient::of(head);
-        if matches!(ambient, Ambient::Guessed(_)) {
-            self.warned.call_once(|| {
+        match ambient {
+            Ambient::Known(_) => self.is_surrounded.store(true, Ordering::Relaxed),
+            Ambient::Guessed(_) => self.warned.call_once(|| {
                 tracing::warn!(
                     "CsrfLayer has no layer around it that finds out who is calling; it counts every cookie as a \
                      credential"
                 );
-            });
+            }),
         }
         ambient.came_along()
     }

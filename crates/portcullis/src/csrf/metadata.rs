@@ -38,6 +38,8 @@ enum Source<'a> {
     Page(Origin<&'a [u8]>),
 }
 
+const SAME_ORIGIN: &str = "same-origin";
+
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What must not be there twice, because the decision hangs on it.
@@ -79,7 +81,7 @@ pub(super) fn verify(
 }
 
 /// Every other method is unsafe: custom ones; QUERY, which may be taken for safe but has a body to act upon; TRACE.
-fn is_safe(method: &Method) -> bool {
+pub(super) fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
@@ -101,6 +103,19 @@ fn names_websocket(upgrade: &HeaderValue) -> bool {
 }
 
 impl Policy {
+    /// Whether [`verify`] lets the request pass whatever came along with it, as far as two look-ups show: it is no
+    /// handshake, and its method is safe or a page of the service's own has made it.
+    #[inline]
+    pub(super) fn passes_at_a_glance(&self, head: Head<'_>) -> bool {
+        if self.hosts.is_some() {
+            return false;
+        }
+        if is_safe(head.method) {
+            return !head.headers.contains_key(UPGRADE);
+        }
+        *head.method != Method::CONNECT && no_header_twice(head.headers) && is_same_origin(head.headers)
+    }
+
     /// Refuses a host that is not allowed, against DNS rebinding. A host that cannot be told is not allowed.
     fn admit_host(&self, head: Head<'_>) -> Result<(), CsrfReason> {
         let Some(allowed) = &self.hosts else { return Ok(()) };
@@ -151,13 +166,21 @@ fn own_authority(head: Head<'_>) -> Result<Option<Authority<&[u8]>>, CsrfReason>
 
 /// Refuses a header of these that is there twice.
 fn once_each(headers: &HeaderMap, names: &[HeaderName]) -> Result<(), CsrfReason> {
-    // As many names as values: no header at all is there twice. That is usual, and costs no look-up.
     let is_once = |name: &HeaderName| headers.get_all(name).iter().nth(1).is_none();
-    if headers.len() == headers.keys_len() || names.iter().all(is_once) {
+    if no_header_twice(headers) || names.iter().all(is_once) {
         Ok(())
     } else {
         Err(CsrfReason::MalformedMetadata)
     }
+}
+
+/// As many names as values: no header at all is there twice. That is usual, and costs no look-up.
+fn no_header_twice(headers: &HeaderMap) -> bool {
+    headers.len() == headers.keys_len()
+}
+
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    headers.get(&SEC_FETCH_SITE).is_some_and(|site| site == SAME_ORIGIN)
 }
 
 impl Relation {
@@ -165,7 +188,7 @@ impl Relation {
         let Some(value) = headers.get(&SEC_FETCH_SITE) else { return Ok(None) };
         match value.as_bytes() {
             b"" => Err(CsrfReason::MalformedMetadata),
-            b"same-origin" => Ok(Some(Self::SameOrigin)),
+            site if site == SAME_ORIGIN.as_bytes() => Ok(Some(Self::SameOrigin)),
             b"none" => Ok(Some(Self::ByUser)),
             b"same-site" => Ok(Some(Self::SameSite)),
             _ => Ok(Some(Self::CrossSite)),

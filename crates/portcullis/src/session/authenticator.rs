@@ -6,7 +6,6 @@ use std::sync::{Arc, MutexGuard};
 use http::header::{CACHE_CONTROL, VARY};
 use http::{Extensions, HeaderValue, Request, Response};
 use portcullis_store::{Key, Record, StoreError, Timestamp};
-use smallvec::{SmallVec, smallvec};
 
 use super::core::{Core, OnUnavailable, RETRY_AFTER};
 use super::error::{SessionError, SessionErrorKind};
@@ -72,9 +71,6 @@ struct Chores {
 /// What could be had without waiting, and whether it may have changed since.
 type LoadedNow = (Result<Option<Record>, StoreError>, bool);
 
-/// What is loaded for the candidates, in their order; one is normal.
-type Loaded = Result<SmallVec<[Option<Record>; 1]>, StoreError>;
-
 impl SessionAuthenticator {
     pub(crate) fn new(core: Core, seat: Seat) -> Self {
         let challenge = core.transport.challenge();
@@ -111,8 +107,7 @@ impl SessionAuthenticator {
     fn look_up(&self, one: Presented, head: Head<'_>) -> Opening<Visit> {
         let (core, now) = (&self.core, self.core.clock.now());
         if let Some((loaded, may_be_old)) = load_now(core, &one, now) {
-            let loaded = loaded.map(|record| smallvec![record]);
-            let judged = judge(core, &[one], loaded, now, || self.late_head(head));
+            let judged = judge_one(core, &one, loaded, now, || self.late_head(head));
             return Opening::Ready(judged.inspect(|(_, visit)| {
                 if may_be_old {
                     visit.note_may_be_old();
@@ -122,7 +117,7 @@ impl SessionAuthenticator {
         let (core, late) = (Arc::clone(core), self.late_head(head));
         Opening::pending(async move {
             let loaded = core.backend.load_and_keep(core.key(one.locator)).await;
-            judge(&core, &[one], loaded.map(|record| smallvec![record]), core.clock.now(), || late)
+            judge_one(&core, &one, loaded, core.clock.now(), || late)
         })
     }
 
@@ -131,7 +126,7 @@ impl SessionAuthenticator {
         Opening::pending(async move {
             let keys: Vec<Key<'_>> = candidates.iter().map(|one| core.key(one.locator)).collect();
             let loaded = core.backend.load_many(&keys).await;
-            judge(&core, &candidates, loaded.map(SmallVec::from_vec), core.clock.now(), || late)
+            judge(&core, &candidates, loaded, core.clock.now(), late)
         })
     }
 
@@ -221,22 +216,37 @@ fn load_now(core: &Core, one: &Presented, now: Timestamp) -> Option<LoadedNow> {
     }
 }
 
-/// Decides what the loaded records say about the caller.
-fn judge(
+/// Decides what the loaded record says about the caller, if it is one token that they present.
+fn judge_one(
     core: &Arc<Core>,
-    candidates: &[Presented],
-    loaded: Loaded,
+    presented: &Presented,
+    loaded: Result<Option<Record>, StoreError>,
     now: Timestamp,
     late: impl FnOnce() -> Option<RequestHead>,
 ) -> Opened<Visit> {
-    let good = loaded.and_then(|records| good_ones(core, candidates, records, now));
-    let mut good = match good {
-        Ok(good) => good,
-        Err(error) => return unavailable(core, &error, late()),
+    match loaded.and_then(|record| good(core, presented, record, now)) {
+        Ok(Some(session)) => Ok(Visit::of(core, session, late())),
+        Ok(None) => Ok(Visit::of_nobody(core, Held::Nothing, true, late())),
+        Err(error) => unavailable(core, &error, late()),
+    }
+}
+
+/// The same for several tokens, of which one session at most may be good.
+fn judge(
+    core: &Arc<Core>,
+    candidates: &[Presented],
+    loaded: Result<Vec<Option<Record>>, StoreError>,
+    now: Timestamp,
+    late: Option<RequestHead>,
+) -> Opened<Visit> {
+    let sessions = match loaded.and_then(|records| good_ones(core, candidates, records, now)) {
+        Ok(sessions) => sessions,
+        Err(error) => return unavailable(core, &error, late),
     };
-    match (good.pop(), good.pop()) {
-        (None, _) => Ok(Visit::of_nobody(core, Held::Nothing, true, late())),
-        (Some((stored, age, renewal)), None) => Ok(Visit::of(core, stored, age, renewal, late())),
+    let mut sessions = sessions.into_iter();
+    match (sessions.next(), sessions.next()) {
+        (None, _) => Ok(Visit::of_nobody(core, Held::Nothing, true, late)),
+        (Some(session), None) => Ok(Visit::of(core, session, late)),
         (Some(_), Some(_)) => {
             core.emit(SessionEventKind::Rejected(RejectedReason::Ambiguous), None, None);
             Err(Rejection::BadRequest { challenge: None, description: "the request presents two sessions" })
@@ -244,42 +254,53 @@ fn judge(
     }
 }
 
-type Good = SmallVec<[(Stored, Age, Renewal); 1]>;
+/// A session that was presented with its secret and is alive, and what is due of it.
+struct Good {
+    stored: Stored,
+    proof: Proof,
+    chores: Chores,
+}
 
-/// The sessions that were presented with their secret and are alive, each once.
+/// The good sessions among those presented, each once.
 fn good_ones(
     core: &Core,
     candidates: &[Presented],
-    records: SmallVec<[Option<Record>; 1]>,
+    records: Vec<Option<Record>>,
     now: Timestamp,
-) -> Result<Good, StoreError> {
-    let mut good = Good::new();
+) -> Result<Vec<Good>, StoreError> {
+    let mut sessions: Vec<Good> = Vec::new();
     for (presented, record) in candidates.iter().zip(records) {
-        let rejected = |why| core.emit(SessionEventKind::Rejected(why), Some(&presented.locator), None);
-        let Some(record) = record else {
-            rejected(RejectedReason::Unknown);
-            continue;
-        };
-        let proof = presented.proves(&record.header, now);
-        if proof == Proof::None {
-            rejected(RejectedReason::Secret);
-            continue;
-        }
-        let age = age(&record.header, now);
-        if age == Age::Expired {
-            rejected(RejectedReason::Expired);
-            continue;
-        }
-        if good.iter().all(|(stored, ..)| stored.locator != presented.locator) {
-            let renewal = renewal(&record.header, proof, now, core.renew_every);
-            let stored = core.loaded(presented.locator, record)?;
-            if proof == Proof::Previous {
-                core.emit_of(SessionEventKind::PreviousSecretUsed, &stored);
-            }
-            good.push((stored, age, renewal));
+        let session = good(core, presented, record, now)?;
+        if sessions.iter().all(|session| session.stored.locator != presented.locator) {
+            sessions.extend(session);
         }
     }
-    Ok(good)
+    Ok(sessions)
+}
+
+/// The session, if it was presented with its secret and is alive.
+fn good(
+    core: &Core,
+    presented: &Presented,
+    record: Option<Record>,
+    now: Timestamp,
+) -> Result<Option<Good>, StoreError> {
+    let rejected = |why| {
+        core.emit(SessionEventKind::Rejected(why), Some(&presented.locator), None);
+        Ok(None)
+    };
+    let Some(record) = record else { return rejected(RejectedReason::Unknown) };
+    let proof = presented.proves(&record.header, now);
+    if proof == Proof::None {
+        return rejected(RejectedReason::Secret);
+    }
+    let age = age(&record.header, now);
+    if age == Age::Expired {
+        return rejected(RejectedReason::Expired);
+    }
+    let renewal = renewal(&record.header, proof, now, core.renew_every);
+    let stored = core.loaded(presented.locator, record)?;
+    Ok(Some(Good { stored, proof, chores: Chores { touch: age == Age::TouchDue, renewal } }))
 }
 
 fn unavailable(core: &Arc<Core>, error: &StoreError, late: Option<RequestHead>) -> Opened<Visit> {
@@ -300,13 +321,13 @@ impl Visit {
 
     fn of(
         core: &Arc<Core>,
-        stored: Stored,
-        age: Age,
-        renewal: Renewal,
+        Good { stored, proof, chores }: Good,
         head: Option<RequestHead>,
     ) -> (Authentication, Self) {
+        if proof == Proof::Previous {
+            core.emit_of(SessionEventKind::PreviousSecretUsed, &stored);
+        }
         let outcome = stored.identity.clone().map_or(Outcome::Anonymous, Outcome::Authenticated);
-        let chores = Chores { touch: age == Age::TouchDue, renewal };
         match head {
             Some(head) => {
                 let session = Arc::new(Shared::new(Arc::clone(core), Held::Stored(stored), head));

@@ -25,6 +25,8 @@ use super::vigil::{Vigil, Vigils};
 pub(crate) struct Backend {
     erased: Arc<dyn Erased>,
     budget: Duration,
+    /// It ends each call within the budget of its own accord.
+    is_punctual: bool,
     /// Records are encrypted and decrypted here, so that nothing else sees one that is.
     encryption: Option<Arc<Encryption>>,
     /// Who waits for the end of a session. Those that end here are told here.
@@ -36,6 +38,7 @@ pub(crate) struct Backend {
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 trait Erased: Send + Sync {
+    fn budget(&self) -> Option<Duration>;
     fn load<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Option<Record>>;
     fn load_now(&self, key: Key<'_>) -> Option<Result<Option<Record>, StoreError>>;
     fn load_many<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, Vec<Option<Record>>>;
@@ -72,6 +75,10 @@ trait Erased: Send + Sync {
 }
 
 impl<B: SessionBackend> Erased for B {
+    fn budget(&self) -> Option<Duration> {
+        self.budget()
+    }
+
     fn load<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Option<Record>> {
         Box::pin(self.load(key))
     }
@@ -159,9 +166,11 @@ impl<B: SessionBackend> Erased for B {
 
 impl Backend {
     pub(crate) fn new(backend: impl SessionBackend, budget: Duration) -> Self {
+        let is_punctual = ends_within(budget, &backend);
         Self {
             erased: Arc::new(backend),
             budget,
+            is_punctual,
             encryption: None,
             vigils: Arc::new(Vigils::new()),
             cache: None,
@@ -170,6 +179,7 @@ impl Backend {
 
     pub(crate) fn set_budget(&mut self, budget: Duration) {
         self.budget = budget;
+        self.is_punctual = ends_within(budget, &*self.erased);
     }
 
     pub(crate) fn budget(&self) -> Duration {
@@ -238,19 +248,19 @@ impl Backend {
     }
 
     pub(crate) async fn load(&self, key: Key<'_>) -> Result<Option<Record>, StoreError> {
-        let loaded = self.within_budget(self.erased.load(key)).await?;
+        let loaded = self.one_call(self.erased.load(key)).await?;
         Ok(loaded.map(|record| self.opened(key, record)))
     }
 
     pub(crate) async fn load_many(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Record>>, StoreError> {
-        let loaded = self.within_budget(self.erased.load_many(keys)).await?;
+        let loaded = self.one_call(self.erased.load_many(keys)).await?;
         let opened = |(key, record): (&Key<'_>, Option<Record>)| Some(self.opened(*key, record?));
         Ok(keys.iter().zip(loaded).map(opened).collect())
     }
 
     pub(crate) async fn create(&self, key: Key<'_>, record: &Record) -> Result<Created, StoreError> {
         let record = self.sealed(key, record)?;
-        self.within_budget(self.erased.create(key, &record)).await
+        self.one_call(self.erased.create(key, &record)).await
     }
 
     pub(crate) async fn create_enrolled(
@@ -260,7 +270,7 @@ impl Backend {
         enrolment: Enrolment<'_>,
     ) -> Result<Enrolled, StoreError> {
         let record = self.sealed(key, record)?;
-        self.within_budget(self.erased.create_enrolled(key, &record, enrolment)).await
+        self.one_call(self.erased.create_enrolled(key, &record, enrolment)).await
     }
 
     /// Not budgeted by itself: a commit may save several times within one budget.
@@ -282,12 +292,12 @@ impl Backend {
 
     pub(crate) async fn touch(&self, key: Key<'_>) -> Result<Touched, StoreError> {
         let _forgetting = self.forgetting(&[key]);
-        self.within_budget(self.erased.touch(key)).await
+        self.one_call(self.erased.touch(key)).await
     }
 
     pub(crate) async fn destroy(&self, keys: &[Key<'_>]) -> Result<(), StoreError> {
         let _forgetting = self.forgetting(keys);
-        self.within_budget(self.erased.destroy(keys)).await?;
+        self.one_call(self.erased.destroy(keys)).await?;
         self.vigils.ended(keys);
         Ok(())
     }
@@ -325,7 +335,7 @@ impl Backend {
         user: UserKey<'_>,
     ) -> Result<AtOnce, StoreError> {
         let _forgetting = self.forgetting(&[key]);
-        let destroyed = self.within_budget(self.erased.destroy_enrolled(key, user)).await?;
+        let destroyed = self.one_call(self.erased.destroy_enrolled(key, user)).await?;
         if destroyed == AtOnce::Done {
             self.vigils.ended(&[key]);
         }
@@ -343,7 +353,7 @@ impl Backend {
         let _forgetting = self.forgetting(&[before]);
         let record = self.sealed(key, record)?;
         let superseding = self.erased.supersede(before, expected, key, &record, enrolment);
-        let superseded = self.within_budget(superseding).await?;
+        let superseded = self.one_call(superseding).await?;
         if superseded == AtOnce::Done {
             self.vigils.ended(&[before]);
         }
@@ -355,22 +365,22 @@ impl Backend {
         locator: Locator,
         enrolment: Enrolment<'_>,
     ) -> Result<Enrolled, StoreError> {
-        self.within_budget(self.erased.enrol(locator, enrolment)).await
+        self.one_call(self.erased.enrol(locator, enrolment)).await
     }
 
     pub(crate) async fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) -> Result<(), StoreError> {
-        self.within_budget(self.erased.withdraw(user, locators)).await
+        self.one_call(self.erased.withdraw(user, locators)).await
     }
 
     pub(crate) async fn members(&self, user: UserKey<'_>) -> Result<Vec<Locator>, StoreError> {
-        self.within_budget(self.erased.members(user)).await
+        self.one_call(self.erased.members(user)).await
     }
 
     pub(crate) async fn credential_version(
         &self,
         user: UserKey<'_>,
     ) -> Result<CredentialVersion, StoreError> {
-        self.within_budget(self.erased.credential_version(user)).await
+        self.one_call(self.erased.credential_version(user)).await
     }
 
     pub(crate) async fn bump_credential_version(
@@ -378,7 +388,7 @@ impl Backend {
         user: UserKey<'_>,
         keep: Duration,
     ) -> Result<CredentialVersion, StoreError> {
-        self.within_budget(self.erased.bump_credential_version(user, keep)).await
+        self.one_call(self.erased.bump_credential_version(user, keep)).await
     }
 
     /// Ends with [`StoreErrorKind::Timeout`] when `future` takes longer than the budget.
@@ -387,8 +397,20 @@ impl Backend {
         F: Future<Output = Result<T, E>>,
         E: From<StoreError>,
     {
-        WithinBudget { future, budget: self.budget, timer: None }
+        WithinBudget { future, budget: Some(self.budget), timer: None }
     }
+
+    /// The same for a single call of the backend. One that minds the time itself needs no second timer.
+    fn one_call<T, F>(&self, future: F) -> WithinBudget<F>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        WithinBudget { future, budget: (!self.is_punctual).then_some(self.budget), timer: None }
+    }
+}
+
+fn ends_within(budget: Duration, backend: &(impl Erased + ?Sized)) -> bool {
+    backend.budget().is_some_and(|own| own <= budget)
 }
 
 impl fmt::Debug for Backend {
@@ -406,7 +428,8 @@ pin_project! {
     pub(crate) struct WithinBudget<F> {
         #[pin]
         future: F,
-        budget: Duration,
+        // None: it minds the time itself.
+        budget: Option<Duration>,
         #[pin]
         timer: Option<Sleep>,
     }
@@ -424,12 +447,106 @@ where
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(output);
         }
-        if this.timer.is_none() {
-            this.timer.set(Some(tokio::time::sleep(*this.budget)));
+        if this.timer.is_none()
+            && let Some(budget) = *this.budget
+        {
+            this.timer.set(Some(tokio::time::sleep(budget)));
         }
         match this.timer.as_pin_mut() {
             Some(timer) => timer.poll(cx).map(|()| Err(StoreError::new(StoreErrorKind::Timeout).into())),
             None => Poll::Pending,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A backend that never answers, and says that it does within this time.
+    struct Silent(Option<Duration>);
+
+    async fn silence<T>() -> Result<T, StoreError> {
+        std::future::pending().await
+    }
+
+    impl SessionBackend for Silent {
+        fn budget(&self) -> Option<Duration> {
+            self.0
+        }
+
+        async fn load(&self, _: Key<'_>) -> Result<Option<Record>, StoreError> {
+            silence().await
+        }
+
+        async fn load_many(&self, _: &[Key<'_>]) -> Result<Vec<Option<Record>>, StoreError> {
+            silence().await
+        }
+
+        async fn create(&self, _: Key<'_>, _: &Record) -> Result<Created, StoreError> {
+            silence().await
+        }
+
+        async fn save(&self, _: Key<'_>, _: Tag, _: &Record) -> Result<Saved, StoreError> {
+            silence().await
+        }
+
+        async fn touch(&self, _: Key<'_>) -> Result<Touched, StoreError> {
+            silence().await
+        }
+
+        async fn destroy(&self, _: &[Key<'_>]) -> Result<(), StoreError> {
+            silence().await
+        }
+
+        async fn destroy_unchanged(&self, _: Key<'_>, _: Tag, _: Tag) -> Result<Destroyed, StoreError> {
+            silence().await
+        }
+
+        async fn enrol(&self, _: Locator, _: Enrolment<'_>) -> Result<Enrolled, StoreError> {
+            silence().await
+        }
+
+        async fn withdraw(&self, _: UserKey<'_>, _: &[Locator]) -> Result<(), StoreError> {
+            silence().await
+        }
+
+        async fn members(&self, _: UserKey<'_>) -> Result<Vec<Locator>, StoreError> {
+            silence().await
+        }
+
+        async fn credential_version(&self, _: UserKey<'_>) -> Result<CredentialVersion, StoreError> {
+            silence().await
+        }
+
+        async fn bump_credential_version(
+            &self,
+            _: UserKey<'_>,
+            _: Duration,
+        ) -> Result<CredentialVersion, StoreError> {
+            silence().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backend_is_timed_unless_it_is_as_quick_of_its_own_accord() {
+        let millis = Duration::from_millis;
+        let realm = Realm::default();
+        let key = Key { realm: &realm, locator: Locator::from_bytes([0; 16]) };
+        let rows = [
+            ("it says nothing", None, true),
+            ("it takes longer", Some(millis(101)), true),
+            ("it takes as long", Some(millis(100)), false),
+            ("it is quicker", Some(millis(50)), false),
+        ];
+        for (name, own, is_timed) in rows {
+            let mut backend = Backend::new(Silent(own), millis(10));
+            backend.set_budget(millis(100));
+            let answer = tokio::time::timeout(millis(1000), backend.load(key)).await;
+            assert_eq!(answer.is_ok(), is_timed, "{name}");
+            let several = backend.within_budget(async { backend.load(key).await });
+            let answer = tokio::time::timeout(millis(1000), several).await;
+            assert!(answer.is_ok(), "{name}: several calls are timed in any case");
         }
     }
 }

@@ -76,7 +76,6 @@ pub(crate) enum Holder<'a> {
 }
 
 /// What a layer has read from a record, kept beside it.
-#[derive(Clone)]
 struct Read {
     realm: Realm,
     locator: Locator,
@@ -198,7 +197,7 @@ impl Core {
         let known = record.memo().filter(|known: &&Read| {
             known.locator == locator && known.realm == self.realm && known.carrier == carrier
         });
-        if let Some(Read { identity, .. }) = known.cloned() {
+        if let Some(identity) = known.map(|known| known.identity.clone()) {
             return Ok(Stored { locator, record, identity });
         }
         let words = identity_in(&record.payload, self.realm.as_str()).map_err(|_| StoreErrorKind::Corrupt)?;

@@ -93,6 +93,30 @@ fn that_no_layer_has_looked_is_warned_of_once_for_all_routes() {
     assert!(warnings[0].starts_with("WARN"));
 }
 
+#[test]
+fn a_missing_layer_is_warned_of_also_by_requests_that_prove_their_origin() {
+    let layer = CsrfLayer::new();
+    let surrounded = ServiceBuilder::new()
+        .layer(AuthenticateLayer::new(Finds::identity(by_session("ada"))))
+        .layer(layer.clone())
+        .service(Handler::default());
+    let alone = layer.layer(Handler::default());
+    let own = || with(without(forged("POST"), &["sec-fetch-site"]), "sec-fetch-site", "same-origin");
+    let lines = logged(async {
+        for _ in 0..2 {
+            assert_eq!(answer(&surrounded, own()).await.status(), StatusCode::OK);
+        }
+    });
+    assert!(lines.is_empty(), "{lines:?}");
+    let lines = logged(async {
+        for _ in 0..2 {
+            assert_eq!(answer(&alone, own()).await.status(), StatusCode::OK);
+        }
+    });
+    let warnings = lines.iter().filter(|line| line.contains("no layer around it")).count();
+    assert_eq!(warnings, 1, "{lines:?}");
+}
+
 #[tokio::test]
 async fn bearer_clients_and_webhooks_need_no_exemption() {
     let stack = |finds| {
@@ -167,6 +191,14 @@ async fn report_only_refuses_nothing_and_says_what_it_would() {
     ];
     for (name, request, verdict) in rows {
         assert_eq!(answer(&reporting, request).await.body(), &Some(verdict), "{name}");
+    }
+    // With any host allowed these would pass at a glance; the second one once a layer is known to stand around.
+    let anywhere = ServiceBuilder::new()
+        .layer(AuthenticateLayer::new(Finds::identity(by_session("ada"))))
+        .layer(CsrfLayer::new().report_only())
+        .service(seen);
+    for request in [forged("GET"), forged("POST"), with(forged("POST"), "sec-fetch-site", "same-origin")] {
+        assert!(answer(&anywhere, request).await.body().is_some(), "every request gets a verdict");
     }
     let enforcing = CsrfLayer::new().layer(seen);
     assert_eq!(

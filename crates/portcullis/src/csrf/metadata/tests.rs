@@ -302,3 +302,44 @@ fn a_safe_request_does_not_ask_for_its_credential() {
     });
     assert_eq!((passed, asked.get()), (Ok(()), false));
 }
+
+/// Every one of these methods, with every one of these sets of headers, under every one of these policies.
+#[test]
+fn a_glance_lets_nothing_pass_that_a_closer_look_would_not() {
+    let methods = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "QUERY", "TRACE", "CONNECT"];
+    let upgrade = ("upgrade", "websocket");
+    let sets: [&[(&str, &str)]; 9] = [
+        &[],
+        &[OWN, site("same-origin")],
+        &[OWN, site("same-origin"), site("cross-site")],
+        &[OWN, site("same-origin"), from("https://evil.example"), from("null")],
+        &[OWN, ("host", "evil.example"), site("same-origin")],
+        &[OWN, upgrade, site("same-origin"), from("https://evil.example")],
+        &[OWN, site("none"), from("https://evil.example")],
+        &[OWN, site("same-site"), from("https://evil.example")],
+        &[OWN, site("cross-site"), from("https://evil.example")],
+    ];
+    let hosts = |policy: &mut Policy| policy.hosts = Some(vec![Host::configured("evil.example").unwrap()]);
+    let policies: [fn(&mut Policy); 3] = [same, hosts, |policy| policy.always = true];
+    let mut passed = 0;
+    for ((method, headers), change) in methods
+        .iter()
+        .flat_map(|method| sets.iter().map(move |headers| (method, headers)))
+        .flat_map(|row| policies.iter().map(move |change| (row, change)))
+    {
+        let mut policy = Policy::default();
+        change(&mut policy);
+        let request = Request::builder().method(*method).uri("/transfer");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(()).unwrap();
+        if policy.passes_at_a_glance((&request).into()) {
+            passed += 1;
+            for ambient in [true, false] {
+                let verdict = verify(&policy, (&request).into(), || ambient);
+                assert_eq!(verdict, Ok(()), "{method} {headers:?} {policy:?}");
+            }
+        }
+    }
+    // Under two of the policies: three safe methods with all sets but the handshake's, four others with two sets.
+    assert_eq!(passed, 2 * (3 * 8 + 4 * 2));
+}
