@@ -245,6 +245,8 @@ impl Shared {
         let is_certain = !was_on_sand && !self.is_on_sand();
         let looking = self.service.ask(Some(&cookie), "/me");
         self.guests.note(Kind::Read, is_certain.then_some(guest), looking).await;
+        // And then whoever wants to end it is nobody.
+        let way = if is_certain { way } else { Way::Administrator };
         let path = way.path(guest);
         let ending = self.service.ask(way.cookie(&cookie), &path);
         let ended = self.guests.note(Kind::End, Some(""), ending).await == Answer::Ok(String::new());
