@@ -10,7 +10,7 @@ use portcullis_store::StoreError;
 use redis::{Cmd, Pipeline, RedisResult, ServerError, Value};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::cluster::{Redirect, slot_of};
+use crate::cluster::{Redirect, slot_of, slot_of_key};
 use crate::line::Line;
 use crate::link::{Dropped, Link};
 use crate::route::Route;
@@ -46,6 +46,12 @@ pub(crate) trait Request: Sync {
 
     /// The server's errors in a reply.
     fn errors(reply: &Self::Reply) -> impl Iterator<Item = &ServerError>;
+}
+
+/// A command that any node of a cluster can do, for the one that has a key.
+pub(crate) struct Near<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) command: Cmd,
 }
 
 /// How one send ended, if not with an answer to keep.
@@ -88,7 +94,8 @@ impl Client {
         Instant::now() + self.budget
     }
 
-    fn call_until(&self, deadline: Instant) -> Call<'_> {
+    /// Begins a call that is a part of another.
+    pub(crate) fn call_until(&self, deadline: Instant) -> Call<'_> {
         Call { client: self, deadline, in_doubt: false }
     }
 
@@ -291,6 +298,26 @@ impl Request for Cmd {
         pipeline.cmd("ASKING").add_command(self.clone());
         let mut replies = line.send_all(&pipeline).await?;
         Ok(replies.pop().unwrap_or(Value::Nil))
+    }
+
+    fn errors(reply: &Value) -> impl Iterator<Item = &ServerError> {
+        error_in(reply).into_iter()
+    }
+}
+
+impl Request for Near<'_> {
+    type Reply = Value;
+
+    fn slot(&self) -> u16 {
+        slot_of_key(self.key.as_bytes())
+    }
+
+    async fn send(&self, line: &Line) -> RedisResult<Value> {
+        line.send(&self.command).await
+    }
+
+    async fn send_asking(&self, line: &Line) -> RedisResult<Value> {
+        line.send(&self.command).await
     }
 
     fn errors(reply: &Value) -> impl Iterator<Item = &ServerError> {

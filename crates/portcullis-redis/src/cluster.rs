@@ -28,7 +28,7 @@ mod slots;
 
 pub(crate) use redirect::Redirect;
 use slots::SlotMap;
-pub(crate) use slots::slot_of;
+pub(crate) use slots::{slot_of, slot_of_key};
 
 /// The nodes of a cluster, and who of them has which slot.
 pub(crate) struct Cluster {

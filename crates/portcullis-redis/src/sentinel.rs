@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub(crate) struct Sentinel {
     following: AtomicBool,
     /// The one that is listened to next.
     next: AtomicUsize,
+    /// The newest opinion, and when it was last heard.
+    newest: Mutex<Option<(Opinion, Instant)>>,
 }
 
 /// What a Sentinel says of the master.
@@ -53,6 +55,8 @@ const SWITCH: &str = "+switch-master";
 
 /// A failover that was not heard of is noticed after so long.
 const POLL: Duration = Duration::from_secs(1);
+/// For so long those who do not know of a failover yet are not believed.
+const LATELY: Duration = Duration::from_secs(10);
 
 impl Sentinel {
     pub(crate) fn new(
@@ -72,6 +76,7 @@ impl Sentinel {
             patience,
             following: AtomicBool::new(false),
             next: AtomicUsize::new(0),
+            newest: Mutex::new(None),
         })
     }
 
@@ -102,10 +107,14 @@ impl Sentinel {
         self.model.at(master).dial_pubsub().await
     }
 
-    /// Who the master is: what those say who have seen most failovers, of as many as make a majority; of as many as
-    /// answer, if those are fewer.
+    /// Who the master is, by as many as make a majority.
     async fn master(&self) -> Result<Place, Failure> {
-        let majority = self.sentinels.len() / 2 + 1;
+        self.master_by(self.sentinels.len() / 2 + 1).await
+    }
+
+    /// Who the master is: what those say who have seen most failovers, of so many; of as many as answer, if those are
+    /// fewer. Others who have said so lately count, too.
+    async fn master_by(&self, enough: usize) -> Result<Place, Failure> {
         let mut asked: FuturesUnordered<_> = self.sentinels.iter().map(|(_, link)| self.ask(link)).collect();
         let (mut opinions, mut failure) = (Vec::new(), Failure::unavailable());
         while let Some(answer) = asked.next().await {
@@ -113,12 +122,19 @@ impl Sentinel {
                 Ok(opinion) => opinions.push(opinion),
                 Err(why) => failure = why,
             }
-            if opinions.len() >= majority {
+            if opinions.len() >= enough {
                 break;
             }
         }
-        let newest = opinions.into_iter().max_by_key(|opinion| opinion.epoch);
-        newest.map(|opinion| opinion.master).ok_or(failure)
+        let heard = opinions.into_iter().max_by_key(|opinion| opinion.epoch).ok_or(failure)?;
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = newest.take().map(|(opinion, at)| (opinion, at, at.elapsed()));
+        let (opinion, at) = match known {
+            Some((known, at, age)) if outlasts(&known, age, &heard) => (known, at),
+            _ => (heard, Instant::now()),
+        };
+        *newest = Some((opinion.clone(), at));
+        Ok(opinion.master)
     }
 
     async fn ask(&self, link: &Arc<Link>) -> Result<Opinion, Failure> {
@@ -191,9 +207,17 @@ impl Follower {
             if announcements.is_none() {
                 announcements = self.sentinel.announcements().await;
             }
-            heard_or_time(&mut announcements).await;
+            let announced = heard_or_time(&mut announcements).await;
             let Some(link) = self.link.upgrade() else { return };
-            if let Ok(master) = self.sentinel.master().await {
+            let asking = async {
+                // Whoever has announced it may be the only one who knows yet.
+                if announced {
+                    self.sentinel.master_by(usize::MAX).await
+                } else {
+                    self.sentinel.master().await
+                }
+            };
+            if let Ok(master) = asking.await {
                 link.leave_unless_at(&master);
             }
         }
@@ -207,20 +231,27 @@ impl Drop for Follower {
     }
 }
 
-/// Until something is announced, or it is time to ask. Announcements that have come to an end are taken away.
-async fn heard_or_time(announcements: &mut Option<Announcements>) {
+/// Until something is announced, or it is time to ask; whether it was announced. Announcements that have come to an end
+/// are taken away.
+async fn heard_or_time(announcements: &mut Option<Announcements>) -> bool {
     let mut time = pin!(sleep(POLL));
     poll_fn(|cx| {
         if let Some((_, stream)) = announcements {
             match Pin::new(stream).poll_next(cx) {
-                Poll::Ready(Some(_)) => return Poll::Ready(()),
+                Poll::Ready(Some(_)) => return Poll::Ready(true),
                 Poll::Ready(None) => *announcements = None,
                 Poll::Pending => {}
             }
         }
-        time.as_mut().poll(cx)
+        time.as_mut().poll(cx).map(|()| false)
     })
-    .await;
+    .await
+}
+
+/// Whether an opinion of this age counts more than one that is heard now. Sentinels tell each other within some seconds;
+/// those that then still have seen fewer failovers have been set up anew.
+fn outlasts(known: &Opinion, age: Duration, heard: &Opinion) -> bool {
+    known.epoch > heard.epoch && age < LATELY
 }
 
 /// What `SENTINEL MASTER` answers.
@@ -254,6 +285,17 @@ mod tests {
         assert_eq!(opinion(&reply(&text)), Some(expected));
         assert_eq!(opinion(&reply("*0\r\n")), None);
         assert_eq!(opinion(&reply("-ERR No such master with that name\r\n")), None);
+    }
+
+    #[test]
+    fn who_has_seen_fewer_failovers_is_believed_only_when_nobody_has_said_otherwise_for_a_while() {
+        let opinion = |epoch| Opinion { master: Place::tcp("10.0.0.5", 6379), epoch };
+        // known, age in seconds, heard
+        let cases = [(7, 1, 6, true), (7, 11, 6, false), (7, 1, 7, false), (7, 1, 8, false)];
+        for (known, age, heard, lasts) in cases {
+            let age = Duration::from_secs(age);
+            assert_eq!(outlasts(&opinion(known), age, &opinion(heard)), lasts, "{known} {age:?} {heard}");
+        }
     }
 
     #[test]

@@ -4,14 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use portcullis_store::{
     AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Header, Key, Locator, Realm, Record,
     Saved, SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
 };
 use redis::{Cmd, Pipeline, Value};
+use tokio::time::Instant;
 
 use crate::check::{self, Report};
-use crate::client::{Call, Client};
+use crate::client::{Call, Client, Near};
 use crate::command::command;
 use crate::config::{ConfigError, RedisConfig};
 use crate::durable::Durable;
@@ -125,15 +127,24 @@ impl RedisBackend {
         })
     }
 
-    /// Deletes and tells of it, in this order: one after the other, because the keys are on several servers.
-    async fn destroy_on_each(&self, keys: &[Key<'_>]) -> Result<(), StoreError> {
-        let unlink = |key: &Key<'_>| command("UNLINK", std::iter::once(self.keys.session(*key).as_bytes()));
-        for reply in self.client.send_each(keys.iter().map(unlink).collect()).await? {
-            accepted(reply)?;
-        }
-        match self.client.send_each(self.messages(keys).collect()).await {
-            Ok(replies) => replies.into_iter().for_each(note_unpublished),
-            Err(error) => unpublished(error.kind().label()),
+    /// One by one, because the keys are on several servers: those of a server that is away keep no others alive.
+    async fn destroy_each(&self, keys: &[Key<'_>]) -> Result<(), StoreError> {
+        let deadline = self.client.deadline();
+        let destroyed = join_all(keys.iter().map(|key| self.destroy_one(*key, deadline))).await;
+        destroyed.into_iter().collect()
+    }
+
+    /// Deletes and tells of it, in this order. Any node tells all others: so the one that has just deleted does, because
+    /// the one that has the channel's slot may be away.
+    async fn destroy_one(&self, key: Key<'_>, deadline: Instant) -> Result<(), StoreError> {
+        let name = self.keys.session(key);
+        let mut call = self.client.call_until(deadline);
+        accepted(call.send(&command("UNLINK", std::iter::once(name.as_bytes()))).await?)?;
+        for message in self.messages(&[key]) {
+            match call.send(&Near { key: &name, command: message }).await {
+                Ok(reply) => note_unpublished(reply),
+                Err(error) => unpublished(error.kind().label()),
+            }
         }
         Ok(())
     }
@@ -251,7 +262,7 @@ impl SessionBackend for RedisBackend {
             return Ok(());
         }
         if self.client.route().spreads() {
-            return self.destroy_on_each(keys).await;
+            return self.destroy_each(keys).await;
         }
         let names: Vec<String> = keys.iter().map(|key| self.keys.session(*key)).collect();
         let mut pipeline = Pipeline::with_capacity(2);

@@ -1,4 +1,4 @@
-//! The developer's commands: `cargo xtask test`, `cargo xtask ci`, `cargo xtask bench`.
+//! The developer's commands: `cargo xtask test`, `cargo xtask soak`, `cargo xtask ci`, `cargo xtask bench`.
 //!
 //! Everything a contributor or a CI machine runs is here, in Rust, so that a machine with Rust alone can run it.
 
@@ -13,6 +13,7 @@ mod command;
 mod failure;
 mod needs;
 mod package_manager;
+mod soak;
 mod workspace;
 
 use command::Tool;
@@ -22,6 +23,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask test [ARGS]          find or install what the tests need, then run every test
                                  ARGS go to `cargo test`: --test e2e, -- --nocapture
+cargo xtask soak [--minutes N] [--seed N]
+                                 a steady load on Redis with faults at random, for 6 minutes or N; the seed is shown
 cargo xtask ci [STEP...]         run the named steps of CI, or all that CI runs
 cargo xtask ci list              name the steps
 cargo xtask bench [ARGS]         run the benchmarks in release mode; ARGS go to the program";
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
 fn dispatch(args: &[String]) -> Result<(), Failure> {
     match args.split_first().map(|(command, rest)| (command.as_str(), rest)) {
         Some(("test", rest)) => test(rest),
+        Some(("soak", rest)) => soak::run(rest),
         Some(("ci", rest)) => ci::run(rest),
         Some(("bench", rest)) => bench(rest),
         Some(("help" | "--help" | "-h", _)) => {
@@ -78,7 +82,9 @@ mod tests {
 
     #[test]
     fn an_unknown_command_and_no_command_are_usage_errors() {
-        for args in [&[][..], &["tset"], &["ci", "no-such-step"], &["ci", "fmt", "no-such-step"]] {
+        for args in
+            [&[][..], &["tset"], &["ci", "no-such-step"], &["ci", "fmt", "no-such-step"], &["soak", "5"]]
+        {
             let failure = dispatched(args).unwrap_err();
             assert!(matches!(failure, Failure::Usage(_)), "{args:?}: {failure:?}");
             assert_eq!(failure.code(), 2, "{args:?}");

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// What `cargo xtask test` needs.
 pub(crate) const TESTS: &[&Need] = &[&REDIS, &CHROMIUM, &CHROMEDRIVER];
+/// What `cargo xtask soak` needs.
+pub(crate) const SOAK: &[&Need] = &[&REDIS];
 /// What `cargo xtask bench` needs.
 pub(crate) const BENCHES: &[&Need] = &[&REDIS, &WRK];
 

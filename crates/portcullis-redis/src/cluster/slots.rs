@@ -95,7 +95,8 @@ pub(crate) fn slot_of(command: &Cmd) -> u16 {
     slot_of_key(key.unwrap_or_default())
 }
 
-fn slot_of_key(key: &[u8]) -> u16 {
+/// The slot of a key.
+pub(crate) fn slot_of_key(key: &[u8]) -> u16 {
     CRC.checksum(hash_tag(key).unwrap_or(key)) % SLOTS
 }
 

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use portcullis_redis::{LinkHealth, RedisBackend, RedisConfig};
-use portcullis_store::{Created, SessionBackend, StoreErrorKind};
+use portcullis_store::{Created, Realm, SessionBackend, StoreErrorKind};
 use portcullis_testkit::redis::RedisCluster;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::support::{BUDGET, MARGIN, Session, add_one, count, record, timed};
+use crate::watching::listen;
 
 fn backend(urls: impl IntoIterator<Item = String>) -> RedisBackend {
     RedisBackend::connect(RedisConfig::cluster(urls).unwrap()).unwrap()
@@ -151,6 +152,41 @@ async fn a_hung_master_costs_its_own_sessions_the_budget_and_the_others_nothing(
     assert_eq!(results[0].0, results[0].1, "{results:?}");
     assert_eq!((results[1].0, results[2].0), (0, 0), "{results:?}");
     assert!(results.iter().all(|(.., slowest)| *slowest < BUDGET + MARGIN), "{results:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_is_heard_of_although_the_node_that_has_the_channels_slot_is_away() {
+    let cluster = RedisCluster::start(3);
+    let (backend, listener) = (backend(cluster.urls()), backend(cluster.urls()));
+    let away = cluster.master_of_key("p:default:ended");
+    let session = session_on(&cluster, (away + 1) % 3);
+    assert_eq!(backend.create(session.key(), &record(b"0")).await.unwrap(), Created::Done);
+    cluster.node(away).kill();
+    let (ear, _watching) = listen(&listener, &Realm::default());
+    ear.hears("Hearing").await;
+    let (ended, took) = timed(backend.destroy(&[session.key()])).await;
+    ended.unwrap();
+    assert!(took < BUDGET + MARGIN, "{took:?}");
+    ear.hears(&format!("{:?}", [session.key().locator])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_away_keeps_no_session_of_another_alive() {
+    let cluster = RedisCluster::start(3);
+    let backend = backend(cluster.urls());
+    let sessions = one_on_each(&cluster, &backend).await;
+    let keys: Vec<_> = sessions.iter().map(Session::key).collect();
+    cluster.node(0).kill();
+    // At first it is found out, and then it is known.
+    for _ in 0..2 {
+        let (destroyed, took) = timed(backend.destroy(&keys)).await;
+        assert_eq!(destroyed.unwrap_err().kind(), StoreErrorKind::Unavailable);
+        assert!(took < BUDGET + MARGIN, "{took:?}");
+        for session in &sessions[1..] {
+            assert_eq!(backend.load(session.key()).await.unwrap(), None);
+            assert_eq!(backend.create(session.key(), &record(b"0")).await.unwrap(), Created::Done);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

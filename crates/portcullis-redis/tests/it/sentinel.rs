@@ -7,6 +7,9 @@ use std::time::Duration;
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::{Created, SessionBackend};
 use portcullis_testkit::redis::RedisSentinel;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::support::{BUDGET, MARGIN, Session, add_one, count, record, timed};
@@ -70,6 +73,69 @@ async fn a_planned_failover_is_followed_when_it_is_announced() {
         "{before} {stored_before} {after} {stored_after}"
     );
     assert!(after > before + 20, "{before} {after}");
+}
+
+/// Sentinels that have not heard of a failover yet, for as long as this lives. Gives their addresses.
+async fn behind(set: &RedisSentinel, tasks: &mut JoinSet<()>) -> [String; 2] {
+    let master = set.master().address().unwrap();
+    let (ip, port) = (master.ip().to_string(), master.port().to_string());
+    let fields = ["name", set.master_name(), "ip", &ip, "port", &port, "config-epoch", "0"];
+    let opinion = fields.iter().fold(format!("*{}\r\n", fields.len()), |text, field| {
+        format!("{text}${}\r\n{field}\r\n", field.len())
+    });
+    let mut urls = Vec::new();
+    for _ in 0..2 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        urls.push(format!("redis://{}", listener.local_addr().unwrap()));
+        let opinion = opinion.clone();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(says_always(stream, opinion.clone()));
+            }
+        });
+    }
+    urls.try_into().unwrap()
+}
+
+/// Answers questions for the master with an opinion, and everything else with OK.
+async fn says_always(stream: TcpStream, opinion: String) -> Option<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let count: usize = line(&mut stream).await?.strip_prefix('*')?.parse().ok()?;
+        let mut words = Vec::new();
+        for _ in 0..count {
+            line(&mut stream).await?;
+            words.push(line(&mut stream).await?);
+        }
+        let answer = if words.first()? == "SENTINEL" { &opinion } else { "+OK\r\n" };
+        stream.write_all(answer.as_bytes()).await.ok()?;
+    }
+}
+
+async fn line(stream: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut line = String::new();
+    stream.read_line(&mut line).await.ok()?;
+    Some(line.trim_end().to_owned()).filter(|line| !line.is_empty())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sentinel_that_announces_another_master_is_believed_before_the_others_know() {
+    let set = RedisSentinel::start();
+    let mut tasks = JoinSet::new();
+    let [one, other] = behind(&set, &mut tasks).await;
+    let urls = [set.sentinels()[0].url(), one, other];
+    let backend = RedisBackend::connect(RedisConfig::sentinel(urls, set.master_name()).unwrap()).unwrap();
+    let session = counter(&backend).await;
+    set.master().command(&["WAIT", "1", "1000"]);
+    tokio::time::sleep(Duration::from_millis(200)).await; // it listens
+    let new = tokio::task::block_in_place(|| set.fail_over());
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    for done in 1..=20 {
+        add_one(&backend, &session).await.unwrap();
+        assert_eq!(stored(&set, new, &session), done, "it is the new master that has it");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// The number in the new master.

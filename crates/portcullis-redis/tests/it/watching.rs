@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use crate::support::{BUDGET, MARGIN, Session, backend, commands, timed};
 
 #[derive(Default)]
-struct Ear {
+pub(crate) struct Ear {
     told: Mutex<Vec<String>>,
     rung: Notify,
 }
@@ -29,7 +29,7 @@ impl Watcher for Ear {
 
 impl Ear {
     /// Waits until it has been told this, and forgets what came before.
-    async fn hears(&self, what: &str) {
+    pub(crate) async fn hears(&self, what: &str) {
         let heard = async {
             loop {
                 {
@@ -47,7 +47,7 @@ impl Ear {
     }
 }
 
-fn listen(backend: &RedisBackend, realm: &Realm) -> (Arc<Ear>, Watching) {
+pub(crate) fn listen(backend: &RedisBackend, realm: &Realm) -> (Arc<Ear>, Watching) {
     let ear = Arc::new(Ear::default());
     let watching = backend.watch(realm, Arc::clone(&ear) as _).unwrap();
     (ear, watching)
