@@ -76,6 +76,7 @@ impl Service {
             .route("/logout", post(async |session: Session| session.logout().await))
             .route("/revoke-all", post(async |session: Session| session.devices().revoke_all().await))
             .route("/revoke/{user}", post(revoke))
+            .route("/revoke-durably/{user}", post(revoke_durably))
             .with_state(sessions.clone())
             .layer(layer);
         Self { app, sessions, backend }
@@ -176,4 +177,12 @@ async fn holding(session: Session) -> Result<String, SessionError> {
 /// What an administrator does, who is somebody else.
 async fn revoke(State(sessions): State<Sessions>, Path(user): Path<String>) -> Result<(), SessionError> {
     sessions.revoke_all(&User::new(user)).await.map(drop)
+}
+
+/// The same, confirmed by a replica. Says how many have.
+async fn revoke_durably(
+    State(sessions): State<Sessions>,
+    Path(user): Path<String>,
+) -> Result<String, SessionError> {
+    Ok(sessions.durable_revoke_all(&User::new(user), 1).await?.replicas.to_string())
 }

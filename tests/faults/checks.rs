@@ -12,6 +12,10 @@ pub(crate) struct Left {
     pub(crate) kept: Kept,
     /// How many sessions have ended, by an end that was acknowledged.
     pub(crate) ended: usize,
+    /// Of these, how many while Redis might lose it, confirmed by a replica.
+    pub(crate) confirmed: usize,
+    /// Ended by an acknowledgement that no replica has confirmed, and that Redis has lost.
+    pub(crate) came_back: usize,
     /// Acknowledged and not there, there twice, or alive after its end.
     pub(crate) wrong: Vec<String>,
 }
@@ -20,7 +24,8 @@ impl Left {
     /// Looks, by a process that has not been there.
     pub(crate) async fn of(load: &Load, direct: &RedisConfig) -> Self {
         let witness = Service::patient(direct);
-        let mut left = Self::default();
+        let evicted = load.evicted();
+        let mut left = Self { confirmed: evicted.confirmed, ..Self::default() };
         for person in load.people() {
             let holding = witness.holding(&person.cookie).await;
             let compared = person.ledger.lock().unwrap().compare(&holding);
@@ -35,6 +40,10 @@ impl Left {
             if answer != Answer::Ok(NOBODY.to_owned()) {
                 left.wrong.push(format!("the session {} had ended: {answer:?}", cookie.locator()));
             }
+        }
+        for cookie in evicted.unconfirmed {
+            let answer = witness.ask(Some(&cookie), "/me").await;
+            left.came_back += usize::from(answer != Answer::Ok(NOBODY.to_owned()));
         }
         left
     }

@@ -176,7 +176,10 @@ async fn a_master_that_dies_without_a_replica_costs_the_others_nothing_and_comes
 async fn a_master_that_dies_with_a_replica_is_replaced_and_costs_the_others_nothing() {
     let _machine = machine().await;
     let cluster = RedisCluster::builder(3).replicas(1).start();
-    let trial = begin("cluster, one master dead, with a replica", &cluster).await;
+    let config = config(&cluster);
+    let service = Service::patient(&config);
+    let crowd = crowd(&cluster, &service).await.with_tenants(&service).await;
+    let trial = Trial::begin_with("cluster, one master dead, with a replica", &config, &config, crowd).await;
     let victim = victim(&cluster);
     on_sand(&trial, cluster.node(victim), cluster.node(cluster.replica_of(victim))).await;
     cluster.node(victim).kill();
@@ -187,5 +190,5 @@ async fn a_master_that_dies_with_a_replica_is_replaced_and_costs_the_others_noth
     trial.load.recovery(killed).await;
     trial.load.on_sand(false);
     trial.goes_on_for(Duration::from_millis(300)).await;
-    trial.end(killed).await.refused_some().recovered_within(AFTER_A_FAILOVER);
+    trial.end(killed).await.refused_some().confirmed_some().recovered_within(AFTER_A_FAILOVER);
 }

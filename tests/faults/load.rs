@@ -22,6 +22,8 @@ pub(crate) struct Load {
 pub(crate) struct Crowd {
     pub(crate) people: Vec<Person>,
     ended: Mutex<Vec<Cookie>>,
+    /// Who is signed in until Redis may lose what it acknowledges, and then durably ended.
+    tenants: Mutex<Vec<(String, Cookie)>>,
 }
 
 /// Somebody who stays signed in.
@@ -41,8 +43,18 @@ struct Shared {
     visitors: Tally,
     /// Sessions of guests whose end was not acknowledged.
     left_open: Mutex<Vec<Cookie>>,
+    evicted: Mutex<Evicted>,
     stop: AtomicBool,
     on_sand: AtomicBool,
+}
+
+/// Whose end was acknowledged while Redis might lose it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Evicted {
+    /// How many ends a replica has confirmed. They count as ended.
+    pub(crate) confirmed: usize,
+    /// Those that none has. Whoever among them comes back has lost nothing that was promised.
+    pub(crate) unconfirmed: Vec<Cookie>,
 }
 
 /// How a session ends.
@@ -57,6 +69,9 @@ const WAYS: [Way; 3] = [Way::Logout, Way::RevokeAll, Way::Administrator];
 
 /// Each task rests for so long between its requests, so that a small machine is not its own fault.
 const PAUSE: Duration = Duration::from_millis(4);
+/// Those who evict rest besides, so that there is somebody left while the master changes.
+const BETWEEN_EVICTIONS: Duration = Duration::from_millis(20);
+const EVICTING: usize = 4;
 /// Without a refusal for so long it has recovered.
 const QUIET: Duration = Duration::from_millis(500);
 /// Nothing takes as long to recover.
@@ -77,6 +92,17 @@ impl Crowd {
             crowd.ended.get_mut().unwrap().push(cookie);
         }
         crowd
+    }
+
+    /// On servers with replicas: people whose sessions are ended durably in front of a failover, and during it.
+    pub(crate) async fn with_tenants(mut self, service: &Service) -> Self {
+        for number in 0..150 {
+            let name = format!("tenant{number}");
+            let (answer, cookie) = service.sign_in(&name).await;
+            let cookie = cookie.unwrap_or_else(|| panic!("{name} cannot sign in: {answer:?}"));
+            self.tenants.get_mut().unwrap().push((name, cookie));
+        }
+        self
     }
 }
 
@@ -115,6 +141,7 @@ impl Load {
             guests: Tally::default(),
             visitors: Tally::default(),
             left_open: Mutex::default(),
+            evicted: Mutex::default(),
             stop: AtomicBool::new(false),
             on_sand: AtomicBool::new(false),
         });
@@ -127,6 +154,9 @@ impl Load {
         tasks.spawn(shared.clone().write(0));
         for guest in ["kurt", "alonzo"] {
             tasks.spawn(shared.clone().come_and_go(guest));
+        }
+        for _ in 0..EVICTING {
+            tasks.spawn(shared.clone().evict());
         }
         tasks.spawn(shared.clone().haunt());
         tasks.spawn(shared.clone().visit());
@@ -160,7 +190,13 @@ impl Load {
     /// The cookies of all sessions that somebody may still use.
     pub(crate) fn living(&self) -> Vec<Cookie> {
         let people = self.people().iter().map(|person| person.cookie.clone());
-        people.chain(self.shared.left_open.lock().unwrap().iter().cloned()).collect()
+        let left_open = self.shared.left_open.lock().unwrap().clone();
+        people.chain(left_open).chain(self.evicted().unconfirmed).collect()
+    }
+
+    /// Whose end was acknowledged while Redis might lose it.
+    pub(crate) fn evicted(&self) -> Evicted {
+        self.shared.evicted.lock().unwrap().clone()
     }
 
     /// Waits until nothing is refused any more. Gives when the last refusal was, counted from `since`.
@@ -257,6 +293,28 @@ impl Shared {
             self.left_open.lock().unwrap().push(cookie);
         }
         None
+    }
+
+    /// Ends sessions durably that were there before Redis could lose that.
+    async fn evict(self: Arc<Self>) {
+        while self.goes_on().await {
+            sleep(BETWEEN_EVICTIONS).await;
+            if !self.is_on_sand() {
+                continue;
+            }
+            let Some((user, cookie)) = self.crowd.tenants.lock().unwrap().pop() else { return };
+            let path = format!("/revoke-durably/{user}");
+            match self.guests.note(Kind::End, None, self.service.ask(None, &path)).await {
+                Answer::Ok(replicas) if replicas == "0" => {
+                    self.evicted.lock().unwrap().unconfirmed.push(cookie);
+                }
+                Answer::Ok(_) => {
+                    self.evicted.lock().unwrap().confirmed += 1;
+                    self.crowd.ended.lock().unwrap().push(cookie);
+                }
+                Answer::Unavailable | Answer::Wrong(..) => self.left_open.lock().unwrap().push(cookie),
+            }
+        }
     }
 
     /// Tries whether a session that has ended is alive, the newest and any older one by turns.

@@ -26,6 +26,8 @@ use self::leaks::Leaks;
 /// Servers, and what can go wrong with them.
 trait Setup: Sized {
     const NAME: &'static str;
+    /// Whether sessions can be ended durably.
+    const REPLICATED: bool = true;
 
     async fn start() -> Self;
 
@@ -92,7 +94,12 @@ async fn soak() {
 async fn turn<S: Setup>(time: Duration, random: &mut Random) -> Turn {
     let setup = S::start().await;
     let resident = Handle::current().metrics().num_alive_tasks();
-    let crowd = Crowd::gather(&Service::patient(&setup.direct())).await;
+    let patient = Service::patient(&setup.direct());
+    let mut crowd = Crowd::gather(&patient).await;
+    if S::REPLICATED {
+        crowd = crowd.with_tenants(&patient).await;
+    }
+    drop(patient);
     let mut load = Load::start(Service::new(&setup.config()), crowd);
     let (start, mut faults, mut slowest_recovery) = (Instant::now(), 0, Duration::ZERO);
     while start.elapsed() < time {

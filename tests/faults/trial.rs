@@ -63,6 +63,13 @@ impl Trial {
         Self::begin_with(what, network, direct, crowd).await
     }
 
+    /// On servers with replicas, where sessions are ended durably, too.
+    pub(crate) async fn begin_replicated(what: &'static str, config: &RedisConfig) -> Self {
+        let service = Service::patient(config);
+        let crowd = Crowd::gather(&service).await.with_tenants(&service).await;
+        Self::begin_with(what, config, config, crowd).await
+    }
+
     /// The same with a crowd that has gathered.
     pub(crate) async fn begin_with(
         what: &'static str,
@@ -120,11 +127,13 @@ impl Outcome {
         println!(
             "{}: {requests} requests, {refused} refused, slowest {}, recovered after {:.1?}; \
              writes: {acknowledged} acknowledged, {kept} kept, {lost_by_redis} lost by Redis, {applied_in_doubt} \
-             applied in doubt; {} sessions ended",
+             applied in doubt; {} sessions ended, {} of them confirmed by a replica in a failover, {} others came back",
             self.what,
             self.counts.slowest(),
             self.recovered,
-            self.left.ended
+            self.left.ended,
+            self.left.confirmed,
+            self.left.came_back
         );
     }
 
@@ -162,6 +171,12 @@ impl Outcome {
     /// Nothing that Redis acknowledged was lost by itself either.
     pub(crate) fn kept_all(&self) -> &Self {
         assert_eq!(self.left.kept.lost_by_redis, 0, "{}", self.what);
+        self
+    }
+
+    /// Sessions were ended durably while Redis might lose it, and have stayed so.
+    pub(crate) fn confirmed_some(&self) -> &Self {
+        assert!(self.left.confirmed > 0, "{}: no end was confirmed", self.what);
         self
     }
 

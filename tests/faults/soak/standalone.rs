@@ -49,6 +49,7 @@ const FAULTS: [Fault; 13] = [
 
 impl Setup for Standalone {
     const NAME: &'static str = "standalone";
+    const REPLICATED: bool = false;
 
     async fn start() -> Self {
         let server =
