@@ -26,7 +26,7 @@
 //!
 //! [`RedisConfig::from_url`] takes any of the first three from one text. It is one [`RedisBackend`] in each case.
 //!
-//! TLS (feature `tls`, `rediss` URLs) is rustls on aws-lc-rs, chosen here and not process-wide; [`TlsConfig`] has private
+//! TLS (feature `tls`, `rediss` URLs) is rustls on aws-lc-rs, chosen here and not process-wide; `TlsConfig` has private
 //! authorities and client certificates. Without the feature a `rediss` URL is refused when the backend is made.
 //!
 //! # The rules

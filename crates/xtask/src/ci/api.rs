@@ -178,7 +178,8 @@ mod tests {
         let redis = "pub fn from_connection(c: impl redis::aio::ConnectionLike) {}";
         assert_eq!(found("portcullis", &[("axum.rs", axum)]), [""; 0]);
         assert!(!found("portcullis", &[("session/axum.rs", axum)]).is_empty());
-        assert_eq!(found("portcullis-redis", &[("client.rs", redis)]), [""; 0]);
-        assert!(!found("portcullis", &[("client.rs", redis)]).is_empty());
+        assert_eq!(found("portcullis-redis", &[("provider.rs", redis)]), [""; 0]);
+        assert!(!found("portcullis-redis", &[("client.rs", redis)]).is_empty());
+        assert!(!found("portcullis", &[("provider.rs", redis)]).is_empty());
     }
 }
