@@ -85,9 +85,17 @@ impl Harness for Sqlite {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_sqlite_backend_keeps_every_promise() {
-    // A file tells nobody that it has changed, so the backend leaves watching to the layer.
-    let watching = [Promise::WatchersAreTold, Promise::WatchersAreToldNothingElse];
-    let expected = |promise| if watching.contains(&promise) { Verdict::NotChecked } else { Verdict::Kept };
+    // What the contract leaves open, and the backend to the layer: a file tells nobody that it has changed, and has no
+    // round trips that a login or a logout in one step would save.
+    let left_out = [
+        Promise::WatchersAreTold,
+        Promise::WatchersAreToldNothingElse,
+        Promise::DestroyEnrolledDoesBoth,
+        Promise::SupersedeDoesAll,
+        Promise::SupersedeDoesNothing,
+        Promise::SupersedeTakesOverAll,
+    ];
+    let expected = |promise| if left_out.contains(&promise) { Verdict::NotChecked } else { Verdict::Kept };
     let report = session::report(&Sqlite::new()).await;
     let broken: Vec<(Promise, Verdict)> =
         report.into_iter().filter(|(promise, verdict)| *verdict != expected(*promise)).collect();
