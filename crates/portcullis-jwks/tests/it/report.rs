@@ -57,6 +57,9 @@ fn fetches_and_misses_are_counted_and_logged_without_a_token_s_word() {
     let log = Log::default();
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let (mut source, mut tokens) = (String::new(), Vec::new());
+    // With one subscriber alone, an event that another test's thread comes to first, where there is none, would be off for
+    // all threads.
+    let _second = tracing::Dispatch::new(log.clone());
     tracing::subscriber::with_default(log.clone(), || {
         metrics::with_local_recorder(&recorder, || {
             runtime.block_on(async {
