@@ -8,7 +8,7 @@
 //! | variable | meaning | default |
 //! | --- | --- | --- |
 //! | `PORT` | where to listen on 127.0.0.1 | 3000 |
-//! | `REDIS_URL` | where the sessions are kept | memory |
+//! | `REDIS_URL` | where the sessions are kept: any URL of `RedisConfig::from_url`, a cluster too | memory |
 //! | `DEMO_PASSWORD` | the password of `ada` and of `grace`, who is an admin | made at start and printed |
 //! | `INSECURE_DEV` | `1`: a cookie without `Secure`, for Safari | `__Host-id` with `Secure` |
 //! | `RUST_LOG` | what is logged | `info` |

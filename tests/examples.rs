@@ -2,6 +2,7 @@
 
 mod devices_page;
 mod flash_message;
+mod redis_pools;
 mod remember_me;
 mod sqlite_backend;
 mod two_realms;

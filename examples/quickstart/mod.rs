@@ -117,7 +117,7 @@ pub(crate) fn app(config: &Config) -> Result<Router, BoxError> {
 
 fn sessions(config: &Config) -> Result<SessionLayerBuilder, BoxError> {
     let builder = match &config.redis_url {
-        Some(url) => SessionLayer::builder(RedisBackend::connect(RedisConfig::standalone(url)?)?),
+        Some(url) => SessionLayer::builder(RedisBackend::connect(RedisConfig::from_url(url)?)?),
         None => SessionLayer::builder(MemoryBackend::new()),
     };
     let builder = builder.issuer(ISSUER);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use portcullis::session::MemoryBackend;
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::{
-    Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, ManualClock, Realm, Record,
-    Saved, SessionBackend, StoreError, Tag, Touched, UserKey, Watcher, Watching,
+    AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, ManualClock, Realm,
+    Record, Saved, SessionBackend, StoreError, Tag, Touched, UserKey, Watcher, Watching,
 };
 use portcullis_testkit::redis::RedisServer;
 
@@ -114,6 +114,21 @@ impl SessionBackend for AnyStore {
         write: Tag,
     ) -> Result<Destroyed, StoreError> {
         either!(self, backend => backend.destroy_unchanged(key, expected, write))
+    }
+
+    async fn destroy_enrolled(&self, key: Key<'_>, user: UserKey<'_>) -> Result<AtOnce, StoreError> {
+        either!(self, backend => backend.destroy_enrolled(key, user))
+    }
+
+    async fn supersede(
+        &self,
+        before: Key<'_>,
+        expected: Tag,
+        key: Key<'_>,
+        record: &Record,
+        enrolment: Enrolment<'_>,
+    ) -> Result<AtOnce, StoreError> {
+        either!(self, backend => backend.supersede(before, expected, key, record, enrolment))
     }
 
     async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {

@@ -1,22 +1,26 @@
-//! [`Client`]: sends commands over the [`Link`], within a budget, again if need be. Every command of ours may be sent
+//! [`Client`]: sends commands along the [`Route`], within a budget, again if need be. Every command of ours may be sent
 //! twice, at any distance in time, with the effect of once.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use portcullis_store::StoreError;
 use redis::{Cmd, Pipeline, RedisResult, ServerError, Value};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::backoff;
-use crate::link::{Connection, Connector, Line, Link};
+use crate::cluster::{Redirect, slot_of};
+use crate::line::Line;
+use crate::link::{Dropped, Link};
+use crate::route::Route;
 use crate::verdict::{Failure, Verdict};
+use crate::{backoff, counters};
 
-/// Sends commands. Clones share the connection. Nothing is sent before the first command.
+/// Sends commands. Clones share the connections. Nothing is sent before the first command.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    link: Arc<Link>,
+    route: Route,
     budget: Duration,
     attempt_timeout: Duration,
 }
@@ -32,7 +36,13 @@ pub(crate) struct Call<'a> {
 pub(crate) trait Request: Sync {
     type Reply: Send;
 
-    fn send(&self, connection: Connection) -> impl Future<Output = RedisResult<Self::Reply>> + Send;
+    /// The slot that it belongs to, in a cluster.
+    fn slot(&self) -> u16;
+
+    fn send(&self, line: &Line) -> impl Future<Output = RedisResult<Self::Reply>> + Send;
+
+    /// Sends it to a node that is only just getting its slot.
+    fn send_asking(&self, line: &Line) -> impl Future<Output = RedisResult<Self::Reply>> + Send;
 
     /// The server's errors in a reply.
     fn errors(reply: &Self::Reply) -> impl Iterator<Item = &ServerError>;
@@ -44,28 +54,77 @@ enum Miss {
     Unanswered(Failure),
     /// It saw it, and is not ready for it.
     NotReady(Failure),
+    /// It saw it, and another one has to do it.
+    Elsewhere(Redirect),
+}
+
+/// Where a command goes.
+struct Leg {
+    link: Arc<Link>,
+    line: Arc<Line>,
+    asking: bool,
 }
 
 impl Client {
-    pub(crate) fn new(connector: Connector, budget: Duration, attempt_timeout: Duration) -> Self {
-        let link = Arc::new(Link::new(connector, attempt_timeout));
-        Self { link, budget, attempt_timeout }
+    pub(crate) fn new(route: Route, budget: Duration, attempt_timeout: Duration) -> Self {
+        Self { route, budget, attempt_timeout }
+    }
+
+    pub(crate) const fn route(&self) -> &Route {
+        &self.route
     }
 
     /// Begins a call; its budget runs from now.
     pub(crate) fn call(&self) -> Call<'_> {
-        Call { client: self, deadline: Instant::now() + self.budget, in_doubt: false }
+        self.call_until(Instant::now() + self.budget)
     }
 
-    async fn attempt<R: Request>(
-        &self,
-        line: &Arc<Line>,
-        request: &R,
-        deadline: Instant,
-    ) -> Result<R::Reply, Miss> {
-        let sent = Sent::on(self, line);
+    fn call_until(&self, deadline: Instant) -> Call<'_> {
+        Call { client: self, deadline, in_doubt: false }
+    }
+
+    /// Sends several commands, whose order does not matter, within one budget.
+    pub(crate) async fn send_each(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
+        if !self.route.spreads() {
+            let mut pipeline = Pipeline::with_capacity(commands.len());
+            for command in commands {
+                pipeline.add_command(command);
+            }
+            return self.call().send(&pipeline).await;
+        }
+        let deadline = Instant::now() + self.budget;
+        let sending = commands.iter().map(async |command| self.call_until(deadline).send(command).await);
+        try_join_all(sending).await
+    }
+
+    /// Asks every server whether it is there.
+    pub(crate) async fn ping(&self) -> Result<Vec<Value>, StoreError> {
+        let deadline = Instant::now() + self.budget;
+        let links = self.route.links(deadline).await?;
+        Ok(try_join_all(links.into_iter().map(|link| self.ping_on(link, deadline))).await?)
+    }
+
+    /// A connection that has broken says nothing about the server: then another one is asked.
+    async fn ping_on(&self, link: Arc<Link>, deadline: Instant) -> Result<Value, Failure> {
+        let mut failure = Failure::unavailable();
+        for _ in 0..2 {
+            let leg = Leg { line: link.up(deadline).await?, link: Arc::clone(&link), asking: false };
+            match self.attempt(&leg, &Cmd::new().arg("PING").to_owned(), deadline).await {
+                Ok(reply) => return Ok(reply),
+                Err(Miss::Unanswered(why) | Miss::NotReady(why)) => failure = why,
+                Err(Miss::Elsewhere(_)) => {}
+            }
+        }
+        Err(failure)
+    }
+
+    async fn attempt<R: Request>(&self, leg: &Leg, request: &R, deadline: Instant) -> Result<R::Reply, Miss> {
+        let sent = Sent::on(self, leg);
         let patience = Instant::now() + self.attempt_timeout;
-        match timeout_at(patience.min(deadline), request.send(line.connection.clone())).await {
+        let answering = async {
+            if leg.asking { request.send_asking(&leg.line).await } else { request.send(&leg.line).await }
+        };
+        match timeout_at(patience.min(deadline), answering).await {
             // It had less than its time, which says little about the connection: as if the caller had left.
             Err(_) if deadline < patience => Err(Miss::Unanswered(Failure::timeout())),
             Err(_) => Err(sent.timed_out()),
@@ -75,30 +134,67 @@ impl Client {
     }
 }
 
+/// So many nodes may send a command on to the next one before that counts as being in motion.
+const STRAIGHT_ON: u32 = 4;
+
 impl Call<'_> {
     /// Sends a request until it is answered, for as long as that makes sense.
     ///
     /// A passing error of the server counts as no answer; any other is part of the reply.
     pub(crate) async fn send<R: Request>(&mut self, request: &R) -> Result<R::Reply, StoreError> {
+        let answered = self.send_until_answered(request).await;
+        answered.map_err(|failure| {
+            counters::failed(failure.kind());
+            failure.into()
+        })
+    }
+
+    async fn send_until_answered<R: Request>(&mut self, request: &R) -> Result<R::Reply, Failure> {
+        let mut redirect = None;
         for sends in 0.. {
-            let line = self.client.link.up(self.deadline).await?;
-            let (failure, pause) = match self.client.attempt(&line, request, self.deadline).await {
+            let leg = self.leg(request, redirect.take()).await?;
+            let (failure, pause) = match self.client.attempt(&leg, request, self.deadline).await {
                 Ok(reply) => return Ok(reply),
                 Err(Miss::Unanswered(failure)) => {
                     self.in_doubt = true;
+                    self.client.route.doubt();
                     // The first time another connection, or another reply, is probably at hand.
                     (failure, if sends == 0 { Duration::ZERO } else { backoff::before_resend(sends) })
                 }
-                Err(Miss::NotReady(failure)) => (failure, backoff::before_resend(sends + 1)),
+                Err(Miss::NotReady(failure)) => {
+                    self.client.route.doubt();
+                    (failure, backoff::before_resend(sends + 1))
+                }
+                Err(Miss::Elsewhere(to)) => {
+                    counters::redirected(to.to_stay);
+                    redirect = Some(to);
+                    let pause =
+                        if sends < STRAIGHT_ON { Duration::ZERO } else { backoff::before_resend(sends) };
+                    (Failure::unavailable(), pause)
+                }
             };
             // In less than this an answer is not to be expected, and the failure so far says more.
             let enough = self.client.attempt_timeout / 10;
             if Instant::now() + pause + enough >= self.deadline {
-                return Err(failure.into());
+                return Err(failure);
             }
+            counters::resent();
             sleep(pause).await;
         }
-        Err(Failure::timeout().into())
+        Err(Failure::timeout())
+    }
+
+    /// The connection to send on: where the last answer has pointed, or where the request belongs.
+    async fn leg<R: Request>(&self, request: &R, redirect: Option<Redirect>) -> Result<Leg, Failure> {
+        let route = &self.client.route;
+        let asking = redirect.as_ref().is_some_and(|redirect| !redirect.to_stay);
+        let link = match redirect.and_then(|redirect| route.follow(&redirect)) {
+            Some(link) => link,
+            None => route.link(|| request.slot(), self.deadline).await?,
+        };
+        let up = link.up(self.deadline).await;
+        let line = up.inspect_err(|_| route.doubt())?;
+        Ok(Leg { link, line, asking })
     }
 
     /// Whether anything that this call sent went unanswered, and may have been done all the same.
@@ -110,46 +206,56 @@ impl Call<'_> {
 /// A request under way. Dropped without an end it means that the caller was cancelled.
 struct Sent<'a> {
     client: &'a Client,
-    line: &'a Arc<Line>,
+    leg: &'a Leg,
     settled: bool,
 }
 
 impl<'a> Sent<'a> {
-    fn on(client: &'a Client, line: &'a Arc<Line>) -> Self {
-        line.health.sent(line.age());
-        Self { client, line, settled: false }
+    fn on(client: &'a Client, leg: &'a Leg) -> Self {
+        leg.line.liveness.sent(leg.line.age());
+        Self { client, leg, settled: false }
     }
 
     fn answered<R: Request>(mut self, reply: R::Reply) -> Result<R::Reply, Miss> {
         self.settled = true;
-        self.line.health.answered();
+        self.leg.line.liveness.answered();
+        if let Some(redirect) =
+            R::errors(&reply).find_map(|error| self.client.route.redirect(&self.leg.line, error))
+        {
+            return Err(Miss::Elsewhere(redirect));
+        }
         let Some((error, verdict)) = R::errors(&reply).find_map(noteworthy) else { return Ok(reply) };
         // Not more often than this, or a server that stays a replica would be connected to without end.
-        if verdict.reconnect && self.line.age() >= self.client.attempt_timeout {
-            self.client.link.give_up(self.line, error.code());
+        if verdict.reconnect && self.leg.line.age() >= self.client.attempt_timeout {
+            self.give_up(Dropped::Refused(error.code()));
         }
         if verdict.resend { Err(Miss::NotReady(Failure::refused(error))) } else { Ok(reply) }
     }
 
     fn timed_out(mut self) -> Miss {
         self.settled = true;
-        if self.line.health.timed_out() {
-            self.client.link.give_up(self.line, "no answers");
+        if self.leg.line.liveness.timed_out() {
+            self.give_up(Dropped::NoAnswers);
         }
         Miss::Unanswered(Failure::timeout())
     }
 
     fn broken(mut self, failure: Failure) -> Miss {
         self.settled = true;
-        self.client.link.give_up(self.line, &failure.cause());
+        self.give_up(Dropped::Broken(&failure.cause()));
         Miss::Unanswered(failure)
+    }
+
+    fn give_up(&self, why: Dropped<'_>) {
+        self.leg.link.give_up(&self.leg.line, why);
     }
 }
 
 impl Drop for Sent<'_> {
     fn drop(&mut self) {
-        if !self.settled && self.line.health.abandoned(self.line.age(), self.client.attempt_timeout) {
-            self.client.link.give_up(self.line, "no answers");
+        let line = &self.leg.line;
+        if !self.settled && line.liveness.abandoned(line.age(), self.client.attempt_timeout) {
+            self.give_up(Dropped::NoAnswers);
         }
     }
 }
@@ -163,8 +269,19 @@ fn noteworthy(error: &ServerError) -> Option<(&ServerError, Verdict)> {
 impl Request for Cmd {
     type Reply = Value;
 
-    async fn send(&self, mut connection: Connection) -> RedisResult<Value> {
-        connection.send_packed_command(self).await
+    fn slot(&self) -> u16 {
+        slot_of(self)
+    }
+
+    async fn send(&self, line: &Line) -> RedisResult<Value> {
+        line.send(self).await
+    }
+
+    async fn send_asking(&self, line: &Line) -> RedisResult<Value> {
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.cmd("ASKING").add_command(self.clone());
+        let mut replies = line.send_all(&pipeline).await?;
+        Ok(replies.pop().unwrap_or(Value::Nil))
     }
 
     fn errors(reply: &Value) -> impl Iterator<Item = &ServerError> {
@@ -172,11 +289,20 @@ impl Request for Cmd {
     }
 }
 
+/// Where there is one server: [`Client::send_each`].
 impl Request for Pipeline {
     type Reply = Vec<Value>;
 
-    async fn send(&self, mut connection: Connection) -> RedisResult<Vec<Value>> {
-        connection.send_packed_commands(self, 0, self.len()).await
+    fn slot(&self) -> u16 {
+        self.cmd_iter().next().map_or(0, slot_of)
+    }
+
+    async fn send(&self, line: &Line) -> RedisResult<Vec<Value>> {
+        line.send_all(self).await
+    }
+
+    async fn send_asking(&self, line: &Line) -> RedisResult<Vec<Value>> {
+        line.send_all(self).await
     }
 
     fn errors(reply: &Vec<Value>) -> impl Iterator<Item = &ServerError> {

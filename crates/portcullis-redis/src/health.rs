@@ -1,93 +1,64 @@
-//! [`Health`]: whether a connection still answers.
-//!
-//! Replies come in the order of the commands, so a command without an answer means that none sent after it has one.
+//! [`Health`]: how the connections are, without asking anybody.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use portcullis_store::StoreErrorKind;
 
-/// So many commands without an answer in a row condemn a connection; a single one may have met a slow moment.
-const LIMIT: u32 = 2;
-/// `silent_since` of a connection that owes no answer.
-const NEVER: u64 = u64::MAX;
+/// How the connections are, as far as the calls so far have shown. Nobody is asked for it, so it can be had often.
+///
+/// For a readiness probe: [`RedisBackend::ping`](crate::RedisBackend::ping) first, which asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// One for each server that is known: one, or the nodes of a cluster.
+    pub links: Vec<(String, LinkHealth)>,
+}
 
-/// Whether a connection still answers. Times are counted from its beginning.
-#[derive(Debug)]
-pub(crate) struct Health {
-    unanswered: AtomicU32,
-    /// The first send since the last reply, in milliseconds.
-    silent_since: AtomicU64,
+/// How one connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkHealth {
+    /// Nobody has needed it yet, or it is being made.
+    Unconnected,
+    /// It is there, and was good when it was last used.
+    Connected,
+    /// The circuit is open: calls fail at once, until the next attempt to connect.
+    Failing {
+        /// How many attempts have failed in a row.
+        failures: u32,
+        /// What the last one failed with.
+        kind: StoreErrorKind,
+    },
 }
 
 impl Health {
-    pub(crate) const fn new() -> Self {
-        Self { unanswered: AtomicU32::new(0), silent_since: AtomicU64::new(NEVER) }
-    }
-
-    pub(crate) fn sent(&self, now: Duration) {
-        let _ = self.silent_since.compare_exchange(NEVER, millis(now), Relaxed, Relaxed);
-    }
-
-    pub(crate) fn answered(&self) {
-        self.unanswered.store(0, Relaxed);
-        self.silent_since.store(NEVER, Relaxed);
-    }
-
-    /// A command had no answer in time. Whether the connection is to be given up.
-    pub(crate) fn timed_out(&self) -> bool {
-        self.unanswered.fetch_add(1, Relaxed) + 1 >= LIMIT
-    }
-
-    /// A caller did not wait for its answer. Whether the connection is to be given up.
+    /// Whether there are connections and none of them fails.
     ///
-    /// Callers under a deadline shorter than `patience` would never see a timeout, and a dead connection would stay.
-    /// So giving up counts as one, once nothing has been heard for `patience`.
-    pub(crate) fn abandoned(&self, now: Duration, patience: Duration) -> bool {
-        let silence = millis(now).saturating_sub(self.silent_since.load(Relaxed));
-        silence >= millis(patience) && self.timed_out()
+    /// A cluster with a dead node is not healthy, and serves the sessions of all other nodes.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        let failing = |health: &LinkHealth| matches!(health, LinkHealth::Failing { .. });
+        let connected = self.links.iter().any(|(_, health)| *health == LinkHealth::Connected);
+        connected && !self.links.iter().any(|(_, health)| failing(health))
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(NEVER - 1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_millis(200);
-
-    fn at(millis: u64) -> Duration {
-        Duration::from_millis(millis)
-    }
-
     #[test]
-    fn two_timeouts_in_a_row_condemn_a_connection() {
-        let health = Health::new();
-        assert!(!health.timed_out());
-        health.answered();
-        assert!(!health.timed_out());
-        assert!(health.timed_out());
-    }
-
-    #[test]
-    fn callers_in_a_hurry_find_a_dead_connection_too() {
-        let health = Health::new();
-        let verdicts = [0, 100, 200, 300].map(|start| {
-            health.sent(at(start));
-            health.abandoned(at(start + 40), PATIENCE)
-        });
-        assert_eq!(verdicts, [false, false, false, true]);
-    }
-
-    #[test]
-    fn callers_that_leave_do_not_condemn_a_connection_that_answers() {
-        let health = Health::new();
-        for start in (0..2000).step_by(100) {
-            health.sent(at(start));
-            assert!(!health.abandoned(at(start + 1), PATIENCE));
-            health.sent(at(start + 2));
-            health.answered();
+    fn one_failing_link_is_enough_to_be_unhealthy() {
+        let failing = LinkHealth::Failing { failures: 1, kind: StoreErrorKind::Unavailable };
+        let cases = [
+            (vec![], false),
+            (vec![LinkHealth::Unconnected], false),
+            (vec![LinkHealth::Connected], true),
+            (vec![LinkHealth::Connected, LinkHealth::Unconnected], true),
+            (vec![LinkHealth::Connected, failing], false),
+            (vec![failing], false),
+        ];
+        for (links, healthy) in cases {
+            let health = Health { links: links.into_iter().map(|link| (String::new(), link)).collect() };
+            assert_eq!(health.is_healthy(), healthy, "{health:?}");
         }
     }
 }

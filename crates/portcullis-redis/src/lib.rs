@@ -15,16 +15,42 @@
 //! # }
 //! ```
 //!
+//! # Where the servers are
+//!
+//! | | made by | a connection leads to |
+//! | --- | --- | --- |
+//! | one server | [`RedisConfig::standalone`] | its address, resolved anew each time |
+//! | Sentinel | [`RedisConfig::sentinel`] | whom most Sentinels call the master, if it agrees |
+//! | Cluster | [`RedisConfig::cluster`] | a node; there is one to each that has slots |
+//! | the application's own | [`RedisConfig::from_connection`], [`RedisConfig::from_provider`] | one server, as the application says |
+//!
+//! [`RedisConfig::from_url`] takes any of the first three from one text. It is one [`RedisBackend`] in each case.
+//!
+//! TLS (feature `tls`, `rediss` URLs) is rustls on aws-lc-rs, chosen here and not process-wide; [`TlsConfig`] has private
+//! authorities and client certificates. Without the feature a `rediss` URL is refused when the backend is made.
+//!
 //! # The rules
 //!
-//! * One connection, shared by all clones, made by the first call. A service boots while its Redis is down.
+//! * One connection to each server, shared by all clones, made by the first call that needs it. A service boots while its
+//!   Redis is down.
 //! * Every call ends within its [budget](RedisConfig::budget), 450 ms. Reading a session is one GET; every other
-//!   operation is one round trip, too, save for a server that has to be told a script.
+//!   operation is one round trip, too, save for a server that has to be told a script. On a cluster, where a user's index
+//!   and a session may be on two nodes, a login is two and an end of sessions is two.
 //! * A command without an answer after 200 ms is sent again, within the budget. Every command of this crate may be
 //!   done twice with the effect of once, and [`Saved::Conflict`](portcullis_store::Saved::Conflict) says when that
 //!   can no longer be proved.
 //! * A connection that breaks, that leads to a replica, or on which two commands in a row went unanswered is replaced.
 //! * While no connection can be made, calls fail at once; one attempt is made every 50 to 400 ms, with jitter.
+//! * Sentinel: another master that is announced (`+switch-master`), or found by asking, every second, is moved to at once.
+//!   The old one may go on accepting writes, and will lose them.
+//! * Cluster: `MOVED` and `ASK` are followed within the call. The map of the slots is read anew when a node has sent a
+//!   command elsewhere, does not answer or is not ready, ten times a second at most. A node that is away costs the calls
+//!   that need it, and no others.
+//!
+//! # Health
+//!
+//! [`RedisBackend::health`] says how the connections are without asking anybody, and [`RedisBackend::ping`] asks all
+//! servers: together, a readiness probe.
 //!
 //! # Errors
 //!
@@ -33,7 +59,7 @@
 //! | `Timeout` | no answer, or no connection, in time |
 //! | `Unavailable` | nobody listens; the connection broke; `LOADING`, `READONLY`, `MASTERDOWN`, `CLUSTERDOWN`, `TRYAGAIN`, `BUSY` for the whole of the budget |
 //! | `Full` | `OOM`: reading, touching, destroying and changing a credential version still work |
-//! | `Config` | `WRONGPASS`, `NOAUTH`, `NOPERM`; a node of a cluster; a server that lacks a command |
+//! | `Config` | `WRONGPASS`, `NOAUTH`, `NOPERM`; TLS that was not agreed upon; a node of a cluster that is taken for one server; a server that lacks a command |
 //! | `Corrupt` | the key holds something else, or a record of a newer format |
 //! | `TooLarge` | over [`max_record_len`](RedisConfig::max_record_len); nothing was sent |
 //!
@@ -68,19 +94,42 @@
 //! `tracing` events of the target `portcullis_redis`, none of which holds a secret: `cannot connect` (warn, with
 //! `failures`, `kind` and `cause`), `connection dropped` (warn, with `reason`), `connected` (debug), `cannot listen for
 //! ended sessions` (warn, with `kind` and `cause`, once per break), `cannot publish` (warn), `listening` (debug).
+//!
+//! Counted by the `metrics` facade: `portcullis_redis_connects_total` (`result`: `ok` or the kind of error),
+//! `portcullis_redis_connections_dropped_total` (`reason`: `no_answers`, `broken`, `refused`, `another_master`),
+//! `portcullis_redis_calls_failed_total` (`kind`), `portcullis_redis_resends_total` and
+//! `portcullis_redis_redirects_total` (`kind`: `moved`, `ask`).
 
 mod backoff;
 mod client;
+mod cluster;
 mod command;
 mod config;
+mod connector;
+mod counters;
+mod dial;
 mod health;
 mod keys;
+mod line;
 mod link;
+mod liveness;
+mod provider;
 mod reply;
+mod route;
 mod script;
+mod sentinel;
+mod server;
 mod session;
 mod subscriber;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod verdict;
 
 pub use config::{ConfigError, ConfigErrorKind, RedisConfig};
+pub use health::{Health, LinkHealth};
 pub use session::RedisBackend;
+#[cfg(feature = "tls")]
+pub use tls::TlsConfig;

@@ -1,28 +1,20 @@
 //! [`Link`]: the one connection, made when it is needed and given up when it no longer serves.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, RedisResult};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 
 use crate::backoff;
-use crate::health::Health;
+use crate::connector::Connector;
+use crate::counters;
+use crate::health::LinkHealth;
+use crate::line::Line;
+use crate::server::Place;
 use crate::verdict::Failure;
-
-/// What commands are sent on. Clones share the connection.
-pub(crate) type Connection = MultiplexedConnection;
-
-/// Makes connections. What kind of server they lead to is known here only.
-pub(crate) struct Connector(Box<dyn Fn() -> Connecting + Send + Sync>);
-
-type Connecting = Pin<Box<dyn Future<Output = RedisResult<Connection>> + Send>>;
 
 /// The one connection. Callers wait while it is made, and fail at once while it is not to be had.
 pub(crate) struct Link {
@@ -31,7 +23,6 @@ pub(crate) struct Link {
     state: watch::Sender<State>,
 }
 
-#[derive(Debug)]
 enum State {
     /// There is no connection; the next caller has one made.
     Idle,
@@ -43,33 +34,23 @@ enum State {
     Down { until: Instant, failures: u32, failure: Failure },
 }
 
-/// A connection that was made.
-#[derive(Debug)]
-pub(crate) struct Line {
-    pub(crate) connection: Connection,
-    pub(crate) health: Health,
-    since: Instant,
+/// Why a connection was given up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Dropped<'a> {
+    /// Two commands in a row had none.
+    NoAnswers,
+    /// It broke; how, is for the log.
+    Broken(&'a str),
+    /// The server answered with an error of this code, which says that the connection does not serve.
+    Refused(&'a str),
+    /// The Sentinels name another master.
+    AnotherMaster,
 }
 
 enum Step {
     Use(Arc<Line>),
     Wait,
     Fail(Failure),
-}
-
-impl Connector {
-    pub(crate) fn standalone(server: ConnectionInfo) -> RedisResult<Self> {
-        let client = Client::open(server)?;
-        // Time is measured in one place, around the whole attempt and every command.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(512);
-        Ok(Self(Box::new(move || {
-            let (client, config) = (client.clone(), config.clone());
-            Box::pin(async move { client.get_multiplexed_async_connection_with_config(&config).await })
-        })))
-    }
 }
 
 impl Link {
@@ -98,17 +79,42 @@ impl Link {
     }
 
     /// Gives the connection up, if it still is the one; those who wait on it may go on waiting.
-    pub(crate) fn give_up(&self, line: &Arc<Line>, reason: &str) {
+    pub(crate) fn give_up(&self, line: &Arc<Line>, why: Dropped<'_>) {
+        self.give_up_if(|current| Arc::ptr_eq(current, line), why);
+    }
+
+    /// Gives the connection up if it leads elsewhere than to `place`.
+    pub(crate) fn leave_unless_at(&self, place: &Place) {
+        self.give_up_if(|current| current.place.as_ref() != Some(place), Dropped::AnotherMaster);
+    }
+
+    fn give_up_if(&self, condition: impl Fn(&Arc<Line>) -> bool, why: Dropped<'_>) {
         let given_up = self.state.send_if_modified(|state| {
-            let current = matches!(state, State::Up(current) if Arc::ptr_eq(current, line));
-            if current {
+            let is_to_go = matches!(state, State::Up(current) if condition(current));
+            if is_to_go {
                 *state = State::Idle;
             }
-            current
+            is_to_go
         });
         if given_up {
-            warn!(target: "portcullis_redis", reason, "connection dropped");
+            warn!(target: "portcullis_redis", reason = why.label(), cause = why.cause(), "connection dropped");
+            counters::dropped(why.label());
         }
+    }
+
+    /// How it is at the moment.
+    pub(crate) fn health(&self) -> LinkHealth {
+        match &*self.state.borrow() {
+            State::Idle | State::Connecting => LinkHealth::Unconnected,
+            State::Up(_) => LinkHealth::Connected,
+            State::Down { failures, failure, .. } => {
+                LinkHealth::Failing { failures: *failures, kind: failure.kind() }
+            }
+        }
+    }
+
+    pub(crate) const fn connector(&self) -> &Connector {
+        &self.connector
     }
 
     /// What a caller does in the present state. Of all that find no connection, one starts the attempt.
@@ -150,13 +156,12 @@ struct Attempt {
 
 impl Attempt {
     async fn run(mut self) {
-        let connecting = (self.link.connector.0)();
-        let outcome = match timeout(self.link.attempt_timeout, connecting).await {
-            Ok(Ok(connection)) => Ok(Arc::new(Line::new(connection))),
-            Ok(Err(error)) => Err(Failure::of_connect(error)),
-            Err(_) => Err(Failure::timeout()),
-        };
-        self.outcome = Some(outcome);
+        let connecting = self.link.connector.connect();
+        let connected = timeout(self.link.attempt_timeout, connecting).await;
+        if matches!(connected, Ok(Ok(_))) {
+            self.link.connector.watch_over(&self.link);
+        }
+        self.outcome = Some(connected.unwrap_or_else(|_| Err(Failure::timeout())).map(Arc::new));
     }
 }
 
@@ -165,12 +170,14 @@ impl Drop for Attempt {
         let state = match self.outcome.take().unwrap_or(Err(Failure::unavailable())) {
             Ok(line) => {
                 debug!(target: "portcullis_redis", failures = self.failures, "connected");
+                counters::connected();
                 State::Up(line)
             }
             Err(failure) => {
                 let failures = self.failures.saturating_add(1);
                 let (kind, cause) = (failure.kind().label(), failure.cause());
                 warn!(target: "portcullis_redis", failures, kind, %cause, "cannot connect");
+                counters::not_connected(failure.kind());
                 State::Down { until: Instant::now() + backoff::before_reconnect(failures), failures, failure }
             }
         };
@@ -178,14 +185,22 @@ impl Drop for Attempt {
     }
 }
 
-impl Line {
-    fn new(connection: Connection) -> Self {
-        Self { connection, health: Health::new(), since: Instant::now() }
+impl<'a> Dropped<'a> {
+    /// One of a closed set.
+    const fn label(self) -> &'static str {
+        match self {
+            Self::NoAnswers => "no_answers",
+            Self::Broken(_) => "broken",
+            Self::Refused(_) => "refused",
+            Self::AnotherMaster => "another_master",
+        }
     }
 
-    /// How long the connection has been there.
-    pub(crate) fn age(&self) -> Duration {
-        self.since.elapsed()
+    const fn cause(self) -> Option<&'a str> {
+        match self {
+            Self::Broken(cause) | Self::Refused(cause) => Some(cause),
+            Self::NoAnswers | Self::AnotherMaster => None,
+        }
     }
 }
 
@@ -197,6 +212,9 @@ impl fmt::Debug for Link {
             State::Up(_) => "up",
             State::Down { .. } => "down",
         };
-        f.debug_struct("Link").field("state", &state).finish_non_exhaustive()
+        f.debug_struct("Link")
+            .field("to", &format_args!("{}", self.connector))
+            .field("state", &state)
+            .finish_non_exhaustive()
     }
 }

@@ -68,6 +68,22 @@ fn locator(member: &Value) -> Option<Locator> {
     Locator::parse(std::str::from_utf8(text).ok()?)
 }
 
+/// A text, of whatever kind.
+pub(crate) fn text(value: &Value) -> Option<&str> {
+    if let Value::SimpleString(text) = value {
+        return Some(text);
+    }
+    let Value::BulkString(bytes) = value else { return None };
+    std::str::from_utf8(bytes).ok()
+}
+
+/// The value beside `name`, in an array of names and values by turns.
+pub(crate) fn beside<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+    let Value::Array(entries) = value else { return None };
+    let (pairs, _) = entries.as_chunks::<2>();
+    pairs.iter().find(|[key, _]| text(key) == Some(name)).map(|[_, value]| value)
+}
+
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record, StoreError> {
     Record::decode(bytes)
         .map_err(|error: HeaderError| StoreError::with_source(StoreErrorKind::Corrupt, error))

@@ -5,20 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_store::{
-    Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Header, Key, Locator, Realm, Record, Saved,
-    SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
+    AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Header, Key, Locator, Realm, Record,
+    Saved, SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
 };
-use redis::{Cmd, ConnectionAddr, Pipeline, Value};
+use redis::{Cmd, Pipeline, Value};
 
-use crate::client::Client;
+use crate::client::{Call, Client};
 use crate::command::command;
 use crate::config::{ConfigError, RedisConfig};
+use crate::health::Health;
 use crate::keys::Keys;
-use crate::link::Connector;
 use crate::reply::{
     Answer, accepted, answer, decode, enrolled, locators, number, record, unexpected, unreadable,
 };
-use crate::script::answer::{DONE, GONE, UNREADABLE};
+use crate::route::Route;
+use crate::script::answer::{APART, DONE, GONE, UNREADABLE};
 use crate::script::{self, LAST_TIME};
 use crate::subscriber::Subscriber;
 
@@ -32,7 +33,6 @@ pub struct RedisBackend {
     subscriber: Subscriber,
     keys: Keys,
     max_record_len: usize,
-    server: ConnectionAddr,
 }
 
 impl RedisBackend {
@@ -43,17 +43,32 @@ impl RedisBackend {
     /// # Errors
     /// [`ConfigError`], when the configuration cannot be used.
     pub fn connect(config: RedisConfig) -> Result<Self, ConfigError> {
-        config.check()?;
-        let connector = Connector::standalone(config.server.clone()).map_err(ConfigError::url)?;
-        let listened_to = redis::Client::open(config.server.clone()).map_err(ConfigError::url)?;
+        let route = Route::new(config.topology()?, config.attempt_timeout);
         let keys = Keys::new(&config.key_prefix);
         Ok(Self {
-            client: Client::new(connector, config.budget, config.attempt_timeout),
-            subscriber: Subscriber::new(listened_to, keys.clone(), config.attempt_timeout),
+            subscriber: Subscriber::new(route.clone(), keys.clone(), config.attempt_timeout),
+            client: Client::new(route, config.budget, config.attempt_timeout),
             keys,
             max_record_len: config.max_record_len,
-            server: config.server.addr().clone(),
         })
+    }
+
+    /// How the connections are, without asking anybody: see [`Health`].
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.client.route().health()
+    }
+
+    /// Asks every server that holds sessions whether it is there, within one [budget](RedisConfig::budget): for a readiness
+    /// probe.
+    ///
+    /// # Errors
+    /// Of the first server that does not answer, or refuses to.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        for reply in self.client.ping().await? {
+            accepted(reply)?;
+        }
+        Ok(())
     }
 
     fn encode(&self, record: &Record) -> Result<Vec<u8>, StoreError> {
@@ -66,15 +81,59 @@ impl RedisBackend {
         enrolment.credential_version.map(|_| self.keys.credentials(enrolment.user))
     }
 
-    /// Tells who watches that these have ended: one message for those of one realm that stand together.
-    fn publish(&self, ended: &[Key<'_>], pipeline: &mut Pipeline) {
-        for keys in ended.chunk_by(|one, next| one.realm == next.realm) {
-            let Some(first) = keys.first() else { continue };
+    /// What tells those who watch that these have ended: one message for those of one realm that stand together.
+    fn messages(&self, ended: &[Key<'_>]) -> impl Iterator<Item = Cmd> {
+        ended.chunk_by(|one, next| one.realm == next.realm).filter_map(|keys| {
             let locators: Vec<u8> = keys.iter().flat_map(|key| *key.locator.as_bytes()).collect();
-            let channel = self.keys.ended(first.realm);
-            let message = [channel.as_bytes(), locators.as_slice()];
-            pipeline.add_command(command("PUBLISH", message.into_iter()));
+            let channel = self.keys.ended(keys.first()?.realm);
+            Some(command("PUBLISH", [channel.as_bytes(), locators.as_slice()].into_iter()))
+        })
+    }
+
+    /// Deletes and tells of it, in this order: one after the other, because the keys are on several servers.
+    async fn destroy_on_each(&self, keys: &[Key<'_>]) -> Result<(), StoreError> {
+        let unlink = |key: &Key<'_>| command("UNLINK", std::iter::once(self.keys.session(*key).as_bytes()));
+        for reply in self.client.send_each(keys.iter().map(unlink).collect()).await? {
+            accepted(reply)?;
         }
+        match self.client.send_each(self.messages(keys).collect()).await {
+            Ok(replies) => replies.into_iter().for_each(note_unpublished),
+            Err(error) => unpublished(error.kind().label()),
+        }
+        Ok(())
+    }
+
+    async fn create_within(
+        &self,
+        call: &mut Call<'_>,
+        key: Key<'_>,
+        record: &Record,
+    ) -> Result<Created, StoreError> {
+        let bytes = self.encode(record)?;
+        let name = self.keys.session(key);
+        let (unit, time) = expiry(&record.header);
+        let time = time.to_string();
+        let arguments = [name.as_bytes(), &bytes, b"NX", unit.as_bytes(), time.as_bytes()];
+        let set = command("SET", arguments.into_iter());
+        if accepted(call.send(&set).await?)? == Value::Okay {
+            return Ok(Created::Done);
+        }
+        // There is one already: ours, if this is a resend.
+        Ok(whose(accepted(call.send(&get(&name)).await?)?, record.header.tag()))
+    }
+
+    async fn enrol_within(
+        &self,
+        call: &mut Call<'_>,
+        locator: Locator,
+        enrolment: Enrolment<'_>,
+    ) -> Result<Enrolled, StoreError> {
+        let (index, credentials) = (self.keys.index(enrolment.user), self.compared(&enrolment));
+        let entry = Entry::of(&enrolment);
+        let mut arguments: Vec<&[u8]> = vec![locator.as_bytes()];
+        entry.push_onto(&mut arguments);
+        let keys: Vec<&str> = [index.as_str()].into_iter().chain(credentials.as_deref()).collect();
+        enrolled(script::ENROL.run(call, &keys, &arguments).await?)
     }
 }
 
@@ -87,36 +146,29 @@ impl SessionBackend for RedisBackend {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let mut pipeline = Pipeline::with_capacity(keys.len());
-        for key in keys {
-            pipeline.add_command(get(&self.keys.session(*key)));
-        }
-        self.client.call().send(&pipeline).await?.into_iter().map(record).collect()
+        let commands = keys.iter().map(|key| get(&self.keys.session(*key))).collect();
+        self.client.send_each(commands).await?.into_iter().map(record).collect()
     }
 
     async fn create(&self, key: Key<'_>, record: &Record) -> Result<Created, StoreError> {
-        let bytes = self.encode(record)?;
-        let name = self.keys.session(key);
-        let mut call = self.client.call();
-        let (unit, time) = expiry(&record.header);
-        let time = time.to_string();
-        let arguments = [name.as_bytes(), &bytes, b"NX", unit.as_bytes(), time.as_bytes()];
-        let set = command("SET", arguments.into_iter());
-        if accepted(call.send(&set).await?)? == Value::Okay {
-            return Ok(Created::Done);
-        }
-        // There is one already: ours, if this is a resend.
-        Ok(whose(accepted(call.send(&get(&name)).await?)?, record.header.tag()))
+        self.create_within(&mut self.client.call(), key, record).await
     }
 
     /// One script, because a pipeline would have entered the session in the index before it is known that the record
-    /// is another's, and taking it out again could orphan that one.
+    /// is another's, and taking it out again could orphan that one. In a cluster the two are on several servers.
     async fn create_enrolled(
         &self,
         key: Key<'_>,
         record: &Record,
         enrolment: Enrolment<'_>,
     ) -> Result<Enrolled, StoreError> {
+        if self.client.route().spreads() {
+            let mut call = self.client.call();
+            return match self.create_within(&mut call, key, record).await? {
+                Created::Done => self.enrol_within(&mut call, key.locator, enrolment).await,
+                Created::Taken => Ok(Enrolled::Taken),
+            };
+        }
         let bytes = self.encode(record)?;
         let (session, index) = (self.keys.session(key), self.keys.index(enrolment.user));
         let credentials = self.compared(&enrolment);
@@ -159,10 +211,15 @@ impl SessionBackend for RedisBackend {
         if keys.is_empty() {
             return Ok(());
         }
+        if self.client.route().spreads() {
+            return self.destroy_on_each(keys).await;
+        }
         let names: Vec<String> = keys.iter().map(|key| self.keys.session(*key)).collect();
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(command("UNLINK", names.iter().map(String::as_bytes)));
-        self.publish(keys, &mut pipeline);
+        for message in self.messages(keys) {
+            pipeline.add_command(message);
+        }
         let mut replies = self.client.call().send(&pipeline).await?.into_iter();
         accepted(replies.next().ok_or_else(unexpected)?)?;
         replies.for_each(note_unpublished);
@@ -190,13 +247,47 @@ impl SessionBackend for RedisBackend {
         }
     }
 
-    async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {
+    /// In a cluster the session and the index are on several servers.
+    async fn destroy_enrolled(&self, key: Key<'_>, user: UserKey<'_>) -> Result<AtOnce, StoreError> {
+        if self.client.route().spreads() {
+            return Ok(AtOnce::NotDone);
+        }
+        let (session, index) = (self.keys.session(key), self.keys.index(user));
+        let channel = self.keys.ended(key.realm);
+        let arguments: [&[u8]; 2] = [channel.as_bytes(), key.locator.as_bytes()];
+        at_once(script::DESTROY_ENROLLED.run(&mut self.client.call(), &[&session, &index], &arguments).await?)
+    }
+
+    async fn supersede(
+        &self,
+        before: Key<'_>,
+        expected: Tag,
+        key: Key<'_>,
+        record: &Record,
+        enrolment: Enrolment<'_>,
+    ) -> Result<AtOnce, StoreError> {
+        // Taking out the evicted is a change, which must not be made if the rest is not. In a cluster all of this is on
+        // several servers.
+        if !enrolment.evicted.is_empty() || self.client.route().spreads() {
+            return Ok(AtOnce::NotDone);
+        }
+        let bytes = self.encode(record)?;
+        let [old, new] = [before, key].map(|key| self.keys.session(key));
         let (index, credentials) = (self.keys.index(enrolment.user), self.compared(&enrolment));
-        let entry = Entry::of(&enrolment);
-        let mut arguments: Vec<&[u8]> = vec![locator.as_bytes()];
+        let channel = self.keys.ended(before.realm);
+        let (unit, time) = expiry(&record.header);
+        let (time, entry) = (time.to_string(), Entry::of(&enrolment));
+        let mut arguments: Vec<&[u8]> = Vec::with_capacity(11);
+        arguments.extend([&*bytes, unit.as_bytes(), time.as_bytes(), key.locator.as_bytes()]);
+        arguments.extend([&expected.0[..], channel.as_bytes(), before.locator.as_bytes()]);
         entry.push_onto(&mut arguments);
-        let keys: Vec<&str> = [index.as_str()].into_iter().chain(credentials.as_deref()).collect();
-        enrolled(script::ENROL.run(&mut self.client.call(), &keys, &arguments).await?)
+        let all = [&*old, &new, &index, credentials.as_deref().unwrap_or_default()];
+        let keys = all.get(..3 + usize::from(credentials.is_some())).unwrap_or(&all);
+        at_once(script::SUPERSEDE.run(&mut self.client.call(), keys, &arguments).await?)
+    }
+
+    async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {
+        self.enrol_within(&mut self.client.call(), locator, enrolment).await
     }
 
     async fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) -> Result<(), StoreError> {
@@ -238,11 +329,23 @@ impl SessionBackend for RedisBackend {
     }
 }
 
+fn at_once(reply: Value) -> Result<AtOnce, StoreError> {
+    match answer(reply)? {
+        Answer::Code(DONE) => Ok(AtOnce::Done),
+        Answer::Code(APART) => Ok(AtOnce::NotDone),
+        Answer::Code(_) | Answer::Bytes(_) => Err(unexpected()),
+    }
+}
+
 /// The sessions have ended all the same; who watches finds out more slowly.
 fn note_unpublished(reply: Value) {
     if let Value::ServerError(error) = reply {
-        tracing::warn!(target: "portcullis_redis", code = error.code(), "cannot publish that a session has ended");
+        unpublished(error.code());
     }
+}
+
+fn unpublished(code: &str) {
+    tracing::warn!(target: "portcullis_redis", code, "cannot publish that a session has ended");
 }
 
 /// How long a deletion can be told from another's. A resend comes within the budget of its call, or nobody waits for
@@ -288,7 +391,6 @@ impl<'a> Entry<'a> {
 impl fmt::Debug for RedisBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBackend")
-            .field("server", &format_args!("{}", self.server))
             .field("client", &self.client)
             .field("keys", &self.keys)
             .finish_non_exhaustive()

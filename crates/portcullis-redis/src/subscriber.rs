@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use portcullis_store::{Locator, Notice, Realm, Watcher, Watching};
 use redis::aio::{PubSubSink, PubSubStream};
-use redis::{Client, Msg, RedisError};
+use redis::{Msg, RedisError};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -22,6 +23,7 @@ use tracing::{debug, warn};
 
 use crate::backoff;
 use crate::keys::Keys;
+use crate::route::Route;
 use crate::verdict::Failure;
 
 /// Hears which sessions have ended. Clones share the connection.
@@ -29,7 +31,9 @@ use crate::verdict::Failure;
 pub(crate) struct Subscriber(Arc<Shared>);
 
 struct Shared {
-    server: Client,
+    route: Route,
+    /// How often a connection was tried.
+    turns: AtomicUsize,
     keys: Keys,
     patience: Duration,
     registry: Mutex<Registry>,
@@ -71,14 +75,14 @@ enum Event {
 const QUIET: Duration = Duration::from_secs(2);
 
 impl Subscriber {
-    pub(crate) fn new(server: Client, keys: Keys, patience: Duration) -> Self {
-        let registry = Mutex::default();
-        Self(Arc::new(Shared { server, keys, patience, registry, changed: Notify::new() }))
+    pub(crate) fn new(route: Route, keys: Keys, patience: Duration) -> Self {
+        let (turns, registry, changed) = (AtomicUsize::default(), Mutex::default(), Notify::new());
+        Self(Arc::new(Shared { route, turns, keys, patience, registry, changed }))
     }
 
-    /// `None` outside a tokio runtime.
+    /// `None` outside a tokio runtime, and on connections of the application's own.
     pub(crate) fn watch(&self, realm: &Realm, watcher: Arc<dyn Watcher>) -> Option<Watching> {
-        let runtime = Handle::try_current().ok()?;
+        let runtime = Handle::try_current().ok().filter(|_| self.0.route.can_listen())?;
         let (id, is_first) = self.0.registry().enter(realm, watcher);
         if is_first {
             runtime.spawn(Task { shared: Arc::clone(&self.0), stopped: false }.run());
@@ -94,7 +98,11 @@ impl Shared {
     }
 
     async fn connect(&self) -> Result<(PubSubSink, PubSubStream), Failure> {
-        let connecting = async { self.server.get_async_pubsub().await.map_err(Failure::of_connect) };
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let connecting = async {
+            let listening = self.route.listen(turn).await.ok_or_else(Failure::unavailable)?;
+            listening.map_err(Failure::of_connect)
+        };
         self.patiently(connecting).await.map(redis::aio::PubSub::split)
     }
 

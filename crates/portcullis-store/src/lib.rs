@@ -45,5 +45,5 @@ pub use enrolment::{CredentialVersion, Enrolled, Enrolment};
 pub use error::{StoreError, StoreErrorKind};
 pub use key::{InvalidRealm, Key, Locator, Realm, UserKey};
 pub use record::{Header, HeaderError, Record, RecordParts, SecretHash, Tag, offset};
-pub use session::{Created, Destroyed, Saved, SessionBackend, Touched};
+pub use session::{AtOnce, Created, Destroyed, Saved, SessionBackend, Touched};
 pub use watch::{Notice, Watcher, Watching};

@@ -114,6 +114,37 @@ pub trait SessionBackend: Send + Sync + 'static {
         write: Tag,
     ) -> impl Future<Output = Result<Destroyed, StoreError>> + Send;
 
+    /// [`destroy`](Self::destroy) of one session and [`withdraw`](Self::withdraw) of its entry, in one step, for stores
+    /// that have one. It may be that only the first is done: then it is [`AtOnce::NotDone`], too.
+    ///
+    /// [`AtOnce::NotDone`], the default, has the caller go by steps.
+    fn destroy_enrolled(
+        &self,
+        key: Key<'_>,
+        user: UserKey<'_>,
+    ) -> impl Future<Output = Result<AtOnce, StoreError>> + Send {
+        let _ = (key, user);
+        async { Ok(AtOnce::NotDone) }
+    }
+
+    /// [`create_enrolled`](Self::create_enrolled) and [`destroy_unchanged`](Self::destroy_unchanged) of the session
+    /// before, all of it in one step or nothing at all, for stores that can. A login is this.
+    ///
+    /// * [`AtOnce::Done`] only if the enrolment is, the key is free, and `before` carries the tag `expected`; or if an
+    ///   earlier send of this was, as `record` under `key` and nothing under `before` prove.
+    /// * [`AtOnce::NotDone`] for every other reason, and the default, has the caller go by steps, which tell the reason.
+    fn supersede(
+        &self,
+        before: Key<'_>,
+        expected: Tag,
+        key: Key<'_>,
+        record: &Record,
+        enrolment: Enrolment<'_>,
+    ) -> impl Future<Output = Result<AtOnce, StoreError>> + Send {
+        let _ = (before, expected, key, record, enrolment);
+        async { Ok(AtOnce::NotDone) }
+    }
+
     /// Enters a session in its user's index, and drops entries past their deadlines; all in one step:
     ///
     /// 1. Unless the user's credential version is the one that the enrolment names, if any, nothing changes:
@@ -212,6 +243,17 @@ pub enum Destroyed {
         /// The record as it stands.
         current: Record,
     },
+}
+
+/// What became of something that a store may do in one step:
+/// [`destroy_enrolled`](SessionBackend::destroy_enrolled) or [`supersede`](SessionBackend::supersede).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum AtOnce {
+    /// It is done, by this call or by an earlier send of it.
+    Done,
+    /// It is to be done by steps, in their order.
+    NotDone,
 }
 
 /// What became of a [`touch`](SessionBackend::touch).

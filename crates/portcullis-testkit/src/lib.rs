@@ -9,6 +9,7 @@
 //! | what a store is asked, and what happens when it fails | [`spy::Spy`], around any backend |
 //! | a session backend of your own | [`conformance::session`]: its contract as a suite |
 //! | against a real Redis | [`redis::RedisServer`], private to the test run; [`redis::Proxy`] breaks the network |
+//! | against Redis Cluster or Sentinel, and their failovers | [`redis::RedisCluster`], [`redis::RedisSentinel`] |
 //!
 //! Each module's page has an example that runs. The crate depends on the contract in `portcullis-store` and on
 //! nothing else of Portcullis, so that every part of it can be tested with this.

@@ -1,11 +1,22 @@
 //! A real Redis for tests: [`RedisServer`], and [`Proxy`] to break the network in front of it.
 //!
+//! | to test | use |
+//! | --- | --- |
+//! | a server that dies, hangs or comes back empty | [`kill`](RedisServer::kill), [`pause`](RedisServer::pause), [`restart`](RedisServer::restart) |
+//! | one that has become a replica | [`demote`](RedisServer::demote), [`promote`](RedisServer::promote) |
+//! | passwords, users, certificates | [`password`](RedisServerBuilder::password), [`acl`](RedisServerBuilder::acl), [`tls`](RedisServerBuilder::tls), [`mutual_tls`](RedisServerBuilder::mutual_tls) |
+//! | a full one | [`arg("--maxmemory", "3mb")`](RedisServerBuilder::arg) |
+//! | a slow or broken network | [`Proxy`] |
+//! | Redis Cluster: failovers, and slots that move | [`RedisCluster`] |
+//! | Sentinel: failovers | [`RedisSentinel`] |
+//!
 //! * The server is private to the test: in a new directory, on a unix socket or a free loopback port, without
-//!   persistence.
+//!   persistence. Of Redis 6.2 to 8 or Valkey.
 //! * It cannot outlive the test process, however that ends: also when it is killed or aborts.
 //! * Without a server binary a test fails, it does not skip. Looked for: `$REDIS_SERVER_BIN`, then `redis-server` and
 //!   `valkey-server` on the `PATH`. In the Portcullis repository `cargo xtask test` installs one.
-//! * The calls block, for some ten milliseconds at start. They can be made inside and outside of a runtime.
+//! * The calls block, for some ten milliseconds at start, and for seconds where servers must agree. They can be made inside
+//!   and outside of a runtime.
 //!
 //! ```
 //! use portcullis_testkit::redis::RedisServer;
@@ -20,20 +31,32 @@
 //! assert_eq!(server.command(&["GET", "greeting"]), "");
 //! ```
 
+mod acl;
 mod address;
 mod builder;
+mod cluster;
 mod proxy;
+mod replication;
 mod resp;
+mod sentinel;
+mod tls;
+mod wait;
 mod watchdog;
 
 pub use builder::RedisServerBuilder;
+pub use cluster::{Migration, RedisCluster, RedisClusterBuilder};
 pub use proxy::Proxy;
+pub use sentinel::{RedisSentinel, RedisSentinelBuilder};
+pub use tls::Certificates;
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tempfile::TempDir;
 
 use self::address::Address;
+use self::resp::Reply;
 use self::watchdog::Watched;
 
 /// A private redis-server. It is killed on drop, and when the test process ends in any way.
@@ -41,6 +64,7 @@ use self::watchdog::Watched;
 pub struct RedisServer {
     options: RedisServerBuilder,
     address: Address,
+    certificates: Option<Certificates>,
     process: Mutex<Option<Watched>>,
     // Last, so that it is removed after the server has ended.
     directory: TempDir,
@@ -76,20 +100,39 @@ impl RedisServer {
         RedisServerBuilder::default()
     }
 
-    /// The address, with the password if there is one, as the `redis` crate reads it: `redis+unix:///...` or
-    /// `redis://127.0.0.1:...`. It stays the same over [`restart`](Self::restart).
+    /// The address, with the password if there is one, as the `redis` crate reads it: `redis+unix:///...`,
+    /// `redis://127.0.0.1:...` or `rediss://127.0.0.1:...`. It stays the same over [`restart`](Self::restart).
     #[must_use]
     pub fn url(&self) -> String {
-        self.address.url(self.options.password.as_deref())
+        self.address.url(None, self.options.password.as_deref())
+    }
+
+    /// The address with the name and the password of a user, who need not exist.
+    #[must_use]
+    pub fn url_as(&self, user: &str, password: &str) -> String {
+        self.address.url(Some(user), Some(password))
+    }
+
+    /// The certificates of a server with TLS.
+    ///
+    /// # Panics
+    /// When it has no TLS: [`RedisServerBuilder::tls`].
+    #[must_use]
+    #[track_caller]
+    pub const fn certificates(&self) -> &Certificates {
+        self.certificates.as_ref().expect("the server was started with TLS")
+    }
+
+    /// Where it listens; `None` on a unix socket.
+    #[must_use]
+    pub const fn address(&self) -> Option<SocketAddr> {
+        self.address.network()
     }
 
     /// The TCP port; `None` on a unix socket.
     #[must_use]
-    pub const fn port(&self) -> Option<u16> {
-        match &self.address {
-            Address::Unix(_) => None,
-            Address::Tcp(address) => Some(address.port()),
-        }
+    pub fn port(&self) -> Option<u16> {
+        self.address().map(|address| address.port())
     }
 
     /// The process id; `None` after [`kill`](Self::kill).
@@ -122,7 +165,7 @@ impl RedisServer {
     /// When the server was killed.
     #[track_caller]
     pub fn pause(&self) {
-        self.signal("STOP");
+        self.process().as_mut().expect("the server was killed").pause();
     }
 
     /// SIGCONT: the server goes on, and answers what was asked meanwhile.
@@ -131,7 +174,7 @@ impl RedisServer {
     /// When the server was killed.
     #[track_caller]
     pub fn resume(&self) {
-        self.signal("CONT");
+        self.process().as_mut().expect("the server was killed").resume();
     }
 
     /// Runs one command on a connection of its own, for arranging and observing: `INFO commandstats`, `SCRIPT FLUSH`.
@@ -142,9 +185,23 @@ impl RedisServer {
     /// When the server does not answer within 20 s, or answers with an error.
     #[track_caller]
     pub fn command(&self, arguments: &[&str]) -> String {
-        match self.options.call(&self.address, arguments) {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(refusal)) => panic!("redis refused {arguments:?}: {refusal}"),
+        match self.try_command(arguments) {
+            Ok(reply) => reply,
+            Err(refusal) => panic!("redis refused {arguments:?}: {refusal}"),
+        }
+    }
+
+    /// [`command`](Self::command) that may be refused.
+    ///
+    /// # Errors
+    /// The server's words: `MOVED 3999 127.0.0.1:12345`, `NOPERM ..`, `READONLY ..`.
+    ///
+    /// # Panics
+    /// When the server does not answer within 20 s.
+    #[track_caller]
+    pub fn try_command(&self, arguments: &[&str]) -> Result<String, String> {
+        match self.call(arguments) {
+            Ok(answer) => answer.map(Reply::into_text),
             Err(error) => panic!("redis did not answer {arguments:?}: {error}"),
         }
     }
@@ -164,8 +221,19 @@ impl RedisServer {
         calls.map_or(0, |calls| calls.parse().expect("redis counts calls in a number"))
     }
 
-    fn signal(&self, name: &str) {
-        self.process().as_mut().expect("the server was killed").signal(name);
+    fn call<A: AsRef<[u8]>>(&self, arguments: &[A]) -> io::Result<Result<Reply, String>> {
+        self.options.call(&self.address, arguments)
+    }
+
+    /// The answer of a server that may be dying, starting or refusing while others look for it.
+    fn ask(&self, arguments: &[&str]) -> Result<String, String> {
+        let answer = self.call(arguments).map_err(|error| format!("{}: {error}", self.url()))?;
+        answer.map(Reply::into_text)
+    }
+
+    /// Whether it was neither killed nor paused.
+    fn is_up(&self) -> bool {
+        self.process().as_ref().is_some_and(|process| !process.is_paused())
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Watched>> {

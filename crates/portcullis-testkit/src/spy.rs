@@ -3,6 +3,7 @@
 //! * It wraps any backend; clones share the notes and the orders.
 //! * It notes operations and keys, never records, so that a test proves what was *not* done.
 //! * Orders are given per operation; the first one that fits a call is carried out, and only that one.
+//! * While there are orders, what a backend may do in one step, or by steps, is done by steps.
 //!
 //! ```
 //! # use portcullis_store::*;
@@ -53,7 +54,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portcullis_store::{
-    Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
+    AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
     SessionBackend, StoreError, StoreErrorKind, Tag, Touched, UserKey, Watcher, Watching,
 };
 use tokio::sync::watch;
@@ -92,6 +93,8 @@ pub enum Operation {
     Touch,
     Destroy,
     DestroyUnchanged,
+    DestroyEnrolled,
+    Supersede,
     Enrol,
     Withdraw,
     Members,
@@ -235,6 +238,25 @@ impl<B: SessionBackend> Spy<B> {
             }
         }
     }
+
+    /// Several steps in one are left to be done one by one while there are orders, which may concern one of them; and are
+    /// noted when they are not.
+    async fn at_once(
+        &self,
+        call: Call,
+        answer: impl Future<Output = Result<AtOnce, StoreError>>,
+    ) -> Result<AtOnce, StoreError> {
+        let has_orders =
+            self.orders.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|order| order.left > 0);
+        if has_orders {
+            return Ok(AtOnce::NotDone);
+        }
+        let answer = answer.await;
+        if !matches!(answer, Ok(AtOnce::NotDone)) {
+            self.calls.send_modify(|calls| calls.push(call));
+        }
+        answer
+    }
 }
 
 impl<B> When<'_, B> {
@@ -362,6 +384,23 @@ impl<B: SessionBackend> SessionBackend for Spy<B> {
     ) -> Result<Destroyed, StoreError> {
         let call = Call::on_sessions(Operation::DestroyUnchanged, &[key]);
         self.obey(call, self.backend.destroy_unchanged(key, expected, write)).await
+    }
+
+    async fn destroy_enrolled(&self, key: Key<'_>, user: UserKey<'_>) -> Result<AtOnce, StoreError> {
+        let call = Call::on_index(Operation::DestroyEnrolled, user, &[key.locator]);
+        self.at_once(call, self.backend.destroy_enrolled(key, user)).await
+    }
+
+    async fn supersede(
+        &self,
+        before: Key<'_>,
+        expected: Tag,
+        key: Key<'_>,
+        record: &Record,
+        enrolment: Enrolment<'_>,
+    ) -> Result<AtOnce, StoreError> {
+        let call = Call::on_index(Operation::Supersede, enrolment.user, &[before.locator, key.locator]);
+        self.at_once(call, self.backend.supersede(before, expected, key, record, enrolment)).await
     }
 
     async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {

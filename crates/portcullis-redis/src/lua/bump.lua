@@ -5,4 +5,5 @@
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 local version = redis.call('INCR', KEYS[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
+--! decimal.lua
 return decimal(version)

@@ -1,9 +1,4 @@
--- The header of a stored record. The offsets (counted from 0) and FORMAT stand above, written by script.rs.
-
--- Of what is stored there, no more than this: Lua copies and hashes all that it is given. Empty if nothing is.
-local function header_of(key)
-  return redis.call('GETRANGE', key, '0', HEADER_END)
-end
+-- The header of a stored record. The offsets (counted from 0) and FORMAT are written in by script.rs.
 
 local function readable(header)
   return #header >= PAYLOAD and string.byte(header, VERSION + 1) == FORMAT

@@ -5,8 +5,3 @@ local function now()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
-
--- For answers: Lua would write a large number with an exponent.
-local function decimal(number)
-  return string.format('%.0f', number)
-end

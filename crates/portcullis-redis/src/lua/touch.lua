@@ -1,7 +1,10 @@
 -- Moves the idle deadline and the key's expiry forward. KEYS: session. Answers GONE, UNREADABLE, or the idle deadline
 -- in decimal.
 
-local header = header_of(KEYS[1])
+--! record.lua
+--! time.lua
+--! decimal.lua
+local header = redis.call('GETRANGE', KEYS[1], '0', HEADER_END)
 local left = redis.call('PTTL', KEYS[1])
 if left == -2 then return GONE end
 if not readable(header) then return UNREADABLE end

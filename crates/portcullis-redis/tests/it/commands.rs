@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::{
-    Created, CredentialVersion, Enrolled, Record, Saved, SessionBackend, StoreErrorKind, Timestamp, Touched,
+    AtOnce, Created, CredentialVersion, Enrolled, Record, Saved, SessionBackend, StoreErrorKind, Timestamp,
+    Touched,
 };
 use portcullis_testkit::redis::{Proxy, RedisServer};
 
@@ -24,6 +25,9 @@ async fn acquaint(backend: &RedisBackend) {
     let _ = backend.touch(key).await.unwrap();
     let _ = backend.enrol(key.locator, session.enrolment(&record)).await.unwrap();
     let _ = backend.destroy_unchanged(key, tag(), tag()).await.unwrap();
+    let new = Session::new();
+    let _ = backend.supersede(key, tag(), new.key(), &record, new.enrolment(&record)).await.unwrap();
+    let _ = backend.destroy_enrolled(new.key(), user).await.unwrap();
     backend.members(user).await.unwrap();
     backend.bump_credential_version(user, HOUR).await.unwrap();
 }
@@ -64,6 +68,16 @@ async fn each_operation_is_one_round_trip() {
         sent, expected,
         "login: no version is compared that was not named, nothing removed where nothing is"
     );
+    let (new, login) = (Session::new(), self::record(b""));
+    let superseding = backend.supersede(key, record.header.tag(), new.key(), &login, new.enrolment(&login));
+    let (superseded, sent) = commands(&server, superseding).await;
+    let expected = [("evalsha", 1), ("getrange", 1), ("pexpireat", 1), ("pttl", 1), ("publish", 1)];
+    let more = [("set", 1), ("time", 1), ("unlink", 1), ("zadd", 1)];
+    assert_eq!(superseded.unwrap(), AtOnce::Done);
+    assert_eq!(sent, counts::<9>([&expected[..], &more].concat().try_into().unwrap()), "supersede");
+    let (_, sent) = commands(&server, backend.destroy_enrolled(new.key(), new.user())).await;
+    let expected = counts([("evalsha", 1), ("publish", 1), ("unlink", 1), ("zrem", 1)]);
+    assert_eq!(sent, expected, "destroy_enrolled");
     let version = backend.credential_version(user).await.unwrap();
     let conditions = session.enrolment(&record).limit(3).credential_version(version);
     let (enrolled, sent) = commands(&server, backend.enrol(key.locator, conditions)).await;

@@ -8,10 +8,14 @@
     reason = "a test that meets the unexpected is to fail at that place"
 )]
 
+mod cluster;
 mod commands;
 mod conformance;
 mod outages;
 mod refusals;
 mod resends;
+mod sentinel;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
 mod watching;

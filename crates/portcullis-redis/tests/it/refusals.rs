@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use portcullis_store::{
-    Created, CredentialVersion, Destroyed, Enrolled, Saved, SessionBackend, StoreErrorKind, Tag, Touched,
+    AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Saved, SessionBackend, StoreErrorKind, Tag,
+    Touched,
 };
 use portcullis_testkit::redis::{Proxy, RedisServer};
 use tokio::task::JoinSet;
@@ -32,6 +33,10 @@ async fn a_full_server_is_full_and_still_reads_touches_and_destroys() {
         ("save", backend.save(key, second.header.tag(), &next(&second, b"third")).await.map(drop)),
         ("create", backend.create(new.key(), &one_more).await.map(drop)),
         ("create_enrolled", backend.create_enrolled(new.key(), &one_more, enrolment).await.map(drop)),
+        ("supersede", {
+            let expected = stands.header.tag();
+            backend.supersede(replaced.key(), expected, new.key(), &one_more, enrolment).await.map(drop)
+        }),
         ("enrol", backend.enrol(new.key().locator, enrolment).await.map(drop)),
         ("enrol in a place", backend.enrol(new.key().locator, enrolment.evicted(&evicted)).await.map(drop)),
     ];
@@ -40,6 +45,7 @@ async fn a_full_server_is_full_and_still_reads_touches_and_destroys() {
     }
     assert_eq!(backend.members(user).await.unwrap(), [key.locator], "nothing was entered");
     assert_eq!(backend.load(new.key()).await.unwrap(), None, "nothing was stored");
+    assert_eq!(backend.load(replaced.key()).await.unwrap().as_ref(), Some(&stands), "nothing was superseded");
 
     assert_eq!(backend.load(key).await.unwrap().unwrap().payload, second.payload);
     tokio::time::sleep(Duration::from_millis(5)).await;
@@ -49,9 +55,11 @@ async fn a_full_server_is_full_and_still_reads_touches_and_destroys() {
     assert_eq!(backend.load(key).await.unwrap().unwrap().header.idle_deadline, deadline);
     let bumped = backend.bump_credential_version(user, BUDGET).await.unwrap();
     assert_eq!(bumped, CredentialVersion(1), "a password that was changed is more urgent than memory");
+    assert_eq!(backend.destroy_enrolled(key, user).await.unwrap(), AtOnce::Done);
+    assert_eq!(backend.load(key).await.unwrap(), None);
+    assert_eq!(backend.members(user).await.unwrap(), []);
     backend.withdraw(user, &[key.locator]).await.unwrap();
     backend.destroy(&[key]).await.unwrap();
-    assert_eq!(backend.load(key).await.unwrap(), None);
     for expected in [Destroyed::Done, Destroyed::Gone] {
         let destroyed = backend.destroy_unchanged(replaced.key(), stands.header.tag(), Tag([1; 8])).await;
         assert_eq!(destroyed.unwrap(), expected, "there is no room to note whose it was");
@@ -137,6 +145,28 @@ async fn the_documented_permissions_suffice() {
     }
     backend.destroy(&[key]).await.unwrap();
     backend.withdraw(user, &[key.locator]).await.unwrap();
+    assert_eq!(backend.create(key, &record).await.unwrap(), Created::Done);
+    let (new, expected) = (Session::new(), record.header.tag());
+    let login =
+        new.enrolment(&record).limit(1).credential_version(CredentialVersion(0)).replaces(key.locator);
+    for when in ["at once", "sent again"] {
+        let superseded = backend.supersede(key, expected, new.key(), &record, login).await.unwrap();
+        assert_eq!(superseded, AtOnce::Done, "{when}");
+    }
+    assert_eq!(backend.destroy_enrolled(new.key(), new.user()).await.unwrap(), AtOnce::Done);
+}
+
+#[tokio::test]
+async fn an_index_that_is_none_keeps_no_session_alive() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let (session, _) = Session::stored(&backend).await;
+    let index = format!("p:default:u:{{{}}}", session.user().user);
+    server.command(&["SET", &index, "no index"]);
+    assert_eq!(backend.destroy_enrolled(session.key(), session.user()).await.unwrap(), AtOnce::NotDone);
+    assert_eq!(backend.load(session.key()).await.unwrap(), None);
+    let told = backend.withdraw(session.user(), &[session.key().locator]).await.unwrap_err();
+    assert_eq!(told.kind(), StoreErrorKind::Corrupt, "the step tells why");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Writes whose answer was lost: sent again, and done once.
 
-use portcullis_store::{Created, CredentialVersion, Destroyed, Enrolled, Saved, SessionBackend};
+use portcullis_store::{AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Saved, SessionBackend};
 use portcullis_testkit::redis::{Proxy, RedisServer};
 
 use crate::support::{HOUR, Session, backend, commands, left, next, patient, record, recovery, tag};
@@ -139,6 +139,33 @@ async fn a_deletion_whose_answer_was_lost_is_told_from_another_writers() {
         assert_eq!(theirs, Destroyed::Gone);
         let lives = left(&server, &format!("p:default:r:{{{}}}", session.name()));
         assert!((1..=60_000).contains(&lives), "{lives} ms");
+    }
+}
+
+#[tokio::test]
+async fn a_login_in_one_step_whose_answer_was_lost_is_done() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let backend = patient(&proxy.url());
+    recovery(&backend, &Session::new()).await;
+    let losses: [fn(&Proxy); 2] = [Proxy::cut_next_reply, Proxy::swallow_next_reply];
+    for lose in losses {
+        let ((before, stands), new, record) =
+            (Session::stored(&backend).await, Session::new(), record(b"new"));
+        lose(&proxy);
+        let (expected, only_one) = (stands.header.tag(), new.enrolment(&record).limit(1));
+        let superseded =
+            backend.supersede(before.key(), expected, new.key(), &record, only_one).await.unwrap();
+        assert_eq!(superseded, AtOnce::Done);
+        assert_eq!(backend.load(before.key()).await.unwrap(), None);
+        assert_eq!(backend.load(new.key()).await.unwrap().as_ref(), Some(&record));
+        assert_eq!(backend.members(new.user()).await.unwrap(), [new.key().locator]);
+        lose(&proxy);
+        assert_eq!(backend.destroy_enrolled(new.key(), new.user()).await.unwrap(), AtOnce::Done);
+        assert_eq!(backend.members(new.user()).await.unwrap(), []);
+        // However late it is sent again.
+        let late = backend.supersede(before.key(), expected, new.key(), &record, only_one).await.unwrap();
+        assert_eq!((late, backend.load(new.key()).await.unwrap()), (AtOnce::NotDone, None));
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::{
-    Clock, Created, Enrolment, Header, Key, Locator, Realm, Record, SecretHash, SessionBackend, StoreError,
-    SystemClock, Tag, UserKey,
+    Clock, Created, Enrolment, Header, Key, Locator, Realm, Record, Saved, SecretHash, SessionBackend,
+    StoreError, SystemClock, Tag, UserKey,
 };
 use portcullis_testkit::redis::RedisServer;
 use tokio::time::Instant;
@@ -29,6 +29,7 @@ pub(crate) fn patient(url: &str) -> RedisBackend {
 }
 
 /// One session, of nobody else in this run.
+#[derive(Clone)]
 pub(crate) struct Session {
     realm: Realm,
     locator: Locator,
@@ -101,6 +102,23 @@ pub(crate) fn next(before: &Record, payload: &[u8]) -> Record {
     let mut record = Record::new(before.header, payload);
     record.header.tags = before.header.tags_after(tag());
     record
+}
+
+/// Adds one to the number that the record holds, as a request would: compare and set, until it is done.
+pub(crate) async fn add_one(backend: &RedisBackend, session: &Session) -> Result<(), StoreError> {
+    let mut current = backend.load(session.key()).await?.expect("the session is there");
+    loop {
+        let record = next(&current, (count(&current) + 1).to_string().as_bytes());
+        match backend.save(session.key(), current.header.tag(), &record).await? {
+            Saved::Done => return Ok(()),
+            Saved::Gone => panic!("the session is there"),
+            Saved::Conflict { current: other, .. } => current = other,
+        }
+    }
+}
+
+pub(crate) fn count(record: &Record) -> u64 {
+    std::str::from_utf8(&record.payload).unwrap().parse().unwrap()
 }
 
 pub(crate) fn tag() -> Tag {

@@ -59,6 +59,7 @@ mod index;
 mod limits;
 mod records;
 mod stage;
+mod steps;
 mod watches;
 
 use std::fmt;
@@ -265,6 +266,14 @@ promises! {
     CreateEnrolledEnters => index::create_enrolled_enters,
     /// `create_enrolled` of a taken key enters nothing.
     CreateEnrolledTakesNothing => index::create_enrolled_takes_nothing,
+    /// A `destroy_enrolled` that is Done has destroyed the session and taken it out of the index, and no other.
+    DestroyEnrolledDoesBoth => steps::destroy_enrolled_does_both,
+    /// A `supersede` that is Done, also when sent again, has created, entered and destroyed.
+    SupersedeDoesAll => steps::supersede_does_all,
+    /// A `supersede` that cannot be done whole does nothing.
+    SupersedeDoesNothing => steps::supersede_does_nothing,
+    /// What was expected of a session that is superseded holds every save that was Done.
+    SupersedeTakesOverAll => steps::supersede_takes_over_all,
     /// A session beyond the limit is Full, shows the others and is not entered; one that is entered stays, and is Done.
     LimitsHold => limits::limits_hold,
     /// Evicted entries are taken out, also when it is Full; the one to be replaced does not count, and stays.

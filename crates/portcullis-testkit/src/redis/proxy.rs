@@ -1,12 +1,14 @@
 //! [`Proxy`]: a network that breaks on command, between a client and a server.
 
+mod link;
+
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -16,7 +18,8 @@ use super::{Address, RedisServer};
 ///
 /// A connection that was harmed stays harmed, as in a real network: one whose packets were dropped never delivers
 /// again, and one that lost a reply delivers no later reply, which the client would take for the lost one's.
-/// New connections go by the switches as they stand.
+/// New connections go by the switches as they stand. A network that is only slow, or away for a while, harms none:
+/// [`delay`](Self::delay), [`throttle`](Self::throttle), [`hold`](Self::hold).
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -31,12 +34,20 @@ use super::{Address, RedisServer};
 /// client.write_all(b"INCR hits\r\n").await.unwrap();
 /// assert_eq!(client.read(&mut [0; 16]).await.unwrap(), 0); // closed instead of answered,
 /// assert_eq!(server.command(&["GET", "hits"]), "1"); // and done all the same
+///
+/// let mut client = tokio::net::TcpStream::connect(proxy.address()).await.unwrap();
+/// proxy.hold();
+/// client.write_all(b"INCR hits\r\n").await.unwrap();
+/// assert_eq!(server.command(&["GET", "hits"]), "1");
+/// proxy.forward(); // what was under way arrives
+/// assert!(client.read(&mut [0; 16]).await.unwrap() > 0);
+/// assert_eq!(server.command(&["GET", "hits"]), "2");
 /// # });
 /// ```
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    password: Option<String>,
+    url: String,
     switches: watch::Sender<Switches>,
     round_trips: Arc<AtomicU64>,
     /// Holds the task that accepts connections, which holds theirs; dropping it ends them all.
@@ -56,6 +67,9 @@ struct Switches {
     newcomers: Newcomers,
     next_reply: NextReply,
     delay: Duration,
+    /// Without it as fast as it goes.
+    bytes_per_second: Option<NonZeroU64>,
+    is_held: bool,
 }
 
 /// What happens to a new connection.
@@ -81,14 +95,29 @@ impl Proxy {
     /// # Panics
     /// Outside of a tokio runtime, or when no port is free.
     pub async fn start(server: &RedisServer) -> Self {
+        let password = server.options.password.as_deref();
+        Self::before(server.address.clone(), |address| server.address.seen_at(address).url(None, password))
+            .await
+    }
+
+    /// A proxy in front of whatever listens at `address`, on a free port of 127.0.0.1, that forwards everything. Its
+    /// [`url`](Self::url) says `redis://`, and no password.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn to(address: SocketAddr) -> Self {
+        Self::before(Address::Tcp(address), |address| Address::Tcp(address).url(None, None)).await
+    }
+
+    async fn before(upstream: Address, url: impl FnOnce(SocketAddr) -> String) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a loopback port is free");
         let address = listener.local_addr().expect("a bound socket has an address");
         let switches = watch::Sender::new(Switches::default());
         let mut tasks = JoinSet::new();
         let round_trips = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&round_trips);
-        tasks.spawn(accept(listener, server.address.clone(), switches.clone(), counted));
-        Self { address, password: server.options.password.clone(), switches, round_trips, _tasks: tasks }
+        tasks.spawn(link::accept(listener, upstream, switches.clone(), counted));
+        Self { address, url: url(address), switches, round_trips, _tasks: tasks }
     }
 
     /// Where it listens.
@@ -100,7 +129,7 @@ impl Proxy {
     /// The server's address by way of the proxy, with the server's password.
     #[must_use]
     pub fn url(&self) -> String {
-        Address::Tcp(self.address).url(self.password.as_deref())
+        self.url.clone()
     }
 
     /// How many connections have been accepted since the start.
@@ -116,12 +145,15 @@ impl Proxy {
         self.round_trips.load(Ordering::Relaxed)
     }
 
-    /// New connections work, without delay. The initial state. Harmed connections stay as they are.
+    /// New connections work, without delay. The initial state. Harmed connections stay as they are, and what was held is
+    /// delivered.
     pub fn forward(&self) {
         self.switches.send_modify(|switches| {
             switches.newcomers = Newcomers::Forward;
             switches.next_reply = NextReply::Deliver;
             switches.delay = Duration::ZERO;
+            switches.bytes_per_second = None;
+            switches.is_held = false;
         });
     }
 
@@ -156,150 +188,26 @@ impl Proxy {
         self.switches.send_modify(|switches| switches.next_reply = NextReply::Cut);
     }
 
-    /// Every reply is held back for this long. Zero ends it.
+    /// Every reply arrives this much later, however many are under way. Zero ends it.
     pub fn delay(&self, time: Duration) {
         self.switches.send_modify(|switches| switches.delay = time);
+    }
+
+    /// Every connection carries at most this many bytes per second in each direction. Zero ends it.
+    pub fn throttle(&self, bytes_per_second: u64) {
+        let rate = NonZeroU64::new(bytes_per_second);
+        self.switches.send_modify(|switches| switches.bytes_per_second = rate);
+    }
+
+    /// All connections, open and new, forward nothing until [`forward`](Self::forward), which delivers what was sent
+    /// meanwhile: a network that is away for so short that no connection ends. A request whose client has given up and
+    /// hung up is delivered, too.
+    pub fn hold(&self) {
+        self.switches.send_modify(|switches| switches.is_held = true);
     }
 
     /// Closes all open connections; new ones are accepted.
     pub fn close_all(&self) {
         self.switches.send_modify(|switches| switches.closed_below = switches.accepted);
     }
-}
-
-/// One connection, as far as both of its directions share it.
-#[derive(Debug)]
-struct Link {
-    number: u64,
-    switches: watch::Sender<Switches>,
-    round_trips: Arc<AtomicU64>,
-    /// Whether the server has said something since the client last did.
-    answered: AtomicBool,
-}
-
-async fn accept(
-    listener: TcpListener,
-    upstream: Address,
-    switches: watch::Sender<Switches>,
-    round_trips: Arc<AtomicU64>,
-) {
-    let mut connections = JoinSet::new();
-    while let Ok((client, _)) = listener.accept().await {
-        let link = Link::new(&switches, Arc::clone(&round_trips));
-        connections.spawn(connection(client, upstream.clone(), link));
-        // Collect those that have ended, so that the set does not grow.
-        while connections.try_join_next().is_some() {}
-    }
-}
-
-async fn connection(client: TcpStream, upstream: Address, link: Link) {
-    let _ = client.set_nodelay(true);
-    let (from_client, to_client) = client.into_split();
-    match upstream {
-        Address::Unix(path) => {
-            let Ok(server) = UnixStream::connect(path).await else { return };
-            let (from_server, to_server) = server.into_split();
-            link.run(from_client, to_server, from_server, to_client).await;
-        }
-        Address::Tcp(address) => {
-            let Ok(server) = TcpStream::connect(address).await else { return };
-            let _ = server.set_nodelay(true);
-            let (from_server, to_server) = server.into_split();
-            link.run(from_client, to_server, from_server, to_client).await;
-        }
-    }
-}
-
-impl Link {
-    fn new(switches: &watch::Sender<Switches>, round_trips: Arc<AtomicU64>) -> Self {
-        let mut number = 0;
-        switches.send_modify(|switches| {
-            number = switches.accepted;
-            switches.accepted += 1;
-            match switches.newcomers {
-                Newcomers::Forward => {}
-                // Every earlier connection is dead or mute already.
-                Newcomers::Dead => switches.dead_below = switches.accepted,
-                Newcomers::Mute => switches.mute_below = switches.accepted,
-            }
-        });
-        Self { number, switches: switches.clone(), round_trips, answered: AtomicBool::new(true) }
-    }
-
-    /// Both directions, until either side closes or the proxy does.
-    async fn run(
-        &self,
-        from_client: impl AsyncRead + Unpin,
-        to_server: impl AsyncWrite + Unpin,
-        from_server: impl AsyncRead + Unpin,
-        to_client: impl AsyncWrite + Unpin,
-    ) {
-        let mut watch = self.switches.subscribe();
-        tokio::select! {
-            () = self.requests(from_client, to_server) => {}
-            () = self.replies(from_server, to_client) => {}
-            _ = watch.wait_for(|switches| self.number < switches.closed_below) => {}
-        }
-    }
-
-    async fn requests(&self, mut client: impl AsyncRead + Unpin, mut server: impl AsyncWrite + Unpin) {
-        let mut buffer = vec![0; 16 * 1024];
-        while let Some(chunk) = chunk(&mut client, &mut buffer).await {
-            if self.number < self.switches.borrow().dead_below {
-                continue;
-            }
-            if self.answered.swap(false, Ordering::Relaxed) {
-                self.round_trips.fetch_add(1, Ordering::Relaxed);
-            }
-            if server.write_all(chunk).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    async fn replies(&self, mut server: impl AsyncRead + Unpin, mut client: impl AsyncWrite + Unpin) {
-        let mut buffer = vec![0; 16 * 1024];
-        let mut mute = false;
-        while let Some(chunk) = chunk(&mut server, &mut buffer).await {
-            self.answered.store(true, Ordering::Relaxed);
-            match self.fate_of_reply() {
-                NextReply::Cut => return,
-                NextReply::Swallow => mute = true,
-                NextReply::Deliver if mute => {}
-                NextReply::Deliver => {
-                    let delay = self.switches.borrow().delay;
-                    if !delay.is_zero() {
-                        tokio::time::sleep(delay).await;
-                    }
-                    // A switch thrown during the delay counts.
-                    if !self.is_mute() && client.write_all(chunk).await.is_err() {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes the order for the next reply, if there is one; of two connections only one gets it.
-    fn fate_of_reply(&self) -> NextReply {
-        if self.is_mute() {
-            return NextReply::Swallow;
-        }
-        let mut order = NextReply::Deliver;
-        self.switches.send_if_modified(|switches| {
-            order = std::mem::take(&mut switches.next_reply);
-            order != NextReply::Deliver
-        });
-        order
-    }
-
-    fn is_mute(&self) -> bool {
-        let switches = self.switches.borrow();
-        self.number < switches.dead_below.max(switches.mute_below)
-    }
-}
-
-async fn chunk<'a>(from: &mut (impl AsyncRead + Unpin), buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-    let len = from.read(buffer).await.ok().filter(|&len| len > 0)?;
-    buffer.get(..len)
 }

@@ -2,22 +2,49 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-/// Sends a command and reads its reply. `Ok(Err(..))` is the server's own error.
-pub(super) fn call(
-    stream: &mut (impl Read + Write),
-    arguments: &[&str],
-) -> io::Result<Result<String, String>> {
-    let mut request = format!("*{}\r\n", arguments.len());
-    for argument in arguments {
-        request.push_str(&format!("${}\r\n{argument}\r\n", argument.len()));
+/// What a server answers, if it does not refuse.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// Of any type that is not an array. Nil is empty.
+    Bytes(Vec<u8>),
+    Array(Vec<Self>),
+}
+
+impl Reply {
+    /// The elements of an array are joined with line feeds.
+    pub(super) fn into_text(self) -> String {
+        match self {
+            Self::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Self::Array(elements) => elements.into_iter().map(Self::into_text).collect::<Vec<_>>().join("\n"),
+        }
     }
-    stream.write_all(request.as_bytes())?;
+
+    /// The elements of an array, as they are; of any other reply the only one.
+    pub(super) fn into_elements(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Bytes(bytes) => vec![bytes],
+            Self::Array(elements) => elements.into_iter().flat_map(Self::into_elements).collect(),
+        }
+    }
+}
+
+/// Sends a command and reads its reply. `Ok(Err(..))` is the server's own error.
+pub(super) fn call<A: AsRef<[u8]>>(
+    stream: &mut (impl Read + Write),
+    arguments: &[A],
+) -> io::Result<Result<Reply, String>> {
+    let mut request = format!("*{}\r\n", arguments.len()).into_bytes();
+    for argument in arguments.iter().map(AsRef::as_ref) {
+        request.extend(format!("${}\r\n", argument.len()).into_bytes());
+        request.extend(argument);
+        request.extend(b"\r\n");
+    }
+    stream.write_all(&request)?;
     // The server says nothing unasked, so nothing behind the reply is lost with the buffer.
     reply(&mut BufReader::new(stream))
 }
 
-/// Elements of an array are joined with line feeds, nil is empty text.
-fn reply(stream: &mut impl BufRead) -> io::Result<Result<String, String>> {
+fn reply(stream: &mut impl BufRead) -> io::Result<Result<Reply, String>> {
     let mut line = String::new();
     stream.read_line(&mut line)?;
     let line = line.trim_end_matches("\r\n");
@@ -25,9 +52,9 @@ fn reply(stream: &mut impl BufRead) -> io::Result<Result<String, String>> {
     let kind = characters.next();
     let rest = characters.as_str();
     match kind {
-        Some('+' | ':') => Ok(Ok(rest.to_owned())),
+        Some('+' | ':') => Ok(Ok(Reply::Bytes(rest.into()))),
         Some('-') => Ok(Err(rest.to_owned())),
-        Some('$') => bulk(stream, number(rest)?).map(Ok),
+        Some('$') => bulk(stream, number(rest)?).map(|bytes| Ok(Reply::Bytes(bytes))),
         Some('*') => array(stream, number(rest)?),
         None => Err(io::ErrorKind::UnexpectedEof.into()),
         Some(other) => Err(io::Error::other(format!("a reply of unknown type {other:?}"))),
@@ -38,15 +65,15 @@ fn number(text: &str) -> io::Result<i64> {
     text.parse().map_err(io::Error::other)
 }
 
-fn bulk(stream: &mut impl BufRead, len: i64) -> io::Result<String> {
-    let Ok(len) = usize::try_from(len) else { return Ok(String::new()) };
+fn bulk(stream: &mut impl BufRead, len: i64) -> io::Result<Vec<u8>> {
+    let Ok(len) = usize::try_from(len) else { return Ok(Vec::new()) };
     let mut bytes = vec![0; len + 2];
     stream.read_exact(&mut bytes)?;
     bytes.truncate(len);
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(bytes)
 }
 
-fn array(stream: &mut impl BufRead, len: i64) -> io::Result<Result<String, String>> {
+fn array(stream: &mut impl BufRead, len: i64) -> io::Result<Result<Reply, String>> {
     let mut elements = Vec::new();
     for _ in 0..len {
         match reply(stream)? {
@@ -54,7 +81,7 @@ fn array(stream: &mut impl BufRead, len: i64) -> io::Result<Result<String, Strin
             Err(error) => return Ok(Err(error)),
         }
     }
-    Ok(Ok(elements.join("\n")))
+    Ok(Ok(Reply::Array(elements)))
 }
 
 #[cfg(test)]
@@ -72,9 +99,16 @@ mod tests {
             ("nested", "*3\r\n$1\r\na\r\n:2\r\n*1\r\n+c\r\n", Ok("a\n2\nc")),
         ];
         for (name, wire, expected) in cases {
-            let got = reply(&mut wire.as_bytes()).unwrap();
-            assert_eq!(got.as_ref().map(String::as_str).map_err(String::as_str), expected, "{name}");
+            let got = reply(&mut wire.as_bytes()).unwrap().map(Reply::into_text);
+            assert_eq!(got.as_deref().map_err(String::as_str), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn elements_keep_their_bytes() {
+        let wire = b"*3\r\n$3\r\na\nb\r\n$1\r\n\xff\r\n$0\r\n\r\n";
+        let elements = reply(&mut &wire[..]).unwrap().unwrap().into_elements();
+        assert_eq!(elements, [&b"a\nb"[..], b"\xff", b""]);
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub(super) struct Watched {
     /// Reads the server's standard error. Nobody but the server holds its other end, so it finishes with the server.
     complaints: JoinHandle<String>,
     pid: u32,
+    is_paused: bool,
 }
 
 impl Watched {
@@ -64,7 +65,7 @@ impl Watched {
             String::from_utf8_lossy(&text).into_owned()
         });
         let pid = line(&mut replies).parse().expect("the watchdog says the server's pid");
-        Self { shell, orders, replies, complaints, pid }
+        Self { shell, orders, replies, complaints, pid, is_paused: false }
     }
 
     pub(super) const fn pid(&self) -> u32 {
@@ -75,8 +76,22 @@ impl Watched {
         self.complaints.is_finished()
     }
 
-    /// Sends the signal of this name (`STOP`, `CONT`); it has been sent when this returns.
-    pub(super) fn signal(&mut self, name: &str) {
+    pub(super) const fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
+    pub(super) fn pause(&mut self) {
+        self.signal("STOP");
+        self.is_paused = true;
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.signal("CONT");
+        self.is_paused = false;
+    }
+
+    /// Sends the signal of this name; it has been sent when this returns.
+    fn signal(&mut self, name: &str) {
         writeln!(self.orders, "{name}").expect("the watchdog listens");
         assert_eq!(line(&mut self.replies), "sent", "the watchdog answers");
     }

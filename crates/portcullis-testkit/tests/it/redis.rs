@@ -1,10 +1,17 @@
 //! The private server: it does what it is told, and it never outlives the test process.
 
+mod acl;
+mod cluster;
+mod proxy;
+mod replication;
+mod sentinel;
+mod tls;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use portcullis_testkit::redis::{Proxy, RedisServer};
+use portcullis_testkit::redis::{RedisCluster, RedisSentinel, RedisServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -52,11 +59,15 @@ fn child() -> Command {
 /// The half that runs in the process to be killed.
 #[expect(clippy::print_stdout, reason = "how it tells its parent which servers to look for")]
 fn hold_servers() {
-    let servers = [RedisServer::start(), RedisServer::builder().tcp().start(), RedisServer::start()];
+    let servers = [RedisServer::start(), RedisServer::builder().tls().start(), RedisServer::start()];
     servers[2].pause();
-    let pids: Vec<String> = servers.iter().map(|server| server.pid().unwrap().to_string()).collect();
+    let cluster = RedisCluster::builder(1).replicas(1).start();
+    let sentinel = RedisSentinel::start();
+    let groups = [&servers, cluster.nodes(), sentinel.nodes(), sentinel.sentinels()];
+    let pids: Vec<String> =
+        groups.into_iter().flatten().map(|server| server.pid().unwrap().to_string()).collect();
     let directory = servers[0].url().strip_prefix("redis+unix://").unwrap().replace("/socket", "");
-    println!("\nstarted {} {directory}", pids.join(" "));
+    println!("\nstarted {directory} {}", pids.join(" "));
     let _ = std::io::stdin().read_line(&mut String::new());
 }
 
@@ -69,7 +80,8 @@ fn the_servers_of_a_killed_test_process_end() {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line = lines.map(Result::unwrap).find(|line| line.starts_with("started ")).unwrap();
     let words: Vec<&str> = line.split(' ').skip(1).collect();
-    let pids: Vec<u32> = words[..3].iter().map(|pid| pid.parse().unwrap()).collect();
+    let pids: Vec<u32> = words[1..].iter().map(|pid| pid.parse().unwrap()).collect();
+    assert_eq!(pids.len(), 3 + 2 + 2 + 3);
     assert!(pids.iter().all(|&pid| runs(pid)), "they run before");
 
     child.kill().unwrap(); // SIGKILL: no destructor, no handler
@@ -78,7 +90,7 @@ fn the_servers_of_a_killed_test_process_end() {
     for pid in pids {
         assert!(eventually(|| !runs(pid)), "server {pid} outlived its test process");
     }
-    assert!(eventually(|| !std::fs::exists(words[3]).unwrap()), "its directory is gone");
+    assert!(eventually(|| !std::fs::exists(words[0]).unwrap()), "its directory is gone");
 }
 
 #[test]
@@ -180,95 +192,4 @@ async fn a_paused_server_answers_once_it_is_resumed() {
     assert!(is_silent(&mut client).await);
     server.resume();
     assert_eq!(answer(&mut client).await, "+PONG\r\n");
-}
-
-#[tokio::test]
-async fn a_black_hole_takes_what_it_is_given_and_never_gives_it_back() {
-    let server = RedisServer::start();
-    let proxy = Proxy::start(&server).await;
-    let mut old = TcpStream::connect(proxy.address()).await.unwrap();
-    ask(&mut old, "PING").await;
-    assert_eq!(answer(&mut old).await, "+PONG\r\n");
-
-    proxy.black_hole();
-    let mut during = TcpStream::connect(proxy.address()).await.unwrap();
-    for client in [&mut old, &mut during] {
-        ask(client, "INCR hits").await;
-        assert!(is_silent(client).await);
-    }
-    proxy.forward();
-    let mut new = TcpStream::connect(proxy.address()).await.unwrap();
-    ask(&mut new, "INCR hits").await;
-    assert_eq!(answer(&mut new).await, ":1\r\n", "nothing came through before");
-    ask(&mut old, "PING").await;
-    assert!(is_silent(&mut old).await, "a dead connection stays dead");
-
-    proxy.black_hole_open();
-    let mut newest = TcpStream::connect(proxy.address()).await.unwrap();
-    ask(&mut newest, "INCR hits").await;
-    assert_eq!(answer(&mut newest).await, ":2\r\n");
-    ask(&mut new, "PING").await;
-    assert!(is_silent(&mut new).await);
-    assert_eq!(proxy.connections(), 4);
-}
-
-#[tokio::test]
-async fn a_lost_reply_is_lost_and_the_request_is_done() {
-    let server = RedisServer::builder().tcp().password("secret").start();
-    let proxy = Proxy::start(&server).await;
-    assert!(proxy.url().starts_with("redis://:secret@127.0.0.1:"));
-
-    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
-    ask(&mut client, "AUTH secret").await;
-    assert_eq!(answer(&mut client).await, "+OK\r\n");
-    proxy.swallow_next_reply();
-    ask(&mut client, "INCR hits").await;
-    assert!(is_silent(&mut client).await);
-    ask(&mut client, "INCR hits").await;
-    assert!(is_silent(&mut client).await, "the second reply would be taken for the first");
-    assert_eq!(server.command(&["GET", "hits"]), "2");
-
-    let mut next = TcpStream::connect(proxy.address()).await.unwrap();
-    ask(&mut next, "AUTH secret").await;
-    assert_eq!(answer(&mut next).await, "+OK\r\n", "the order was for one reply");
-    proxy.swallow_replies();
-    ask(&mut next, "INCR hits").await;
-    assert!(is_silent(&mut next).await);
-    assert_eq!(server.command(&["GET", "hits"]), "3");
-}
-
-#[tokio::test]
-async fn connections_close_and_replies_wait_on_command() {
-    let server = RedisServer::start();
-    let proxy = Proxy::start(&server).await;
-    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
-    proxy.delay(Duration::from_millis(300));
-    ask(&mut client, "PING").await;
-    assert!(is_silent(&mut client).await);
-    assert_eq!(answer(&mut client).await, "+PONG\r\n");
-
-    proxy.close_all();
-    assert_eq!(answer(&mut client).await, "", "closed");
-    proxy.forward();
-    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
-    ask(&mut client, "PING").await;
-    assert_eq!(answer(&mut client).await, "+PONG\r\n");
-
-    server.kill();
-    assert_eq!(answer(&mut client).await, "", "a server that dies closes");
-}
-
-#[tokio::test]
-async fn what_is_sent_together_is_one_round_trip() {
-    let server = RedisServer::start();
-    let proxy = Proxy::start(&server).await;
-    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
-    for (command, answers, trips) in [("PING", "+PONG\r\n", 1), ("PING\r\nPING", "+PONG\r\n+PONG\r\n", 2)] {
-        ask(&mut client, command).await;
-        let mut told = String::new();
-        while told.len() < answers.len() {
-            told.push_str(&answer(&mut client).await);
-        }
-        assert_eq!((&*told, proxy.round_trips()), (answers, trips));
-    }
 }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use portcullis_store::{
-    Clock, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Header, Key, Locator, ManualClock,
-    Notice, Realm, Record, Saved, SessionBackend, StoreError, StoreErrorKind, SystemClock, Tag, Timestamp,
-    Touched, UserKey, Watcher, Watching,
+    AtOnce, Clock, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Header, Key, Locator,
+    ManualClock, Notice, Realm, Record, Saved, SessionBackend, StoreError, StoreErrorKind, SystemClock, Tag,
+    Timestamp, Touched, UserKey, Watcher, Watching,
 };
 use portcullis_testkit::conformance::session::Harness;
 use tokio::sync::OwnedMutexGuard;
@@ -42,6 +42,16 @@ pub(crate) enum Fault {
     DestroyUnchangedKeeps,
     DestroyUnchangedIsAlwaysDone,
     DestroyUnchangedIsNotAtomic,
+    DestroyEnrolledKeepsEntry,
+    DestroyEnrolledTellsNobody,
+    SupersedeForgetsEntry,
+    SupersedeKeepsTheOld,
+    SupersedeRefusesItsResend,
+    SupersedeIgnoresTags,
+    SupersedeIgnoresLimit,
+    SupersedeLeavesTheNew,
+    SupersedeIsNotAtomic,
+    SupersedeTellsNobody,
     RealmsAreOne,
     HandlesKeepACopy,
     NeverIdle,
@@ -597,6 +607,62 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
             self.tell(&[key]);
         }
         Ok(Destroyed::Done)
+    }
+
+    async fn destroy_enrolled(&self, key: Key<'_>, user: UserKey<'_>) -> Result<AtOnce, StoreError> {
+        let _turn = self.answers().await?;
+        self.store().sessions.remove(&self.name(key));
+        if !self.is(F::DestroyEnrolledKeepsEntry) {
+            let mut store = self.store();
+            let index = store.indexes.entry(self.user(user)).or_default();
+            index.retain(|(member, _)| *member != key.locator);
+        }
+        if !self.is(F::DestroyEnrolledTellsNobody) {
+            self.tell(&[key]);
+        }
+        Ok(AtOnce::Done)
+    }
+
+    async fn supersede(
+        &self,
+        before: Key<'_>,
+        expected: Tag,
+        key: Key<'_>,
+        record: &Record,
+        enrolment: Enrolment<'_>,
+    ) -> Result<AtOnce, StoreError> {
+        let _turn = self.answers().await?;
+        let (found, there) = {
+            let mut store = self.store();
+            (self.record(&mut store, before)?, self.record(&mut store, key)?)
+        };
+        let Some((found, _)) = found else {
+            let sent = there.is_some_and(|(there, _)| there.header.tags.contains(&record.header.tag()));
+            let done = sent && !self.is(F::SupersedeRefusesItsResend);
+            return Ok(if done { AtOnce::Done } else { AtOnce::NotDone });
+        };
+        let changed = found.header.tag() != expected && !self.is(F::SupersedeIgnoresTags);
+        let refused = self.refusal(key.locator, &enrolment).is_some() && !self.is(F::SupersedeIgnoresLimit);
+        if changed || refused || there.is_some() {
+            if self.is(F::SupersedeLeavesTheNew) {
+                self.put(&mut self.store(), key, record, self.first_expiry(&record.header));
+            }
+            return Ok(AtOnce::NotDone);
+        }
+        if self.is(F::SupersedeIsNotAtomic) {
+            tokio::task::yield_now().await;
+        }
+        self.put(&mut self.store(), key, record, self.first_expiry(&record.header));
+        if !self.is(F::SupersedeForgetsEntry) {
+            self.enrol_sync(enrolment.user, key.locator, enrolment.deadline);
+        }
+        if !self.is(F::SupersedeKeepsTheOld) {
+            self.store().sessions.remove(&self.name(before));
+        }
+        if !self.is(F::SupersedeTellsNobody) {
+            self.tell(&[before]);
+        }
+        Ok(AtOnce::Done)
     }
 
     async fn enrol(&self, locator: Locator, enrolment: Enrolment<'_>) -> Result<Enrolled, StoreError> {

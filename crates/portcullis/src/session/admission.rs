@@ -3,7 +3,8 @@
 //! The order is session, index, and only then the cookie: a live session is never missing from its user's index.
 
 use portcullis_store::{
-    CredentialVersion, Enrolled, Enrolment, Key, Locator, Record, StoreError, StoreErrorKind, Timestamp,
+    AtOnce, CredentialVersion, Enrolled, Enrolment, Key, Locator, Record, StoreError, StoreErrorKind, Tag,
+    Timestamp,
 };
 
 use super::core::{Core, Ending};
@@ -29,6 +30,19 @@ pub(crate) struct Admission<'a> {
 const MAX_ROUNDS: usize = 64;
 
 impl Admission<'_> {
+    /// Stores the session, enters it and destroys the one that it takes the place of, if that is still as `expected` and
+    /// the store can do it in one step. If not, nothing is done, or what a [`run`](Self::run) repeats. With an error it may
+    /// be stored, and it has no holder.
+    pub(crate) async fn run_at_once(
+        self,
+        before: Locator,
+        expected: Tag,
+        core: &Core,
+    ) -> Result<AtOnce, SessionError> {
+        let (before, key) = (core.key(before), core.key(self.locator));
+        Ok(core.backend.supersede(before, expected, key, self.record, self.enrolment(core)).await?)
+    }
+
     /// Stores the session and enters it. With an error it may be stored, and it has no holder.
     pub(crate) async fn run(self, core: &Core) -> Result<(), SessionError> {
         let enrolment = self.enrolment(core);

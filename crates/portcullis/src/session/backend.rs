@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use portcullis_store::{
-    Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
+    AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
     SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
 };
 use tokio::time::Sleep;
@@ -50,6 +50,15 @@ trait Erased: Send + Sync {
     fn touch<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Touched>;
     fn destroy<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, ()>;
     fn destroy_unchanged<'a>(&'a self, key: Key<'a>, expected: Tag, write: Tag) -> BoxFuture<'a, Destroyed>;
+    fn destroy_enrolled<'a>(&'a self, key: Key<'a>, user: UserKey<'a>) -> BoxFuture<'a, AtOnce>;
+    fn supersede<'a>(
+        &'a self,
+        before: Key<'a>,
+        expected: Tag,
+        key: Key<'a>,
+        record: &'a Record,
+        enrolment: Enrolment<'a>,
+    ) -> BoxFuture<'a, AtOnce>;
     fn enrol<'a>(&'a self, locator: Locator, enrolment: Enrolment<'a>) -> BoxFuture<'a, Enrolled>;
     fn withdraw<'a>(&'a self, user: UserKey<'a>, locators: &'a [Locator]) -> BoxFuture<'a, ()>;
     fn members<'a>(&'a self, user: UserKey<'a>) -> BoxFuture<'a, Vec<Locator>>;
@@ -102,6 +111,21 @@ impl<B: SessionBackend> Erased for B {
 
     fn destroy_unchanged<'a>(&'a self, key: Key<'a>, expected: Tag, write: Tag) -> BoxFuture<'a, Destroyed> {
         Box::pin(self.destroy_unchanged(key, expected, write))
+    }
+
+    fn destroy_enrolled<'a>(&'a self, key: Key<'a>, user: UserKey<'a>) -> BoxFuture<'a, AtOnce> {
+        Box::pin(self.destroy_enrolled(key, user))
+    }
+
+    fn supersede<'a>(
+        &'a self,
+        before: Key<'a>,
+        expected: Tag,
+        key: Key<'a>,
+        record: &'a Record,
+        enrolment: Enrolment<'a>,
+    ) -> BoxFuture<'a, AtOnce> {
+        Box::pin(self.supersede(before, expected, key, record, enrolment))
     }
 
     fn enrol<'a>(&'a self, locator: Locator, enrolment: Enrolment<'a>) -> BoxFuture<'a, Enrolled> {
@@ -293,6 +317,37 @@ impl Backend {
             Destroyed::Conflict { current } => Destroyed::Conflict { current: self.opened(key, current) },
             Destroyed::Done | Destroyed::Gone => destroyed,
         })
+    }
+
+    pub(crate) async fn destroy_enrolled(
+        &self,
+        key: Key<'_>,
+        user: UserKey<'_>,
+    ) -> Result<AtOnce, StoreError> {
+        let _forgetting = self.forgetting(&[key]);
+        let destroyed = self.within_budget(self.erased.destroy_enrolled(key, user)).await?;
+        if destroyed == AtOnce::Done {
+            self.vigils.ended(&[key]);
+        }
+        Ok(destroyed)
+    }
+
+    pub(crate) async fn supersede(
+        &self,
+        before: Key<'_>,
+        expected: Tag,
+        key: Key<'_>,
+        record: &Record,
+        enrolment: Enrolment<'_>,
+    ) -> Result<AtOnce, StoreError> {
+        let _forgetting = self.forgetting(&[before]);
+        let record = self.sealed(key, record)?;
+        let superseding = self.erased.supersede(before, expected, key, &record, enrolment);
+        let superseded = self.within_budget(superseding).await?;
+        if superseded == AtOnce::Done {
+            self.vigils.ended(&[before]);
+        }
+        Ok(superseded)
     }
 
     pub(crate) async fn enrol(

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_store::{
-    Clock, Enrolment, Header, Key, Locator, Realm, Record, SecretHash, StoreError, StoreErrorKind, Tag,
-    Timestamp, Touched, UserKey, offset,
+    AtOnce, Clock, Enrolment, Header, Key, Locator, Realm, Record, SecretHash, StoreError, StoreErrorKind,
+    Tag, Timestamp, Touched, UserKey, offset,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -248,7 +248,13 @@ impl Core {
 
     /// Destroys a session, and when that stands takes it out of its user's index.
     pub(crate) async fn end(&self, ending: Ending) -> Result<(), SessionError> {
-        self.backend.destroy(&[self.key(ending.locator)]).await?;
+        let key = self.key(ending.locator);
+        if let Some(user) = ending.user
+            && self.backend.destroy_enrolled(key, self.user_key(user)).await? == AtOnce::Done
+        {
+            return Ok(());
+        }
+        self.backend.destroy(&[key]).await?;
         if let Some(user) = ending.user {
             self.withdraw(user, &[ending.locator]).await;
         }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use portcullis_store::{Created, Key, Locator, Record, Saved, StoreError, StoreErrorKind, Tag};
+use portcullis_store::{AtOnce, Created, Key, Locator, Record, Saved, StoreError, StoreErrorKind, Tag};
 
 use super::admission::{Admission, left_behind};
 use super::core::{Core, Ending, Holder};
@@ -209,14 +209,20 @@ impl Shared {
             replaces: login.previous.as_ref().map(|previous| previous.ending.locator),
             credential_version,
         };
-        if let Err(error) = admission.run(core).await {
+        let superseded = match &login.previous {
+            Some(previous) => admission.run_at_once(previous.ending.locator, previous.seen, core).await?,
+            None => AtOnce::NotDone,
+        };
+        if superseded == AtOnce::NotDone
+            && let Err(error) = admission.run(core).await
+        {
             if error.kind() == SessionErrorKind::LimitReached {
                 let refused = SessionEventKind::LimitReached(LimitOutcome::Refused);
                 core.emit(refused, None, login.stored.identity.as_ref());
             }
             return Err(orphan.refused(error).await);
         }
-        self.take_over(&mut login).await?;
+        self.take_over(&mut login, superseded).await?;
         orphan.keep();
         let who = login.stored.identity.clone();
         let (held, cookie) = (Held::Stored(login.stored), CookieChange::Set(login.token));
@@ -226,19 +232,24 @@ impl Shared {
     }
 
     /// Ends the session before, when the new one has all that goes along.
-    async fn take_over(&self, login: &mut Login) -> Result<(), SessionError> {
+    async fn take_over(&self, login: &mut Login, superseded: AtOnce) -> Result<(), SessionError> {
         let Some(previous) = &login.previous else { return Ok(()) };
-        // The cookie can no longer go out: then the session before is the only one that the browser has.
-        self.lock().for_login()?;
         let Ending { locator, user } = previous.ending;
-        let handover = Handover {
-            shared: self,
-            new: &mut login.stored,
-            previous: locator,
-            inheritance: previous.inheritance,
-            operations: login.operations,
+        let destroyed = match superseded {
+            AtOnce::Done => true,
+            AtOnce::NotDone => {
+                // The cookie can no longer go out: then the session before is the only one that the browser has.
+                self.lock().for_login()?;
+                let handover = Handover {
+                    shared: self,
+                    new: &mut login.stored,
+                    previous: locator,
+                    inheritance: previous.inheritance,
+                    operations: login.operations,
+                };
+                self.core.backend.within_budget(handover.run(previous.seen)).await?
+            }
         };
-        let destroyed = self.core.backend.within_budget(handover.run(previous.seen)).await?;
         if let Some(user) = user {
             self.core.withdraw(user, &[locator]).await;
         }

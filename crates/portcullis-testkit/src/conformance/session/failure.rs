@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use portcullis_store::{Created, Enrolment, SessionBackend, StoreError, StoreErrorKind, offset};
+use portcullis_store::{AtOnce, Created, Enrolment, SessionBackend, StoreError, StoreErrorKind, offset};
 
 use super::Harness;
 use super::stage::{Outcome, Stage, Stop, ensure, locator, next, tag};
@@ -37,6 +37,10 @@ pub(super) async fn foreign_records_are_left_alone<H: Harness>(stage: &Stage<'_,
         }
         let created = stage.store.create(key, &record).await;
         ensure!(!matches!(created, Ok(Created::Done)), "create over {name} was {created:?}");
+        let enrolment = Enrolment::new(stage.user(), record.header.absolute_deadline);
+        let expected = record.header.tag();
+        let superseded = stage.store.supersede(key, expected, stage.key(), &record, enrolment).await;
+        ensure!(!matches!(superseded, Ok(AtOnce::Done)), "supersede of {name} was {superseded:?}");
         let left = stage.harness.peek(key).await;
         ensure!(left.as_deref() == Some(&bytes), "{name} was written to");
     }
@@ -59,11 +63,22 @@ pub(super) async fn an_outage_is_an_error<H: Harness>(stage: &Stage<'_, H>) -> O
     fails("touch", store.touch(key)).await?;
     fails("destroy", store.destroy(&[key])).await?;
     fails("destroy_unchanged", store.destroy_unchanged(key, record.header.tag(), tag())).await?;
+    fails("destroy_enrolled", one_step(store.destroy_enrolled(key, user))).await?;
+    let superseding = store.supersede(key, record.header.tag(), stage.key(), &write, enrolment);
+    fails("supersede", one_step(superseding)).await?;
     fails("enrol", store.enrol(locator(), enrolment)).await?;
     fails("withdraw", store.withdraw(user, &[locator()])).await?;
     fails("members", store.members(user)).await?;
     fails("credential_version", store.credential_version(user)).await?;
     fails("bump_credential_version", store.bump_credential_version(user, Duration::from_secs(60))).await
+}
+
+/// A store that does it by steps has not failed, and fails at the first of them.
+async fn one_step(call: impl Future<Output = Result<AtOnce, StoreError>>) -> Result<AtOnce, StoreError> {
+    match call.await {
+        Ok(AtOnce::NotDone) => Err(StoreErrorKind::Unavailable.into()),
+        answer => answer,
+    }
 }
 
 /// The operation must fail within a second, as one that found nobody.

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use portcullis_store::{Destroyed, Key, Locator, Notice, Realm, Saved, SessionBackend, Watcher, Watching};
+use portcullis_store::{
+    AtOnce, Destroyed, Enrolment, Key, Locator, Notice, Realm, Saved, SessionBackend, Watcher, Watching,
+};
 use tokio::sync::Notify;
 
 use super::Harness;
@@ -43,6 +45,29 @@ pub(super) async fn watchers_are_told<H: Harness>(stage: &Stage<'_, H>) -> Outco
         let (destroyed, told) = tokio::join!(destroyed, told_of(stage, &listener, &keys, "unchanged"));
         ensure!(destroyed? == Destroyed::Done, "a destroy_unchanged with the current tag was not Done");
         told?;
+        told_of_one_step(stage, &listener, handle).await?;
+    }
+    Ok(())
+}
+
+/// If the store does it in one step.
+async fn told_of_one_step<H: Harness>(
+    stage: &Stage<'_, H>,
+    listener: &Listener,
+    handle: &H::Backend,
+) -> Outcome {
+    let (user, record) = (stage.user(), stage.record());
+    let (ended, superseded) = (stage.key(), stage.key());
+    for key in [ended, superseded] {
+        stage.create(key, &record).await?;
+    }
+    if handle.destroy_enrolled(ended, user).await? == AtOnce::Done {
+        told_of(stage, listener, &[ended], "with its entry").await?;
+    }
+    let (new, enrolment) = (stage.record(), Enrolment::new(user, record.header.absolute_deadline));
+    let expected = record.header.tag();
+    if handle.supersede(superseded, expected, stage.key(), &new, enrolment).await? == AtOnce::Done {
+        told_of(stage, listener, &[superseded], "superseded").await?;
     }
     Ok(())
 }

@@ -1,0 +1,118 @@
+//! [`RedisSentinelBuilder`]: a master, its replicas, and the sentinels that watch them.
+
+use super::{MASTER_NAME, RedisSentinel};
+use crate::redis::RedisServer;
+
+const SENTINELS: usize = 3;
+/// How many of them must miss the master before it is replaced.
+const QUORUM: usize = 2;
+/// A sentinel connects to a new master at most a second after it has been named, and holds it for down meanwhile if that
+/// is longer than this: with 500 ms each failover was followed by another, back to the old master if that was there.
+const DOWN_AFTER_MS: u32 = 1500;
+
+/// How to start a [`RedisSentinel`].
+#[derive(Clone, Debug)]
+pub struct RedisSentinelBuilder {
+    replicas: usize,
+    password: Option<String>,
+    sentinel_password: Option<String>,
+}
+
+impl Default for RedisSentinelBuilder {
+    fn default() -> Self {
+        Self { replicas: 1, password: None, sentinel_password: None }
+    }
+}
+
+impl RedisSentinelBuilder {
+    /// Gives the master this many replicas. Default: one.
+    #[must_use]
+    pub const fn replicas(mut self, count: usize) -> Self {
+        self.replicas = count;
+        self
+    }
+
+    /// Requires this password of the default user, on the master and the replicas. They and the sentinels use it, too.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Requires this password of the default user, on the sentinels.
+    #[must_use]
+    pub fn sentinel_password(mut self, password: impl Into<String>) -> Self {
+        self.sentinel_password = Some(password.into());
+        self
+    }
+
+    /// Starts the servers, which takes two seconds: as often as a sentinel makes itself known.
+    /// [`RedisSentinel::wait_until_ok`] holds when this returns.
+    ///
+    /// # Panics
+    /// When there is no server binary, a server does not start, or they do not find each other within 40 s.
+    #[must_use]
+    #[track_caller]
+    pub fn start(self) -> RedisSentinel {
+        let master = self.node();
+        let replicas: Vec<RedisServer> = (0..self.replicas).map(|_| self.node()).collect();
+        for replica in &replicas {
+            // A sentinel looks at once and then only every ten seconds, so the replicas are ready before it starts.
+            replica.demote(&master);
+            replica.command(&["CONFIG", "REWRITE"]);
+        }
+        let sentinels = (0..SENTINELS).map(|_| self.sentinel(&master)).collect();
+        let nodes = std::iter::once(master).chain(replicas).collect();
+        let started = RedisSentinel { nodes, sentinels };
+        started.wait_until_ok();
+        started
+    }
+
+    /// A configuration file, for the sentinels to write into whose replica the server is, so that it is after a restart.
+    fn node(&self) -> RedisServer {
+        let node = RedisServer::builder().tcp().config("");
+        match &self.password {
+            Some(password) => node.password(password).arg("--masterauth", password).start(),
+            None => node.start(),
+        }
+    }
+
+    fn sentinel(&self, master: &RedisServer) -> RedisServer {
+        let sentinel = RedisServer::builder().tcp().config(self.configuration(master)).flag("--sentinel");
+        match &self.sentinel_password {
+            // The sentinels use the password that they require among themselves, too.
+            Some(password) => sentinel.password(password).start(),
+            None => sentinel.start(),
+        }
+    }
+
+    fn configuration(&self, master: &RedisServer) -> String {
+        let address = master.address().expect("the master listens on TCP");
+        let mut text = format!(
+            "sentinel monitor {MASTER_NAME} {} {} {QUORUM}\n\
+             sentinel down-after-milliseconds {MASTER_NAME} {DOWN_AFTER_MS}\n\
+             sentinel failover-timeout {MASTER_NAME} 3000\n",
+            address.ip(),
+            address.port()
+        );
+        if let Some(password) = &self.password {
+            text.push_str(&format!("sentinel auth-pass {MASTER_NAME} {}\n", quoted(password)));
+        }
+        text
+    }
+}
+
+/// As one word of a configuration file.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_word_is_one_word() {
+        assert_eq!(quoted(r#"a "b\ c"#), r#""a \"b\\ c""#);
+    }
+}
