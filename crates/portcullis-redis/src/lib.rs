@@ -1,4 +1,4 @@
-//! Portcullis sessions in Redis (6.2 and later) or Valkey.
+//! Portcullis sessions, and revocations of bearer tokens, in Redis (6.2 and later) or Valkey.
 //!
 //! ```no_run
 //! use portcullis_redis::{RedisBackend, RedisConfig};
@@ -72,7 +72,7 @@
 //! * Permissions that suffice, for the default prefix:
 //!
 //! ```text
-//! ACL SETUSER app on >secret ~p:* +get +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore &p:* +publish +subscribe +unsubscribe +ping
+//! ACL SETUSER app on >secret ~p:* +get +mget +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore &p:* +publish +subscribe +unsubscribe +ping
 //! ```
 //!
 //! | key | type | holds |
@@ -81,6 +81,17 @@
 //! | `p:<realm>:r:{<name of a session>}` | string | which write has deleted the session in favour of another, for a minute |
 //! | `p:<realm>:u:{<user>}` | sorted set | one user's sessions: locators, by absolute deadline |
 //! | `p:<realm>:c:{<user>}` | string | how often the user's credentials were changed, in decimal |
+//! | `p:<realm>:t:{<user>}:<token>` | string | that a bearer token is revoked: empty, while it could still be used |
+//! | `p:<realm>:f:{<user>}:<family>` | string | that the tokens of one login are revoked: empty |
+//! | `p:<realm>:e:{<user>}` | string | when all of the user's tokens were last revoked, in milliseconds |
+//! | `p:<realm>:everyone` | string | when all tokens of the realm were last revoked, in milliseconds |
+//!
+//! # Revoked tokens
+//!
+//! Asking for a token's [status](portcullis_store::TokenBackend::status) is one MGET. On a cluster the epoch for everyone,
+//! which is in a slot of its own, is not part of it: it is asked for at the same time, and then kept for five seconds. So
+//! [`revoke_everyone`](portcullis_store::TokenBackend::revoke_everyone) is seen there by other processes within that time,
+//! and by the next request otherwise. A full server revokes all the same.
 //!
 //! # Ended sessions
 //!
@@ -126,6 +137,7 @@ mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 mod tls;
+mod token;
 mod verdict;
 
 pub use config::{ConfigError, ConfigErrorKind, RedisConfig};

@@ -52,6 +52,8 @@ pub(crate) static SUPERSEDE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/supersede.lua")));
 pub(crate) static ENROL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/enrol.lua")));
 pub(crate) static MEMBERS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/members.lua")));
+pub(crate) static MARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/mark.lua")));
+pub(crate) static EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/epoch.lua")));
 pub(crate) static BUMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/bump.lua")));
 
 /// What a script has in the place of a line with the name after [`PART`].
@@ -144,8 +146,10 @@ fn constants() -> [(&'static str, String); 15] {
 mod tests {
     use super::*;
 
-    fn all() -> [&'static Script; 9] {
-        [&SAVE, &DESTROY_UNCHANGED, &DESTROY_ENROLLED, &TOUCH, &CREATE, &SUPERSEDE, &ENROL, &MEMBERS, &BUMP]
+    fn all() -> [&'static Script; 11] {
+        let of_sessions = [&SAVE, &DESTROY_UNCHANGED, &DESTROY_ENROLLED, &TOUCH, &CREATE, &SUPERSEDE];
+        let [a, b, c, d, e, f] = of_sessions;
+        [a, b, c, d, e, f, &ENROL, &MEMBERS, &BUMP, &MARK, &EPOCH]
     }
 
     #[test]
