@@ -15,7 +15,7 @@ use super::keys::{KeyQuery, Missed, Missing};
 use super::miss::{Failure, Miss, Verdict};
 use super::refusal::Refusal;
 use super::revocation::{Marks, RevocationCheck, Unchecked};
-use super::token::{self, BearerToken, Malformed};
+use super::token::{self, BearerToken, Malformed, Offered};
 use super::verifier::{Occasion, Verifier};
 use crate::authenticate::{Authenticator, OnConflict, Opened, Opening};
 use crate::identity::{Authentication, Carrier, Identity};
@@ -95,23 +95,35 @@ impl Authenticator for BearerAuthenticator {
 
 impl BearerAuthenticator {
     fn find(&self, headers: &HeaderMap) -> Found {
-        match BearerToken::find(headers) {
+        match Offered::find(headers) {
             Ok(None) => Found::Absent,
             Err(malformed) => Found::Malformed(malformed),
-            Ok(Some(token)) => self.verify(token.as_str()).map_or_else(Found::Failed, Found::Accepted),
+            Ok(Some(offered)) => self.recognise(offered),
         }
     }
 
-    /// Whom the token names, as it was found out a moment ago or is now.
-    fn verify(&self, token: &str) -> Result<Accepted, Failure> {
-        let (carrier, now, wants_marks) = (Carrier::Explicit, self.clock.now(), self.check.is_some());
-        if let Some(known) = self.cache.as_ref().and_then(|cache| cache.get(token, carrier, wants_marks, now))
-        {
-            return Ok(Accepted { identity: known.identity.clone(), marks: known.marks });
+    /// Whom the token names, as it was found out a moment ago or is now. One that is known is not looked at otherwise: it
+    /// is the same to the byte.
+    fn recognise(&self, offered: Offered<'_>) -> Found {
+        let occasion = self.occasion();
+        let known = self.cache.as_ref().and_then(|cache| cache.get(offered.as_bytes(), occasion));
+        if let Some(known) = known {
+            return Found::Accepted(Accepted { identity: known.identity.clone(), marks: known.marks });
         }
-        let verified = self.verifier.verify(token, Occasion { carrier, now, wants_marks })?;
+        match offered.check() {
+            Ok(token) => self.verify(token.as_str(), occasion).map_or_else(Found::Failed, Found::Accepted),
+            Err(malformed) => Found::Malformed(malformed),
+        }
+    }
+
+    fn occasion(&self) -> Occasion {
+        Occasion { carrier: Carrier::Explicit, now: self.clock.now(), wants_marks: self.check.is_some() }
+    }
+
+    fn verify(&self, token: &str, occasion: Occasion) -> Result<Accepted, Failure> {
+        let verified = self.verifier.verify(token, occasion)?;
         if let Some(cache) = &self.cache {
-            cache.keep(token, verified.to_remember(now));
+            cache.keep(token, verified.to_remember(occasion.now));
         }
         Ok(Accepted { identity: verified.identity, marks: verified.marks })
     }
@@ -178,7 +190,7 @@ impl BearerAuthenticator {
     fn settle(&self, miss: Miss, missed: Missed, token: &str, method: &Method) -> Opening<bool> {
         let failure = match miss.settle(missed, self.clock.now()) {
             Verdict::Failed(failure) => failure,
-            Verdict::Again => match self.verify(token) {
+            Verdict::Again => match self.verify(token, self.occasion()) {
                 Ok(accepted) => return self.admit(accepted, method),
                 Err(failure) => failure,
             },

@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 use super::events::{self, Cached};
 use super::keys::{KeySet, KeyUid};
 use super::revocation::Marks;
-use super::verifier::TrustedIssuer;
-use crate::identity::{Carrier, Identity};
+use super::verifier::{Occasion, TrustedIssuer};
+use crate::identity::Identity;
 
 /// How many tokens a layer remembers that it has verified, so that the next request with one of them costs no signature.
 /// For [`BearerLayer::cache`](crate::BearerLayer::cache).
@@ -94,8 +94,8 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 /// How many tokens are on a shelf.
 const WIDTH: usize = 8;
 
-/// How much of a token's end is hashed. A signature has at least 43 characters.
-const HASHED: usize = 64;
+/// How much of a token's end is hashed. A signature has at least 43 characters, and 32 hold 192 bits.
+const HASHED: usize = 32;
 
 impl TokenCache {
     /// How many tokens are kept at most, in eights. Default: 10 000. None: nothing is kept.
@@ -129,24 +129,15 @@ impl Cache {
         }
     }
 
-    /// What is known of the token, if that still holds. `wants_marks`: it is of no use without them.
-    pub(super) fn get(
-        &self,
-        token: &str,
-        carrier: Carrier,
-        wants_marks: bool,
-        now: Timestamp,
-    ) -> Option<Arc<Remembered>> {
-        let found = self.find(token).filter(|found| {
-            let fits = found.identity.carrier() == carrier && (found.marks.is_some() || !wants_marks);
-            fits && found.holds(now)
-        });
+    /// What is known of the token, if that still holds on this occasion.
+    pub(super) fn get(&self, token: &[u8], occasion: Occasion) -> Option<Arc<Remembered>> {
+        let found = self.find(token).filter(|found| found.serves(occasion) && found.holds(occasion.now));
         events::cached(if found.is_some() { Cached::Hit } else { Cached::Miss });
         found
     }
 
     /// The lock is held for this only: what is found is judged without it.
-    fn find(&self, token: &str) -> Option<Arc<Remembered>> {
+    fn find(&self, token: &[u8]) -> Option<Arc<Remembered>> {
         let hash = self.hash(token);
         let shelf = self.shelf(hash)?;
         let found = shelf.tokens.iter().find(|kept| kept.is(hash, token))?;
@@ -155,7 +146,7 @@ impl Cache {
 
     /// Keeps a token that was accepted.
     pub(super) fn keep(&self, token: &str, verified: Remembered) {
-        let hash = self.hash(token);
+        let hash = self.hash(token.as_bytes());
         let bytes = 2 * token.len() + OVERHEAD;
         if bytes > self.max_bytes_on_shelf {
             return;
@@ -176,9 +167,8 @@ impl Cache {
         usage
     }
 
-    fn hash(&self, token: &str) -> u64 {
-        let bytes = token.as_bytes();
-        self.hasher.hash_one(bytes.last_chunk::<HASHED>().map_or(bytes, |end| end))
+    fn hash(&self, token: &[u8]) -> u64 {
+        self.hasher.hash_one(token.last_chunk::<HASHED>().map_or(token, |end| end))
     }
 
     /// `None` if there are no shelves.
@@ -216,8 +206,8 @@ impl Shelf {
 }
 
 impl Kept {
-    fn is(&self, hash: u64, token: &str) -> bool {
-        self.hash == hash && verify_slices_are_equal(&self.token, token.as_bytes()).is_ok()
+    fn is(&self, hash: u64, token: &[u8]) -> bool {
+        self.hash == hash && verify_slices_are_equal(&self.token, token).is_ok()
     }
 }
 
@@ -239,6 +229,11 @@ impl Remembered {
             since,
             until: until.min(since.saturating_add(REMEMBERED)),
         }
+    }
+
+    /// Whether it says what is asked, and of a token that came in this way.
+    fn serves(&self, occasion: Occasion) -> bool {
+        self.identity.carrier() == occasion.carrier && (self.marks.is_some() || !occasion.wants_marks)
     }
 
     /// Whether it holds still: it is not over, and the key is still the issuer's.
@@ -266,7 +261,7 @@ impl fmt::Debug for Cache {
 mod tests {
     use super::*;
     use crate::bearer::{Audience, HmacKeys, Issuer};
-    use crate::identity::Identity;
+    use crate::identity::Carrier;
 
     const NOW: Timestamp = Timestamp::from_secs(1000);
 
@@ -282,6 +277,10 @@ mod tests {
         Remembered::new(identity, None, issuer, (&keys, key), (NOW, until))
     }
 
+    fn get(cache: &Cache, token: &str, carrier: Carrier, wants_marks: bool) -> Option<Arc<Remembered>> {
+        cache.get(token.as_bytes(), Occasion { carrier, now: NOW, wants_marks })
+    }
+
     #[test]
     fn a_flood_of_tokens_stays_within_bounds_and_the_last_is_there() {
         let (issuer, limits) = (issuer(), TokenCache::default().max_tokens(1000).max_bytes(1 << 20));
@@ -290,7 +289,7 @@ mod tests {
             let token = format!("header.payload-{}.signature-of-{at:043}", "x".repeat(at % 900));
             cache.keep(&token, remembered(&issuer, "ada", NOW.saturating_add(REMEMBERED)));
             let fits = 2 * token.len() + OVERHEAD <= (1 << 20) / 125;
-            assert_eq!(cache.get(&token, Carrier::Explicit, false, NOW).is_some(), fits);
+            assert_eq!(get(&cache, &token, Carrier::Explicit, false).is_some(), fits);
         }
         let CacheUsage { tokens, bytes } = cache.usage();
         assert!((500..=1000).contains(&tokens) && bytes <= 1 << 20, "{tokens} tokens, {bytes} bytes");
@@ -307,7 +306,7 @@ mod tests {
         let (issuer, cache) = (issuer(), Cache::new(TokenCache::default()));
         for subject in ["ada", "grace"] {
             cache.keep("the.same.token", remembered(&issuer, subject, Timestamp::MAX));
-            let found = cache.get("the.same.token", Carrier::Explicit, false, NOW).unwrap();
+            let found = get(&cache, "the.same.token", Carrier::Explicit, false).unwrap();
             assert_eq!(found.identity.subject(), subject);
         }
         assert_eq!(cache.usage().tokens, 1);
@@ -317,9 +316,9 @@ mod tests {
     fn what_was_carried_in_another_way_is_another_identity() {
         let (issuer, cache) = (issuer(), Cache::new(TokenCache::default()));
         cache.keep("a.b.c", remembered(&issuer, "ada", Timestamp::MAX));
-        assert!(cache.get("a.b.c", Carrier::Ambient, false, NOW).is_none());
-        assert!(cache.get("a.b.c", Carrier::Explicit, true, NOW).is_none(), "without marks");
-        assert!(cache.get("a.b.c", Carrier::Explicit, false, NOW).is_some());
+        assert!(get(&cache, "a.b.c", Carrier::Ambient, false).is_none());
+        assert!(get(&cache, "a.b.c", Carrier::Explicit, true).is_none(), "without marks");
+        assert!(get(&cache, "a.b.c", Carrier::Explicit, false).is_some());
     }
 
     #[test]
@@ -330,7 +329,7 @@ mod tests {
             cache.keep(&format!("a.b.{at}"), remembered(&issuer, "ada", until));
         }
         cache.keep("a.b.new", remembered(&issuer, "ada", Timestamp::MAX));
-        let is_there = |name: &str| cache.get(name, Carrier::Explicit, false, NOW).is_some();
+        let is_there = |name: &str| get(&cache, name, Carrier::Explicit, false).is_some();
         assert!(!is_there("a.b.0") && is_there("a.b.1") && is_there("a.b.new"), "the first to end gave way");
         let later = NOW.saturating_add(Duration::from_secs(30));
         let mut late = remembered(&issuer, "ada", Timestamp::MAX);
