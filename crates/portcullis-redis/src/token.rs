@@ -68,9 +68,12 @@ impl Request for Together {
     }
 
     fn errors(reply: &Value) -> impl Iterator<Item = &ServerError> {
-        Cmd::errors(reply).filter(|error| error.code() != "TRYAGAIN")
+        Cmd::errors(reply).filter(|error| error.code() != TRY_AGAIN)
     }
 }
+
+/// What a node says of several keys while their slot moves.
+const TRY_AGAIN: &str = "TRYAGAIN";
 
 /// For how long it is good enough: an answer may take a call's budget to arrive, and is then as old as that.
 const FRESH: Duration = EVERYONE_IS_SEEN_WITHIN.saturating_sub(Duration::from_millis(500));
@@ -90,18 +93,14 @@ impl RedisBackend {
     /// What stands under these names, in one slot or on one server.
     async fn values(&self, names: &[String]) -> Result<Vec<Value>, StoreError> {
         let together = Together(command("MGET", names.iter().map(String::as_bytes)));
-        match self.client.call().send(&together).await? {
-            // While a slot moves no node answers for several keys of which one is absent, and most are; for single keys
-            // the two nodes do.
-            Value::ServerError(error) if error.code() == "TRYAGAIN" => {
-                let each = self.client.send_each(names.iter().map(|name| get(name)).collect()).await?;
-                each.into_iter().map(accepted).collect()
-            }
-            reply => match accepted(reply)? {
-                Value::Array(values) => Ok(values),
-                _ => Err(unexpected()),
-            },
+        let reply = self.client.call().send(&together).await?;
+        // While a slot moves no node answers for several keys of which one is absent, and most are; for single keys the two
+        // nodes do.
+        if matches!(&reply, Value::ServerError(error) if error.code() == TRY_AGAIN) {
+            let each = self.client.send_each(names.iter().map(|name| get(name)).collect()).await?;
+            return each.into_iter().map(accepted).collect();
         }
+        if let Value::Array(values) = accepted(reply)? { Ok(values) } else { Err(unexpected()) }
     }
 
     async fn ask_status(

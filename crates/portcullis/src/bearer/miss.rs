@@ -48,12 +48,12 @@ impl Miss {
         now: Timestamp,
     ) -> Failure {
         let (algorithm, kid) = (header.algorithm, header.kid.as_deref());
-        let query = match refusal {
-            Refusal::UnknownKey if !issuer.absent.has(&keys, algorithm, kid, now) => {
-                KeyQuery::unknown(keys, algorithm, kid)
-            }
-            Refusal::BadSignature => KeyQuery::unverified(keys, algorithm, kid),
-            _ => return Failure::Refused(refusal),
+        let query = if refusal == Refusal::UnknownKey && !issuer.absent.has(&keys, algorithm, kid, now) {
+            KeyQuery::unknown(keys, algorithm, kid)
+        } else if refusal == Refusal::BadSignature {
+            KeyQuery::unverified(keys, algorithm, kid)
+        } else {
+            return Failure::Refused(refusal);
         };
         Failure::Missed(Self { issuer: Arc::clone(issuer), query, refusal })
     }

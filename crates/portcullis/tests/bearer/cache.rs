@@ -189,8 +189,9 @@ fn no_bit_of_a_known_token_can_be_changed() {
                 assert!(!offer(&layer, &other), "byte {at}, bit {bit}");
             }
         }
-        for other in [&token[1..], &token[..token.len() - 1], &format!("{token}A")] {
-            assert!(!offer(&layer, other.as_bytes()));
+        let bytes = token.as_bytes();
+        for other in [&bytes[1..], &bytes[..bytes.len() - 1], format!("{token}A").as_bytes()] {
+            assert!(!offer(&layer, other));
         }
     });
     assert_eq!(counts[0], 0);

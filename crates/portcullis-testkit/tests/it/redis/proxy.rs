@@ -151,7 +151,7 @@ async fn a_throttled_network_carries_what_it_is_said_to_in_both_directions() {
     ] {
         // Zero ends a throttle with which it would take minutes.
         for (throttles, at_least) in [([100, 0], 0.0), ([100, 100_000], 0.39)] {
-            throttles.map(|rate| proxy.throttle(rate));
+            throttles.into_iter().for_each(|rate| proxy.throttle(rate));
             let start = Instant::now();
             ask(&mut client, &request).await;
             client.read_exact(&mut vec![0; reply]).await.unwrap();
