@@ -16,6 +16,7 @@
     reason = "tests: what goes wrong is a failed test"
 )]
 
+mod bearer;
 mod chromium;
 /// The service that the tests of `quickstart` and `chromium` talk to, as its program has it.
 #[path = "../examples/quickstart/mod.rs"]

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use portcullis_store::{Key, Realm, UserKey};
+use portcullis_store::{Key, Locator, Realm, UserKey};
 
 /// What everything is called in the server.
 #[derive(Clone, Debug)]
@@ -29,6 +29,26 @@ impl Keys {
         self.join([user.realm.as_str(), ":c:{", user.user.as_str(), "}"])
     }
 
+    /// When all of the user's tokens were last revoked.
+    pub(crate) fn epoch(&self, user: UserKey<'_>) -> String {
+        self.join([user.realm.as_str(), ":e:{", user.user.as_str(), "}"])
+    }
+
+    /// Whether a token is revoked.
+    pub(crate) fn token(&self, user: UserKey<'_>, token: Locator) -> String {
+        self.of_user(user, ":t:{", token)
+    }
+
+    /// Whether a family of tokens is revoked.
+    pub(crate) fn family(&self, user: UserKey<'_>, family: Locator) -> String {
+        self.of_user(user, ":f:{", family)
+    }
+
+    /// When all tokens of the realm were last revoked.
+    pub(crate) fn everyone(&self, realm: &Realm) -> String {
+        self.join([realm.as_str(), ":everyone", "", ""])
+    }
+
     /// What tells a deletion from another's. The session's own name stands in braces, so that in a cluster both are in
     /// one slot.
     pub(crate) fn receipt(&self, key: Key<'_>) -> String {
@@ -50,6 +70,12 @@ impl Keys {
         self.join([":check", "", "", ""])
     }
 
+    fn of_user(&self, user: UserKey<'_>, kind: &str, name: Locator) -> String {
+        let mut key = self.join([user.realm.as_str(), kind, user.user.as_str(), "}:"]);
+        key.push_str(name.as_str());
+        key
+    }
+
     fn join(&self, parts: [&str; 4]) -> String {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let mut key = String::with_capacity(self.prefix.len() + 1 + len);
@@ -63,7 +89,6 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portcullis_store::{Locator, Realm};
 
     #[test]
     fn the_layout_is_as_documented() {
@@ -83,5 +108,14 @@ mod tests {
             keys.credentials(UserKey { realm: &realm, user: locator }),
             "p:staff:c:{AAAAAAAAAAAAAAAAAAAAAA}"
         );
+        let (user, name) = (UserKey { realm: &realm, user: locator }, Locator::from_bytes([255; 16]));
+        for (key, expected) in [
+            (keys.epoch(user), "p:staff:e:{AAAAAAAAAAAAAAAAAAAAAA}"),
+            (keys.token(user, name), "p:staff:t:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
+            (keys.family(user, name), "p:staff:f:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
+            (keys.everyone(&realm), "p:staff:everyone"),
+        ] {
+            assert_eq!(key, expected);
+        }
     }
 }

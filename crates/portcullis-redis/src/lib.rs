@@ -1,4 +1,4 @@
-//! Portcullis sessions in Redis (6.2 and later) or Valkey.
+//! Portcullis sessions, and revocations of bearer tokens, in Redis (6.2 and later) or Valkey.
 //!
 //! ```no_run
 //! use portcullis_redis::{RedisBackend, RedisConfig};
@@ -80,21 +80,21 @@
 //! One server:
 //!
 //! ```text
-//! ACL SETUSER app on >secret ~p:* resetchannels &p:* +get +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore +publish +subscribe +unsubscribe +ping +wait
+//! ACL SETUSER app on >secret ~p:* resetchannels &p:* +get +mget +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore +publish +subscribe +unsubscribe +ping +wait
 //! ```
 //!
 //! Sentinel: on the master and every replica, since each may become the master; and on the Sentinels, if they ask for a
 //! login, a user of their own, who stands in their URLs:
 //!
 //! ```text
-//! ACL SETUSER app on >secret ~p:* resetchannels &p:* +get +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore +publish +subscribe +unsubscribe +ping +wait +role
+//! ACL SETUSER app on >secret ~p:* resetchannels &p:* +get +mget +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore +publish +subscribe +unsubscribe +ping +wait +role
 //! ACL SETUSER watcher on >secret resetchannels &+switch-master +sentinel|master +subscribe
 //! ```
 //!
 //! Cluster: on every node.
 //!
 //! ```text
-//! ACL SETUSER app on >secret ~p:* resetchannels &p:* +get +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore +publish +subscribe +unsubscribe +ping +wait +cluster|slots +asking
+//! ACL SETUSER app on >secret ~p:* resetchannels &p:* +get +mget +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore +publish +subscribe +unsubscribe +ping +wait +cluster|slots +asking
 //! ```
 //!
 //! # Keys
@@ -106,6 +106,17 @@
 //! | `p:<realm>:u:{<user>}` | sorted set | one user's sessions: locators, by absolute deadline |
 //! | `p:<realm>:c:{<user>}` | string | how often the user's credentials were changed, in decimal |
 //! | `p::check:{<number>}` | string | a number, while [`RedisBackend::check`] looks |
+//! | `p:<realm>:t:{<user>}:<token>` | string | that a bearer token is revoked: empty, while it could still be used |
+//! | `p:<realm>:f:{<user>}:<family>` | string | that the tokens of one login are revoked: empty |
+//! | `p:<realm>:e:{<user>}` | string | when all of the user's tokens were last revoked, in milliseconds |
+//! | `p:<realm>:everyone` | string | when all tokens of the realm were last revoked, in milliseconds |
+//!
+//! # Revoked tokens
+//!
+//! Asking for a token's [status](portcullis_store::TokenBackend::status) is one MGET. On a cluster the epoch for everyone,
+//! which is in a slot of its own, is not part of it: it is asked for at the same time, and then kept for five seconds. So
+//! [`revoke_everyone`](portcullis_store::TokenBackend::revoke_everyone) is seen there by other processes within that time,
+//! and by the next request otherwise. A full server revokes all the same.
 //!
 //! # Ended sessions
 //!
@@ -158,6 +169,7 @@ mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 mod tls;
+mod token;
 mod verdict;
 
 pub use check::{Report, ServerReport};

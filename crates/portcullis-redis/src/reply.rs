@@ -1,7 +1,9 @@
 //! Replies of the server, read. Values are matched by hand: an error of the redis crate's own conversions prints the
 //! value, and that may be a session.
 
-use portcullis_store::{Enrolled, HeaderError, Locator, Record, StoreError, StoreErrorKind};
+use portcullis_store::{
+    Enrolled, HeaderError, Locator, Record, StoreError, StoreErrorKind, Timestamp, TokenEpoch,
+};
 use redis::Value;
 
 use crate::script::answer::{DONE, STALE, TAKEN};
@@ -55,6 +57,15 @@ pub(crate) fn enrolled(reply: Value) -> Result<Enrolled, StoreError> {
 pub(crate) fn number(reply: Value) -> Result<u64, StoreError> {
     let text = bytes(reply)?;
     std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()).ok_or_else(unreadable)
+}
+
+/// The moment in the reply to a GET, or one of an MGET; nothing stands for never.
+pub(crate) fn epoch(reply: Value) -> Result<TokenEpoch, StoreError> {
+    if reply == Value::Nil {
+        Ok(TokenEpoch::default())
+    } else {
+        number(reply).map(|at| TokenEpoch(Timestamp::from_millis(at)))
+    }
 }
 
 /// The locators in a list.

@@ -53,6 +53,8 @@ pub(crate) static SUPERSEDE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/supersede.lua")));
 pub(crate) static ENROL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/enrol.lua")));
 pub(crate) static MEMBERS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/members.lua")));
+pub(crate) static MARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/mark.lua")));
+pub(crate) static EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/epoch.lua")));
 pub(crate) static BUMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/bump.lua")));
 
 /// What a script has in the place of a line with the name after [`PART`].
@@ -150,7 +152,7 @@ fn constants() -> [(&'static str, String); 15] {
 mod tests {
     use super::*;
 
-    fn all() -> [&'static Script; 10] {
+    fn all() -> [&'static Script; 12] {
         [
             &SAVE,
             &DESTROY_UNCHANGED,
@@ -162,6 +164,8 @@ mod tests {
             &ENROL,
             &MEMBERS,
             &BUMP,
+            &MARK,
+            &EPOCH,
         ]
     }
 

@@ -26,18 +26,20 @@ use crate::route::Route;
 use crate::script::answer::{APART, DONE, GONE, UNREADABLE};
 use crate::script::{self, LAST_TIME};
 use crate::subscriber::Subscriber;
+use crate::token::Everyone;
 
-/// Sessions in Redis or Valkey, over one shared connection.
+/// Sessions, and which bearer tokens are revoked, in Redis or Valkey, over one shared connection.
 ///
 /// Clones share the connection. Every call ends within the [budget](RedisConfig::budget); the crate's page says what
 /// it does until then. It is to be called inside a tokio runtime with I/O and time enabled.
 #[derive(Clone)]
 pub struct RedisBackend {
-    client: Client,
+    pub(crate) client: Client,
     durable: Durable,
     subscriber: Subscriber,
-    keys: Keys,
+    pub(crate) keys: Keys,
     max_record_len: usize,
+    pub(crate) everyone: Everyone,
 }
 
 impl RedisBackend {
@@ -56,6 +58,7 @@ impl RedisBackend {
             client: Client::new(route, config.budget, config.attempt_timeout),
             keys,
             max_record_len: config.max_record_len,
+            everyone: Everyone::default(),
         })
     }
 
@@ -482,7 +485,7 @@ fn moment(decimal: &[u8]) -> Option<Timestamp> {
     std::str::from_utf8(decimal).ok()?.parse().ok().map(Timestamp::from_millis)
 }
 
-fn get(name: &str) -> Cmd {
+pub(crate) fn get(name: &str) -> Cmd {
     command("GET", std::iter::once(name.as_bytes()))
 }
 

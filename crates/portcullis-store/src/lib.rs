@@ -10,6 +10,8 @@
 //!
 //! The [guide] says what each promise is for, and how to check it.
 //!
+//! A place that knows which bearer tokens are revoked implements [`TokenBackend`], by itself or beside the sessions.
+//!
 //! The crate depends on the standard library alone, so that it moves least of all.
 //!
 //! ```
@@ -38,6 +40,7 @@ pub mod guide {}
 mod key;
 mod record;
 mod session;
+mod token;
 mod watch;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
@@ -46,4 +49,5 @@ pub use error::{StoreError, StoreErrorKind};
 pub use key::{InvalidRealm, Key, Locator, Realm, UserKey};
 pub use record::{Header, HeaderError, Record, RecordParts, SecretHash, Tag, offset};
 pub use session::{AtOnce, Created, Destroyed, Saved, SessionBackend, Touched};
+pub use token::{EVERYONE_IS_SEEN_WITHIN, TokenBackend, TokenEpoch, TokenQuery, TokenStatus};
 pub use watch::{Notice, Watcher, Watching};

@@ -41,6 +41,8 @@ pub mod authenticate;
 pub mod axum;
 #[cfg(feature = "bearer")]
 pub mod bearer;
+#[cfg(any(feature = "bearer", feature = "session"))]
+mod budget;
 #[cfg(feature = "csrf")]
 pub mod csrf;
 pub mod guard;
@@ -49,6 +51,8 @@ pub mod identity;
 #[cfg(all(doc, not(doctest), feature = "csrf", feature = "session"))]
 #[doc = include_str!("migration.md")]
 pub mod migration {}
+#[cfg(any(feature = "bearer", feature = "session"))]
+mod names;
 mod packed;
 pub mod realm;
 pub mod rejection;

@@ -60,6 +60,7 @@ impl Probes {
         probes.need("incr", &["INCR", key]);
         probes.need("pexpire", &["PEXPIRE", key, LIFETIME_MS]);
         probes.need("get", &["GET", key]);
+        probes.need("mget", &["MGET", key]);
         probes.need("getrange", &["GETRANGE", key, "0", "0"]);
         probes.need("setrange", &["SETRANGE", none, "0", ""]);
         probes.need("pttl", &["PTTL", key]);

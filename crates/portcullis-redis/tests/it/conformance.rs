@@ -5,6 +5,7 @@ use std::time::Duration;
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::Key;
 use portcullis_testkit::conformance::session::{self, Harness};
+use portcullis_testkit::conformance::token;
 use portcullis_testkit::redis::{RedisCluster, RedisSentinel, RedisServer};
 
 use crate::support::backend;
@@ -85,13 +86,35 @@ impl<S: Servers> Harness for Redis<S> {
     }
 }
 
+impl<S: Servers> token::Harness for Redis<S> {
+    type Backend = RedisBackend;
+
+    async fn handle(&self) -> RedisBackend {
+        Harness::handle(self).await
+    }
+
+    async fn advance(&self, time: Duration) {
+        Harness::advance(self, time).await;
+    }
+
+    fn unit(&self) -> Duration {
+        Harness::unit(self)
+    }
+
+    async fn unreachable(&self) -> Option<RedisBackend> {
+        Harness::unreachable(self).await
+    }
+}
+
 fn at_its_url(server: &RedisServer) -> RedisBackend {
     backend(&server.url())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_backend_keeps_its_contract_over_a_socket() {
-    session::run(&Redis { servers: RedisServer::start(), backend: at_its_url }).await;
+    let redis = Redis { servers: RedisServer::start(), backend: at_its_url };
+    session::run(&redis).await;
+    token::run(&redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,13 +129,17 @@ async fn the_backend_keeps_its_contract_on_a_cluster() {
     let backend = |cluster: &RedisCluster| {
         RedisBackend::connect(RedisConfig::cluster(cluster.urls()).unwrap()).unwrap()
     };
-    session::run(&Redis { servers: cluster, backend }).await;
+    let redis = Redis { servers: cluster, backend };
+    session::run(&redis).await;
+    token::run(&redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_backend_keeps_its_contract_where_sentinels_watch() {
     let set = RedisSentinel::start();
-    session::run(&Redis { servers: set, backend: crate::sentinel::backend }).await;
+    let redis = Redis { servers: set, backend: crate::sentinel::backend };
+    session::run(&redis).await;
+    token::run(&redis).await;
 }
 
 #[cfg(feature = "tls")]

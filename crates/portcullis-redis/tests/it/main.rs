@@ -21,4 +21,5 @@ mod sentinel;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;
+mod tokens;
 mod watching;

@@ -62,13 +62,14 @@ mod stage;
 mod steps;
 mod watches;
 
-use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
 use portcullis_store::{Clock, Key, SessionBackend, SystemClock, Timestamp};
 
 use self::stage::{Stage, Stop};
+pub use super::Verdict;
+use super::promises;
 
 /// How the suite reaches the store under test.
 pub trait Harness: Send + Sync {
@@ -117,18 +118,6 @@ pub trait Harness: Send + Sync {
     }
 }
 
-/// What became of a promise.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Verdict {
-    /// The backend kept it.
-    Kept,
-    /// The harness does not offer what the check needs.
-    NotChecked,
-    /// The backend broke it; how.
-    Broken(String),
-}
-
 /// Checks every promise.
 ///
 /// # Panics
@@ -166,37 +155,6 @@ pub async fn check<H: Harness>(harness: &H, promise: Promise) -> Verdict {
         }
     }
     Verdict::Broken(format!("each call took longer than the {unit:?} that a session was to live"))
-}
-
-/// One table for the names, the sentences and the checks of all promises, so that none can lack one of them.
-macro_rules! promises {
-    ($( #[doc = $sentence:literal] $name:ident => $check:path, )+) => {
-        /// What a backend promises. The sentence is also its `Display`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum Promise {
-            $( #[doc = $sentence] $name, )+
-        }
-
-        impl Promise {
-            /// Every promise, in the order in which the suite checks them.
-            pub const ALL: &[Self] = &[$( Self::$name ),+];
-
-            async fn check<H: Harness>(self, stage: &Stage<'_, H>) -> Result<(), Stop> {
-                match self {
-                    $( Self::$name => $check(stage).await, )+
-                }
-            }
-        }
-
-        impl fmt::Display for Promise {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self {
-                    $( Self::$name => $sentence.trim_ascii(), )+
-                })
-            }
-        }
-    };
 }
 
 promises! {

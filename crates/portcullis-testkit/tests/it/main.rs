@@ -13,4 +13,6 @@ mod idp;
 mod jwt;
 mod redis;
 mod spy;
+mod token_conformance;
+mod token_toy;
 mod toy;

@@ -1,19 +1,22 @@
-//! [`BearerAuthenticator`]: joins token, verifier and policy; nothing is decided here. The one thing that a request may
-//! wait for is awaited here: the source of the keys.
+//! [`BearerAuthenticator`]: joins token, verifier and policy; nothing is decided here. What a request may wait
+//! for is awaited here: the source of the keys, and the store of revocations.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Extensions, HeaderMap, Request};
-use portcullis_store::Clock;
+use http::{Extensions, HeaderMap, Method, Request};
+use portcullis_store::{Clock, StoreError, TokenStatus};
+use zeroize::Zeroizing;
 
+use super::cache::Cache;
 use super::error::KeysUnavailable;
 use super::keys::{KeyQuery, Missed, Missing};
 use super::miss::{Failure, Miss, Verdict};
 use super::refusal::Refusal;
-use super::token::{self, BearerToken, Malformed};
-use super::verifier::Verifier;
+use super::revocation::{Marks, RevocationCheck, Unchecked};
+use super::token::{self, BearerToken, Malformed, Offered};
+use super::verifier::{Occasion, Verifier};
 use crate::authenticate::{Authenticator, OnConflict, Opened, Opening};
 use crate::identity::{Authentication, Carrier, Identity};
 use crate::realm::Slot;
@@ -26,6 +29,10 @@ pub struct BearerAuthenticator {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) challenge: Challenge,
     pub(super) policy: Policy,
+    /// What was verified a moment ago.
+    pub(super) cache: Option<Arc<Cache>>,
+    /// Whether a good token was taken back is asked by this.
+    pub(super) check: Option<Arc<RevocationCheck>>,
     /// Where layers outside of this one have left what they found.
     pub(super) slot: &'static Slot,
 }
@@ -43,7 +50,13 @@ enum Found {
     Absent,
     Malformed(Malformed),
     Failed(Failure),
-    Verified(Identity),
+    Accepted(Accepted),
+}
+
+/// A token that is good, but for what is asked about it each time that it comes.
+struct Accepted {
+    identity: Identity,
+    marks: Option<Marks>,
 }
 
 impl Authenticator for BearerAuthenticator {
@@ -66,8 +79,8 @@ impl Authenticator for BearerAuthenticator {
             }
             Found::Absent => Opening::anonymous(false),
             Found::Malformed(malformed) => Opening::refused(self.bad_request(malformed)),
-            Found::Verified(identity) => Opening::authenticated(identity, true),
-            Found::Failed(Failure::Missed(miss)) => self.ask(miss, request.headers()),
+            Found::Accepted(accepted) => self.admit(accepted, request.method()),
+            Found::Failed(Failure::Missed(miss)) => self.ask(miss, request.headers(), request.method()),
             Found::Failed(Failure::Refused(refusal)) => Opening::refused(self.invalid_token(refusal)),
             Found::Failed(Failure::Unavailable { retry_after }) => Opening::refused(unavailable(retry_after)),
         }
@@ -82,42 +95,107 @@ impl Authenticator for BearerAuthenticator {
 
 impl BearerAuthenticator {
     fn find(&self, headers: &HeaderMap) -> Found {
-        match BearerToken::find(headers) {
+        match Offered::find(headers) {
             Ok(None) => Found::Absent,
             Err(malformed) => Found::Malformed(malformed),
-            Ok(Some(token)) => self.verify(token.as_str()).map_or_else(Found::Failed, Found::Verified),
+            Ok(Some(offered)) => self.recognise(offered),
         }
     }
 
-    fn verify(&self, token: &str) -> Result<Identity, Failure> {
-        self.verifier.verify(token, Carrier::Explicit, self.clock.now())
+    /// Whom the token names, as it was found out a moment ago or is now. One that is known is not looked at otherwise: it
+    /// is the same to the byte.
+    fn recognise(&self, offered: Offered<'_>) -> Found {
+        let occasion = self.occasion();
+        let known = self.cache.as_ref().and_then(|cache| cache.get(offered.as_bytes(), occasion));
+        if let Some(known) = known {
+            return Found::Accepted(Accepted { identity: known.identity.clone(), marks: known.marks });
+        }
+        match offered.check() {
+            Ok(token) => self.verify(token.as_str(), occasion).map_or_else(Found::Failed, Found::Accepted),
+            Err(malformed) => Found::Malformed(malformed),
+        }
+    }
+
+    fn occasion(&self) -> Occasion {
+        Occasion { carrier: Carrier::Explicit, now: self.clock.now(), wants_marks: self.check.is_some() }
+    }
+
+    fn verify(&self, token: &str, occasion: Occasion) -> Result<Accepted, Failure> {
+        let verified = self.verifier.verify(token, occasion)?;
+        if let Some(cache) = &self.cache {
+            cache.keep(token, verified.to_remember(occasion.now));
+        }
+        Ok(Accepted { identity: verified.identity, marks: verified.marks })
+    }
+
+    /// Lets a good token in, unless it was taken back. A store in this process is asked without waiting.
+    fn admit(&self, Accepted { identity, marks }: Accepted, method: &Method) -> Opening<bool> {
+        let Some(check) = &self.check else { return Opening::authenticated(identity, true) };
+        let marks = match marks.ok_or(Refusal::NotRevocable) {
+            Ok(marks) => check.admit(&marks, self.clock.now()).map(|()| marks),
+            Err(refusal) => Err(refusal),
+        };
+        let marks = match marks {
+            Ok(marks) => marks,
+            Err(refusal) => return Opening::refused(self.invalid_token(refusal)),
+        };
+        if let Some(answer) = check.revocations().status_now(&marks) {
+            return Opening::Ready(self.checked(check, identity, &marks, answer, method));
+        }
+        let (this, check, method) = (self.clone(), Arc::clone(check), method.clone());
+        Opening::pending(async move {
+            let answer = check.revocations().status(&marks).await;
+            this.checked(&check, identity, &marks, answer, &method)
+        })
+    }
+
+    fn checked(
+        &self,
+        check: &RevocationCheck,
+        identity: Identity,
+        marks: &Marks,
+        answer: Result<TokenStatus, StoreError>,
+        method: &Method,
+    ) -> Opened<bool> {
+        match check.settle(marks, answer, method, self.clock.now()) {
+            Ok(()) => Ok((Authentication::authenticated(identity), true)),
+            Err(Unchecked::Refused(refusal)) => Err(self.invalid_token(refusal)),
+            Err(Unchecked::Unavailable) => {
+                Err(Rejection::Unavailable { retry_after: Duration::from_secs(1) })
+            }
+        }
     }
 
     /// Asks the source, and waits for it if it has to ask its issuer.
-    fn ask(&self, miss: Miss, headers: &HeaderMap) -> Opening<bool> {
+    fn ask(&self, miss: Miss, headers: &HeaderMap, method: &Method) -> Opening<bool> {
         let missing = miss.ask();
         let token = match BearerToken::find(headers) {
             Ok(Some(token)) => token.as_str(),
             Ok(None) | Err(_) => "",
         };
         match missing {
-            Missing::Ready(missed) => Opening::Ready(self.settle(miss, missed, token)),
+            Missing::Ready(missed) => self.settle(miss, missed, token, method),
             Missing::Pending(missed) => {
-                let (this, token) = (self.clone(), token.to_owned());
-                Opening::pending(async move { this.settle(miss, missed.await, &token) })
+                let (this, token, method) = (self.clone(), Zeroizing::new(token.to_owned()), method.clone());
+                Opening::pending(async move {
+                    match this.settle(miss, missed.await, &token, &method) {
+                        Opening::Ready(opened) => opened,
+                        Opening::Pending(opening) => opening.await,
+                    }
+                })
             }
         }
     }
 
-    fn settle(&self, miss: Miss, missed: Missed, token: &str) -> Opened<bool> {
+    fn settle(&self, miss: Miss, missed: Missed, token: &str, method: &Method) -> Opening<bool> {
         let failure = match miss.settle(missed, self.clock.now()) {
             Verdict::Failed(failure) => failure,
-            Verdict::Again => match self.verify(token) {
-                Ok(identity) => return Ok((Authentication::authenticated(identity), true)),
+            Verdict::Again => match self.verify(token, self.occasion()) {
+                Ok(accepted) => return self.admit(accepted, method),
                 Err(failure) => failure,
             },
         };
-        Err(match failure {
+        Opening::refused(match failure {
             Failure::Refused(refusal) => self.invalid_token(refusal),
             Failure::Unavailable { retry_after } => unavailable(retry_after),
             Failure::Missed(again) => self.invalid_token(again.give_up(self.clock.now())),
@@ -177,6 +255,8 @@ impl fmt::Debug for BearerAuthenticator {
         f.debug_struct("BearerAuthenticator")
             .field("verifier", &self.verifier)
             .field("policy", &self.policy)
+            .field("cache", &self.cache)
+            .field("check", &self.check)
             .field("realm", &self.slot.name)
             .finish_non_exhaustive()
     }

@@ -26,6 +26,10 @@ pub(super) struct Claims<'a> {
     pub(super) nbf: Option<Timestamp>,
     pub(super) iat: Option<Timestamp>,
     pub(super) jti: Option<Cow<'a, str>>,
+    /// The login that the token came of (OpenID Connect Front-Channel Logout, section 3).
+    pub(super) sid: Option<Cow<'a, str>>,
+    /// The version of its user, in tokens of an issuer that states one.
+    pub(super) version: Option<u64>,
     pub(super) client_id: Option<Cow<'a, str>>,
     pub(super) typ: Option<Cow<'a, str>>,
     pub(super) token_use: Option<Cow<'a, str>>,
@@ -39,6 +43,9 @@ pub(super) struct Claims<'a> {
     pub(super) granted: Granted<'a>,
     duplicate: bool,
 }
+
+/// The claim by which a token names the version of its user, where an issuer states one.
+pub(super) const VERSION: &str = "tv";
 
 /// 9999-12-31T23:59:59Z.
 const LAST_SECOND: u64 = 253_402_300_799;
@@ -108,6 +115,8 @@ impl Reader<'_> {
             "nbf" => claims.nbf = date(members)?,
             "iat" => claims.iat = date(members)?,
             "jti" => claims.jti = text(members)?,
+            "sid" => claims.sid = text(members)?,
+            VERSION if self.0.versioned => claims.version = Some(members.next_value()?),
             "client_id" => claims.client_id = text(members)?,
             "typ" => claims.typ = text(members)?,
             "token_use" => claims.token_use = text(members)?,

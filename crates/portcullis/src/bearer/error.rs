@@ -31,6 +31,8 @@ pub enum BuildErrorKind {
     NoKeyForAlgorithms,
     /// A leeway over five minutes.
     LeewayTooLong,
+    /// A realm's name that cannot be part of a key in the store.
+    BadRealm,
     /// A claim for scopes or roles that has an empty name or already has a meaning of its own.
     BadClaim,
     /// The key set is not a JSON object with a list of keys, or the PEM text is not PEM.
@@ -107,6 +109,7 @@ impl fmt::Display for BuildError {
             }
             BuildErrorKind::NoKeyForAlgorithms => "no key can be used with the allowed algorithms",
             BuildErrorKind::LeewayTooLong => "the leeway is over five minutes",
+            BuildErrorKind::BadRealm => "the realm's name cannot be part of a key",
             BuildErrorKind::BadClaim => "a claim for scopes or roles is empty or has another meaning",
             BuildErrorKind::MalformedKeys => "the keys are neither a JWK set nor PEM",
             BuildErrorKind::TooManyKeys => "there are more than 100 keys",

@@ -22,7 +22,7 @@ pub struct Issuer {
 }
 
 /// The most that two clocks may be apart.
-const MAX_LEEWAY: Duration = Duration::from_secs(300);
+pub(super) const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 impl Issuer {
     /// Tokens whose `iss` is exactly this name, meant for this audience.
@@ -34,7 +34,7 @@ impl Issuer {
             leeway: Duration::from_secs(5),
             max_age: None,
         };
-        let shape = Shape { scopes: vec!["scope".into(), "scp".into()], roles: None };
+        let shape = Shape { scopes: vec!["scope".into(), "scp".into()], roles: None, versioned: false };
         Self { rules, shape, keys: None, algorithms: None }
     }
 
@@ -81,6 +81,17 @@ impl Issuer {
     /// `["realm_access", "roles"]`. Default: none.
     pub fn roles_claim(mut self, path: impl Into<ClaimPath>) -> Self {
         self.shape.roles = Some(path.into());
+        self
+    }
+
+    /// The issuer is this application, which puts the version of each token's user into the claim `tv`, as
+    /// [`Revocations::version`](super::Revocations::version) gave it when the token was minted.
+    ///
+    /// Where revocations are [checked](crate::BearerLayer::revocation), the version is compared exactly, and a token
+    /// without one is refused. Default: all of a user's tokens are revoked by the time of issue, `iat`, which has whole
+    /// seconds only.
+    pub fn versioned(mut self) -> Self {
+        self.shape.versioned = true;
         self
     }
 

@@ -10,6 +10,7 @@ mod source;
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::ParsedPublicKey;
 
 pub(super) use self::absent::AbsentKeys;
@@ -33,12 +34,18 @@ pub struct StaticKeys(Arc<KeySet>);
 
 /// A key and the one algorithm that it is used with. An RSA key that names no algorithm is several of these.
 pub(super) struct Key {
-    pub(super) kid: Option<Box<str>>,
-    pub(super) algorithm: Algorithm,
-    pub(super) material: Material,
+    kid: Option<Box<str>>,
+    algorithm: Algorithm,
+    material: Material,
+    uid: KeyUid,
 }
 
-pub(super) enum Material {
+/// What a key is known by across sets: the same key, under the same id and for the same algorithm, has the same one. A
+/// shared secret has none: such sets are not replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::bearer) struct KeyUid(Option<[u8; 16]>);
+
+enum Material {
     Public(ParsedPublicKey),
     Secret(Box<aws_lc_rs::hmac::Key>),
 }
@@ -104,21 +111,28 @@ impl KeySet {
         if keys.is_empty() { Err(BuildErrorKind::NoUsableKey.into()) } else { Ok(Self { keys }) }
     }
 
-    /// Verifies a signature by the key of this id, or by one that has no id.
+    /// Verifies a signature by the key of this id, or by one that has no id, and says by which.
     pub(super) fn verify(
         &self,
         algorithm: Algorithm,
         kid: Option<&str>,
         message: &[u8],
         signature: &[u8],
-    ) -> Result<(), Refusal> {
+    ) -> Result<KeyUid, Refusal> {
         let candidates = || self.keys.iter().filter(|key| key.may_be(algorithm, kid));
         match candidates().take(MAX_CANDIDATES + 1).count() {
             0 => Err(Refusal::UnknownKey),
-            1..=MAX_CANDIDATES if candidates().any(|key| key.verify(message, signature)) => Ok(()),
-            1..=MAX_CANDIDATES => Err(Refusal::BadSignature),
+            1..=MAX_CANDIDATES => {
+                let found = candidates().find(|key| key.verify(message, signature));
+                found.map(|key| key.uid).ok_or(Refusal::BadSignature)
+            }
             _ => Err(Refusal::AmbiguousKey),
         }
+    }
+
+    /// Whether it has this key, whichever set it was first seen in.
+    pub(super) fn has_uid(&self, uid: KeyUid) -> bool {
+        uid.0.is_some() && self.keys.iter().any(|key| key.uid == uid)
     }
 
     /// Whether it has a key of this algorithm that could be meant by this id.
@@ -153,6 +167,11 @@ impl StaticKeys {
 }
 
 impl Key {
+    fn new(kid: Option<Box<str>>, algorithm: Algorithm, material: Material) -> Self {
+        let uid = KeyUid::of(kid.as_deref(), algorithm, &material);
+        Self { kid, algorithm, material, uid }
+    }
+
     fn may_be(&self, algorithm: Algorithm, kid: Option<&str>) -> bool {
         self.algorithm == algorithm
             && match (self.kid.as_deref(), kid) {
@@ -166,6 +185,22 @@ impl Key {
             Material::Public(key) => key.verify_sig(message, signature).is_ok(),
             Material::Secret(key) => aws_lc_rs::hmac::verify(key, message, signature).is_ok(),
         }
+    }
+}
+
+impl KeyUid {
+    /// That of a shared secret.
+    pub(super) const NONE: Self = Self(None);
+
+    fn of(kid: Option<&str>, algorithm: Algorithm, material: &Material) -> Self {
+        let Material::Public(key) = material else { return Self::NONE };
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(algorithm.name().as_bytes());
+        // Where each part ends is part of it, and no id is another than an empty one.
+        hash.update(&kid.map_or(u64::MAX, |kid| kid.len() as u64).to_be_bytes());
+        hash.update(kid.unwrap_or_default().as_bytes());
+        hash.update(key.as_ref());
+        Self(hash.finish().as_ref().first_chunk().copied())
     }
 }
 

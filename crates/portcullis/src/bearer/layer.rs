@@ -8,9 +8,11 @@ use portcullis_store::{Clock, SystemClock};
 use tower_layer::Layer;
 
 use super::authenticator::{BearerAuthenticator, Policy};
+use super::cache::{Cache, CacheUsage, TokenCache};
 use super::error::{BuildError, BuildErrorKind, KeysUnavailable};
 use super::issuer::Issuer;
 use super::keys::KeyHealth;
+use super::revocation::RevocationCheck;
 use super::verifier::Verifier;
 use crate::authenticate::{Authenticate, AuthenticateLayer, OnConflict};
 use crate::realm::{DefaultRealm, Realm, Slot};
@@ -38,6 +40,8 @@ impl BearerLayer {
             clock: Arc::new(SystemClock),
             challenge: challenge("api".into()),
             policy: Policy::default(),
+            cache: None,
+            check: None,
             slot: Slot::of::<DefaultRealm>(),
         };
         Ok(Self { authenticator, responder: DefaultResponder, realm: PhantomData })
@@ -80,6 +84,31 @@ impl<M, R> BearerLayer<M, R> {
     pub fn on_conflict(mut self, on_conflict: OnConflict) -> Self {
         self.authenticator.policy.on_conflict = on_conflict;
         self
+    }
+
+    /// Asks for each good token whether it was [taken back](super::Revocations), in one round trip. Default: nobody is asked,
+    /// and a token is good until it expires.
+    ///
+    /// It takes a [`Revocations`](super::Revocations), or a [`RevocationCheck`] that says what happens when there is no
+    /// answer; without one that is 503. Tokens without `iat` or `jti` are refused then, because they could not be revoked;
+    /// so are those that are valid for longer than [revocations are kept](super::Revocations::longest_token).
+    pub fn revocation(mut self, check: impl Into<RevocationCheck>) -> Self {
+        self.authenticator.check = Some(Arc::new(check.into()));
+        self
+    }
+
+    /// Remembers tokens that were verified, for a minute at most, so that the next requests with one cost no signature.
+    /// Default: each is verified each time that it comes.
+    ///
+    /// Layers that are derived from this one share the memory, whatever they ask for beyond a good token.
+    pub fn cache(mut self, cache: TokenCache) -> Self {
+        self.authenticator.cache = Some(Arc::new(Cache::new(cache)));
+        self
+    }
+
+    /// What the [cache](Self::cache) holds at the moment; `None` if there is none.
+    pub fn cache_usage(&self) -> Option<CacheUsage> {
+        self.authenticator.cache.as_ref().map(|cache| cache.usage())
     }
 
     /// The clock that tokens are judged by. Default: the system's.

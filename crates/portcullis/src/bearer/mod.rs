@@ -10,6 +10,10 @@
 //! * An ID token, a refresh token, or a token that is bound to a key (`cnf`) is no access token.
 //! * A token that the keys at hand do not verify asks their [source](KeySource) once; it is the only thing that is waited
 //!   for. When no verdict can be reached, because the keys are out of reach, that is 503 and not 401.
+//! * Tokens can be [taken back](Revocations) before they expire, where a layer [checks](BearerLayer::revocation) for that:
+//!   one round trip for each request, also for tokens that are known from before. While the store is away that is 503,
+//!   unless [said otherwise](OnOutage).
+//! * What was verified can be [remembered](BearerLayer::cache) for a minute, so that it costs a tenth.
 //! * Why a token was refused goes to `tracing` in full, at debug; the client is told in a few words.
 //!
 //! Whoever holds a bearer token can use it: serve it over HTTPS only, and keep request headers out of logs (the layer
@@ -48,14 +52,17 @@
 
 mod algorithm;
 mod authenticator;
+mod cache;
 mod claims;
 mod error;
+mod events;
 mod header;
 mod issuer;
 mod keys;
 mod layer;
 mod miss;
 mod refusal;
+mod revocation;
 mod rules;
 mod shape;
 mod text;
@@ -64,6 +71,7 @@ mod verifier;
 
 pub use algorithm::Algorithm;
 pub use authenticator::BearerAuthenticator;
+pub use cache::{CacheUsage, TokenCache};
 pub use error::{BuildError, BuildErrorKind, KeysUnavailable};
 pub use issuer::Issuer;
 pub use keys::{
@@ -71,6 +79,9 @@ pub use keys::{
 };
 pub use layer::BearerLayer;
 pub use refusal::Refusal;
+pub use revocation::{
+    MemoryTokenBackend, OnOutage, RevocationCheck, RevocationError, RevocationErrorKind, Revocations,
+};
 pub use rules::{Audience, Profile};
 pub use shape::ClaimPath;
 #[doc(hidden)]

@@ -57,6 +57,18 @@ pub enum Refusal {
     NotAnAccessToken,
     /// `cnf` binds the token to a key that nobody has proved to hold (RFC 7800).
     SenderConstrained,
+    /// This token is revoked.
+    TokenRevoked,
+    /// The tokens of its login are revoked, by `sid`.
+    FamilyRevoked,
+    /// The tokens of its user were revoked after it was issued, or its `tv` is not the user's.
+    UserRevoked,
+    /// The tokens of everyone were revoked after it was issued.
+    EveryoneRevoked,
+    /// It has no `jti`, `iat` or, of an issuer that states one, `tv`, and so could not be revoked.
+    NotRevocable,
+    /// It is valid for longer than revocations are kept.
+    OutlivesRevocation,
 }
 
 impl Refusal {
@@ -75,12 +87,16 @@ impl Refusal {
             Self::UnknownIssuer => "the issuer is not accepted",
             Self::UnknownKey | Self::AmbiguousKey | Self::BadSignature => "the signature cannot be verified",
             Self::MalformedClaims | Self::DuplicateClaim => "the claims are malformed",
-            Self::MissingClaim => "a required claim is missing",
+            Self::MissingClaim | Self::NotRevocable => "a required claim is missing",
             Self::WrongAudience => "the token is meant for another audience",
             Self::Expired | Self::TooOld => "the token has expired",
             Self::NotYetValid | Self::IssuedInFuture => "the token is not valid yet",
             Self::NotAnAccessToken => "the token is not an access token",
             Self::SenderConstrained => "the token is bound to a key that was not proved",
+            Self::TokenRevoked | Self::FamilyRevoked | Self::UserRevoked | Self::EveryoneRevoked => {
+                "the token has been revoked"
+            }
+            Self::OutlivesRevocation => "the token is valid for too long",
         }
     }
 
@@ -112,6 +128,12 @@ impl Refusal {
             Self::TooOld => "too_old",
             Self::NotAnAccessToken => "not_an_access_token",
             Self::SenderConstrained => "sender_constrained",
+            Self::TokenRevoked => "token_revoked",
+            Self::FamilyRevoked => "family_revoked",
+            Self::UserRevoked => "user_revoked",
+            Self::EveryoneRevoked => "everyone_revoked",
+            Self::NotRevocable => "not_revocable",
+            Self::OutlivesRevocation => "outlives_revocation",
         }
     }
 }

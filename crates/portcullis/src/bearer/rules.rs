@@ -118,10 +118,20 @@ impl Rules {
         self.max_age.map_or(Ok(()), |max_age| self.judge_age(claims, max_age, now))
     }
 
+    /// Until, not at, when a token that is accepted now would be accepted.
+    pub(super) fn accepted_until(&self, claims: &Claims<'_>) -> Timestamp {
+        let expires = claims.exp.unwrap_or_default().saturating_add(self.leeway);
+        let ages = self.max_age.zip(claims.iat).map(|(max_age, iat)| self.last_moment(iat, max_age));
+        ages.map_or(expires, |last| expires.min(last.saturating_add(Duration::from_millis(1))))
+    }
+
     fn judge_age(&self, claims: &Claims<'_>, max_age: Duration, now: Timestamp) -> Result<(), Refusal> {
         let iat = claims.iat.ok_or(Refusal::MissingClaim)?;
-        let latest = iat.saturating_add(max_age).saturating_add(self.leeway);
-        if now > latest { Err(Refusal::TooOld) } else { Ok(()) }
+        if now > self.last_moment(iat, max_age) { Err(Refusal::TooOld) } else { Ok(()) }
+    }
+
+    fn last_moment(&self, iat: Timestamp, max_age: Duration) -> Timestamp {
+        iat.saturating_add(max_age).saturating_add(self.leeway)
     }
 }
 

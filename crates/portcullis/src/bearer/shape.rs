@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use smallvec::SmallVec;
 
+use super::claims::VERSION;
 use super::text::{Text, Texts};
 
 /// The claims that hold scopes and roles.
@@ -13,6 +14,8 @@ use super::text::{Text, Texts};
 pub(super) struct Shape {
     pub(super) scopes: Vec<String>,
     pub(super) roles: Option<ClaimPath>,
+    /// Whether the tokens carry a version of their user.
+    pub(super) versioned: bool,
 }
 
 /// Where in the payload a claim stands: its name, or the names of the objects around it and its own.
@@ -32,7 +35,7 @@ pub(super) struct Granted<'a> {
 }
 
 /// Names that cannot hold scopes or roles, because they mean something else.
-const REGISTERED: [&str; 18] = [
+const REGISTERED: [&str; 19] = [
     "iss",
     "sub",
     "aud",
@@ -40,6 +43,7 @@ const REGISTERED: [&str; 18] = [
     "nbf",
     "iat",
     "jti",
+    "sid",
     "client_id",
     "typ",
     "token_use",
@@ -74,7 +78,8 @@ impl Shape {
 
     /// Whether every name is there and free to hold what it is to hold.
     pub(super) fn is_sound(&self) -> bool {
-        let free = |name: &String| !name.is_empty() && !REGISTERED.contains(&name.as_str());
+        let version = |name: &str| self.versioned && name == VERSION;
+        let free = |name: &String| !name.is_empty() && !REGISTERED.contains(&name.as_str()) && !version(name);
         let scopes = self.scopes.iter().all(free);
         let roles = self.roles.as_ref().is_none_or(|ClaimPath(path)| {
             path.first().is_some_and(|first| free(first) && !self.scopes.contains(first))

@@ -11,11 +11,13 @@ use portcullis_store::Timestamp;
 use smallvec::SmallVec;
 
 use super::algorithm::Algorithms;
+use super::cache::Remembered;
 use super::claims::{Claims, peek_issuer};
 use super::header::JoseHeader;
-use super::keys::{AbsentKeys, KeySet, KeySource};
+use super::keys::{AbsentKeys, KeySet, KeySource, KeyUid};
 use super::miss::{Failure, Miss};
 use super::refusal::Refusal;
+use super::revocation::Marks;
 use super::rules::Rules;
 use super::shape::Shape;
 use super::text::Texts;
@@ -36,6 +38,26 @@ pub(super) struct TrustedIssuer {
     pub(super) keys: Arc<dyn KeySource>,
     /// What the source has been asked for in vain.
     pub(super) absent: AbsentKeys,
+}
+
+/// A token that was accepted.
+pub(super) struct Verified<'v> {
+    pub(super) identity: Identity,
+    /// By what it can be revoked, if that was asked for.
+    pub(super) marks: Option<Marks>,
+    issuer: &'v Arc<TrustedIssuer>,
+    keys: Arc<KeySet>,
+    key: KeyUid,
+    until: Timestamp,
+}
+
+/// What is to be found out about a token.
+#[derive(Clone, Copy)]
+pub(super) struct Occasion {
+    pub(super) carrier: Carrier,
+    pub(super) now: Timestamp,
+    /// Whether it will be asked if the token is revoked.
+    pub(super) wants_marks: bool,
 }
 
 /// The longest token, in bytes.
@@ -72,12 +94,22 @@ impl Verifier {
     }
 
     /// Whom the token names, if it is good at this moment.
-    pub(super) fn verify(&self, token: &str, carrier: Carrier, now: Timestamp) -> Result<Identity, Failure> {
+    pub(super) fn verify(&self, token: &str, occasion: Occasion) -> Result<Verified<'_>, Failure> {
         let jws = Jws::decode(token)?;
         let header = JoseHeader::parse(jws.header.as_bytes())?;
         let issuer = self.issuer_of(&jws.payload)?;
-        issuer.verify(&header, &jws, now)?;
-        Ok(issuer.identify(&header, text(&jws.payload)?, carrier, now)?)
+        let keys = issuer.keys.snapshot();
+        let key = issuer.verify(&header, &jws, &keys, occasion.now)?;
+        let claims = Claims::parse(text(&jws.payload)?, &issuer.shape)?;
+        issuer.rules.judge(&header, &claims, occasion.now)?;
+        Ok(Verified {
+            identity: issuer.identify(&claims, text(&jws.payload)?, occasion.carrier)?,
+            marks: occasion.wants_marks.then(|| issuer.marks(&claims)),
+            until: issuer.rules.accepted_until(&claims),
+            issuer,
+            keys,
+            key,
+        })
     }
 
     /// Whose keys to use. What an unverified payload says decides only where several issuers are configured; the
@@ -96,33 +128,27 @@ impl TrustedIssuer {
         self: &Arc<Self>,
         header: &JoseHeader<'_>,
         jws: &Jws<'_>,
+        keys: &Arc<KeySet>,
         now: Timestamp,
-    ) -> Result<(), Failure> {
+    ) -> Result<KeyUid, Failure> {
         if !self.algorithms.contains(header.algorithm) {
             return Err(Refusal::AlgorithmNotAllowed.into());
         }
-        let keys = self.keys.snapshot();
-        match jws.verify(header, &keys) {
-            Ok(()) => Ok(()),
+        jws.verify(header, keys).map_err(|refusal| {
             // What another issuer has signed, this one's source is not asked about.
-            Err(refusal) if self.is_named_by(&jws.payload) => Err(Miss::of(self, keys, header, refusal, now)),
-            Err(refusal) => Err(refusal.into()),
-        }
+            if self.is_named_by(&jws.payload) {
+                Miss::of(self, Arc::clone(keys), header, refusal, now)
+            } else {
+                refusal.into()
+            }
+        })
     }
 
     fn is_named_by(&self, payload: &[u8]) -> bool {
         text(payload).and_then(peek_issuer).is_ok_and(|iss| iss == self.rules.issuer)
     }
 
-    fn identify(
-        &self,
-        header: &JoseHeader<'_>,
-        payload: &str,
-        carrier: Carrier,
-        now: Timestamp,
-    ) -> Result<Identity, Refusal> {
-        let claims = Claims::parse(payload, &self.shape)?;
-        self.rules.judge(header, &claims, now)?;
+    fn identify(&self, claims: &Claims<'_>, payload: &str, carrier: Carrier) -> Result<Identity, Refusal> {
         let subject = claims.sub.as_deref().filter(|sub| !sub.is_empty()).ok_or(Refusal::MissingClaim)?;
         let stated = Stated {
             subject,
@@ -137,6 +163,20 @@ impl TrustedIssuer {
             expires_at: claims.exp,
         };
         Identity::of_token(stated).ok_or(Refusal::TooLarge)
+    }
+
+    /// By what a token with these claims, of which one is the subject, can be revoked.
+    fn marks(&self, claims: &Claims<'_>) -> Marks {
+        let (issuer, subject) = (self.rules.issuer.as_str(), claims.sub.as_deref().unwrap_or_default());
+        Marks::of(claims, issuer, subject, self.shape.versioned, self.rules.leeway)
+    }
+}
+
+impl Verified<'_> {
+    /// What is worth remembering of it, if it was verified at this moment.
+    pub(super) fn to_remember(&self, now: Timestamp) -> Remembered {
+        let signed = (&self.keys, self.key);
+        Remembered::new(self.identity.clone(), self.marks, self.issuer, signed, (now, self.until))
     }
 }
 
@@ -174,7 +214,7 @@ impl<'a> Jws<'a> {
         })
     }
 
-    fn verify(&self, header: &JoseHeader<'_>, keys: &KeySet) -> Result<(), Refusal> {
+    fn verify(&self, header: &JoseHeader<'_>, keys: &KeySet) -> Result<KeyUid, Refusal> {
         keys.verify(header.algorithm, header.kid.as_deref(), self.message, self.signature.as_bytes())
     }
 }

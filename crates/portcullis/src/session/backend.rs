@@ -5,20 +5,18 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pin_project_lite::pin_project;
 use portcullis_store::{
     AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
-    SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
+    SessionBackend, StoreError, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
 };
-use tokio::time::Sleep;
 
 use super::cache::{Cache, Forgetting, SessionCache};
 use super::encryption::{self, Encryption, EncryptionKeys};
 use super::id::Presented;
 use super::vigil::{Vigil, Vigils};
+use crate::budget::WithinBudget;
 
 /// A backend of any type. A clone is one atomic increment.
 #[derive(Clone)]
@@ -404,13 +402,13 @@ impl Backend {
         self.one_call(self.erased.bump_credential_version(user, keep)).await
     }
 
-    /// Ends with [`StoreErrorKind::Timeout`] when `future` takes longer than the budget.
+    /// Ends with [`StoreErrorKind::Timeout`](portcullis_store::StoreErrorKind::Timeout) when `future` takes longer than the budget.
     pub(crate) fn within_budget<T, E, F>(&self, future: F) -> WithinBudget<F>
     where
         F: Future<Output = Result<T, E>>,
         E: From<StoreError>,
     {
-        WithinBudget { future, budget: Some(self.budget), timer: None }
+        WithinBudget::new(future, Some(self.budget))
     }
 
     /// The same for a single call of the backend. One that minds the time itself needs no second timer.
@@ -418,7 +416,7 @@ impl Backend {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        WithinBudget { future, budget: (!self.is_punctual).then_some(self.budget), timer: None }
+        WithinBudget::new(future, (!self.is_punctual).then_some(self.budget))
     }
 }
 
@@ -432,43 +430,6 @@ impl fmt::Debug for Backend {
             .field("budget", &self.budget)
             .field("encryption", &self.encryption_keys())
             .finish_non_exhaustive()
-    }
-}
-
-pin_project! {
-    /// A future under a budget. The timer is set only when there is something to wait for, so that an embedded
-    /// backend pays nothing for it.
-    pub(crate) struct WithinBudget<F> {
-        #[pin]
-        future: F,
-        // None: it minds the time itself.
-        budget: Option<Duration>,
-        #[pin]
-        timer: Option<Sleep>,
-    }
-}
-
-impl<T, E, F> Future for WithinBudget<F>
-where
-    F: Future<Output = Result<T, E>>,
-    E: From<StoreError>,
-{
-    type Output = Result<T, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if let Poll::Ready(output) = this.future.poll(cx) {
-            return Poll::Ready(output);
-        }
-        if this.timer.is_none()
-            && let Some(budget) = *this.budget
-        {
-            this.timer.set(Some(tokio::time::sleep(budget)));
-        }
-        match this.timer.as_pin_mut() {
-            Some(timer) => timer.poll(cx).map(|()| Err(StoreError::new(StoreErrorKind::Timeout).into())),
-            None => Poll::Pending,
-        }
     }
 }
 

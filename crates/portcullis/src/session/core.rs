@@ -15,15 +15,15 @@ use super::codec::Coding;
 use super::error::{Reason, SessionError, SessionErrorKind};
 use super::events::{DestroyedReason, EventUser, Hook, SessionEventKind, StoreOperation};
 use super::expiry::{Lifetime, REMEMBERED};
-use super::id::{Token, new_tag, user_locator};
+use super::id::{Token, new_tag};
 use super::limit::Limit;
 use super::payload::{Payload, identity_in, same_identity};
 use super::renewal::arrived;
 use super::state::Stored;
 use super::transport::Transport;
-use crate::Identity;
 use crate::identity::Carrier;
 use crate::realm::Claim;
+use crate::{Identity, names};
 
 /// What to do with a request that presents a session while the store is out of reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Core {
 
     /// The user's name in the store.
     pub(crate) fn user_of(identity: &Identity) -> Locator {
-        user_locator(identity.issuer(), identity.subject())
+        names::user(identity.issuer(), identity.subject())
     }
 
     /// An empty payload of this realm.

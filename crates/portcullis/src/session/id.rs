@@ -100,19 +100,6 @@ pub(crate) fn new_tag() -> Result<Tag, NoEntropy> {
     random().map(Tag)
 }
 
-/// The name of a user in the store: the first 128 bits of SHA-256 over issuer and subject, lengths before them so
-/// that no two pairs run together.
-pub(crate) fn user_locator(issuer: Option<&str>, subject: &str) -> Locator {
-    let issuer = issuer.unwrap_or_default();
-    let mut hasher = Sha256::new();
-    hasher.update((issuer.len() as u64).to_be_bytes());
-    hasher.update(issuer);
-    hasher.update(subject);
-    let digest: [u8; 32] = hasher.finalize().into();
-    let [first, ..] = digest.as_chunks::<16>().0 else { return Locator::from_bytes([0; 16]) };
-    Locator::from_bytes(*first)
-}
-
 fn hash(secret: &[u8]) -> SecretHash {
     SecretHash(Sha256::digest(secret).into())
 }
@@ -202,11 +189,5 @@ mod tests {
         let (locator, secret) =
             token.value().split_once('.').map(|(l, s)| (l.to_owned(), s.to_owned())).unwrap();
         assert!(text.contains(&locator) && !text.contains(&secret), "{text}");
-    }
-
-    #[test]
-    fn issuer_and_subject_do_not_run_together() {
-        assert_ne!(user_locator(Some("a"), "bc"), user_locator(Some("ab"), "c"));
-        assert_eq!(user_locator(None, "ada"), user_locator(Some(""), "ada"));
     }
 }

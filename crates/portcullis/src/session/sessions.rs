@@ -12,13 +12,13 @@ use super::core::Core;
 use super::devices::{self, Device};
 use super::error::{Reason, SessionError};
 use super::events::{EventUser, StoreOperation};
-use super::id::{new_tag, user_locator};
+use super::id::new_tag;
 use super::layer::SessionLayer;
 use super::payload::Payload;
 use super::state::Stored;
-use crate::Identity;
 use crate::identity::IdentityBuilder;
 use crate::realm::DefaultRealm;
+use crate::{Identity, names};
 
 /// The sessions of a layer's users, outside any request. A clone is one atomic increment.
 ///
@@ -305,7 +305,7 @@ impl<M> Sessions<M> {
     }
 
     fn name(&self, user: &User) -> Locator {
-        user_locator(user.issuer.as_deref().or(self.0.issuer.as_deref()), &user.subject)
+        names::user(user.issuer.as_deref().or(self.0.issuer.as_deref()), &user.subject)
     }
 }
 

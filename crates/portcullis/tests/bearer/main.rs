@@ -8,6 +8,7 @@
 )]
 
 mod algorithms;
+mod cache;
 mod challenges;
 mod claims;
 mod config;
@@ -18,8 +19,10 @@ mod issuers;
 mod keys;
 mod log;
 mod mint;
+mod revocation;
 mod slice;
 mod sources;
 mod stack;
+mod store;
 mod time;
 mod vectors;

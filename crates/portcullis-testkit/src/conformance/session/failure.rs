@@ -7,6 +7,7 @@ use portcullis_store::{AtOnce, Created, Enrolment, SessionBackend, StoreError, S
 
 use super::Harness;
 use super::stage::{Outcome, Stage, Stop, ensure, locator, next, tag};
+use crate::conformance::outcome::fails;
 
 pub(super) async fn foreign_records_are_left_alone<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
     let record = stage.record();
@@ -79,18 +80,5 @@ async fn one_step(call: impl Future<Output = Result<AtOnce, StoreError>>) -> Res
     match call.await {
         Ok(AtOnce::NotDone) => Err(StoreErrorKind::Unavailable.into()),
         answer => answer,
-    }
-}
-
-/// The operation must fail within a second, as one that found nobody.
-async fn fails<T>(operation: &str, call: impl Future<Output = Result<T, StoreError>>) -> Outcome {
-    const BUDGET: Duration = Duration::from_secs(1);
-    let Ok(answer) = tokio::time::timeout(BUDGET, call).await else {
-        return Err(Stop::Broken(format!("{operation} took over a second")));
-    };
-    match answer.map_err(|error| error.kind()) {
-        Err(StoreErrorKind::Timeout | StoreErrorKind::Unavailable) => Ok(()),
-        Err(kind) => Err(Stop::Broken(format!("{operation} failed as {kind:?}"))),
-        Ok(_) => Err(Stop::Broken(format!("{operation} gave an answer"))),
     }
 }

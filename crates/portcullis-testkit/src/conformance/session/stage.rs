@@ -1,42 +1,16 @@
 //! [`Stage`]: what one check plays on: a handle, a realm of its own, fresh keys and records.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_store::{
     Created, Enrolled, Enrolment, Header, Key, Locator, Realm, Record, Saved, SecretHash, SessionBackend,
-    StoreError, Tag, Timestamp, UserKey,
+    Tag, Timestamp, UserKey,
 };
 
 use super::Harness;
-
-/// Why a check stopped.
-#[derive(Debug)]
-pub(super) enum Stop {
-    Broken(String),
-    /// So much time passed between two calls that the check proves nothing.
-    Late,
-    NotChecked,
-}
-
-pub(super) type Outcome = Result<(), Stop>;
-
-impl From<StoreError> for Stop {
-    fn from(error: StoreError) -> Self {
-        Self::Broken(format!("the backend failed: {error} ({:?})", error.kind()))
-    }
-}
-
-/// Stops the check unless the claim holds.
-macro_rules! ensure {
-    ($holds:expr, $($how:tt)+) => {
-        if !$holds {
-            return Err($crate::conformance::session::stage::Stop::Broken(format!($($how)+)));
-        }
-    };
-}
-pub(super) use ensure;
+use crate::conformance::outcome::random;
+pub(super) use crate::conformance::outcome::{Outcome, Stop, ensure, locator};
 
 pub(super) struct Stage<'h, H: Harness> {
     pub(super) harness: &'h H,
@@ -207,18 +181,8 @@ pub(super) fn next(before: &Record, payload: &[u8]) -> Record {
     record
 }
 
-pub(super) fn locator() -> Locator {
-    let (high, low) = (u128::from(random()), u128::from(random()));
-    Locator::from_bytes(((high << 64) | low).to_be_bytes())
-}
-
 pub(super) fn tag() -> Tag {
     Tag(random().to_be_bytes())
-}
-
-/// The standard library's only source of random bits; they need to be distinct, not secret.
-fn random() -> u64 {
-    RandomState::new().hash_one(0)
 }
 
 fn payload_and_tags(record: &Record) -> (&[u8], [Tag; 4]) {

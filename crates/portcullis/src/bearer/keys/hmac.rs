@@ -70,11 +70,11 @@ impl HmacKey {
 
     fn keys(&self) -> impl Iterator<Item = Key> {
         Algorithm::HMAC.into_iter().filter_map(|algorithm| match algorithm.scheme() {
-            Scheme::Hmac(scheme) if self.secret.0.len() >= scheme.tag_len() => Some(Key {
-                kid: self.kid.as_deref().map(Box::from),
+            Scheme::Hmac(scheme) if self.secret.0.len() >= scheme.tag_len() => Some(Key::new(
+                self.kid.as_deref().map(Box::from),
                 algorithm,
-                material: Material::Secret(Box::new(hmac::Key::new(scheme, &self.secret.0))),
-            }),
+                Material::Secret(Box::new(hmac::Key::new(scheme, &self.secret.0))),
+            )),
             Scheme::Hmac(_) | Scheme::Rsa(_) | Scheme::Curve(_) => None,
         })
     }

@@ -123,7 +123,7 @@ impl<'a> Jwk<'a> {
         if self.algorithm()?.is_some_and(|own| own != algorithm) {
             return Err(Unusable::WrongAlgorithm);
         }
-        Ok(vec![Key { kid: self.kid()?, algorithm, material: on_curve(algorithm, bytes)? }])
+        Ok(vec![Key::new(self.kid()?, algorithm, on_curve(algorithm, bytes)?)])
     }
 
     fn rsa(self) -> Result<Vec<Key>, Unusable> {
@@ -133,7 +133,7 @@ impl<'a> Jwk<'a> {
         let algorithms = own.as_ref().map_or(&Algorithm::RSA[..], std::slice::from_ref);
         algorithms
             .iter()
-            .map(|&algorithm| Ok(Key { kid: self.kid()?, algorithm, material: key.material(algorithm)? }))
+            .map(|&algorithm| Ok(Key::new(self.kid()?, algorithm, key.material(algorithm)?)))
             .collect()
     }
 

@@ -56,7 +56,7 @@ impl Block {
         }
         let curves = [Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA];
         match curves.into_iter().find_map(|curve| Some((curve, on_curve(curve, &self.der).ok()?))) {
-            Some((algorithm, material)) => Ok(vec![Key { kid: None, algorithm, material }]),
+            Some((algorithm, material)) => Ok(vec![Key::new(None, algorithm, material)]),
             None => self.of_rsa(),
         }
     }
@@ -66,7 +66,7 @@ impl Block {
         let key = RsaKey::of_der(key.as_ref())?;
         Algorithm::RSA
             .into_iter()
-            .map(|algorithm| Ok(Key { kid: None, algorithm, material: key.material(algorithm)? }))
+            .map(|algorithm| Ok(Key::new(None, algorithm, key.material(algorithm)?)))
             .collect()
     }
 }

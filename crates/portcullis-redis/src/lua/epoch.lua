@@ -1,0 +1,19 @@
+-- Begins an epoch, later than the one before by whatever clock, and answers it. KEYS: epoch. ARGV: how long it is kept, or
+-- longer if the one before is, in milliseconds.
+
+--! time.lua
+local epoch = now()
+local before = redis.call('GET', KEYS[1])
+if before then
+  before = tonumber(before)
+  if not before or before >= LAST_TIME then
+    return UNREADABLE
+  end
+  epoch = math.max(epoch, before + 1)
+end
+local keep = math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[1]))
+-- This changes nothing, but a full server refuses SET only to a script that has not begun to write.
+redis.call('PEXPIRE', KEYS[1], keep)
+--! decimal.lua
+redis.call('SET', KEYS[1], decimal(epoch), 'PX', keep)
+return decimal(epoch)

@@ -1,0 +1,170 @@
+//! The conformance suite of [`TokenBackend`]: each promise of its documentation, checked.
+//!
+//! * A [`Harness`] tells the suite how to reach the store; handles on one store are all it must give.
+//! * Every check works on random users of its own, so a store may hold anything else, and be used again. But for one, it
+//!   also has a realm of its own, since what is revoked for everyone there stays so for a while.
+//! * A store with a clock that can be moved is checked in no time; any other in about two seconds.
+//! * The suite starts tasks, so it needs a tokio runtime; one with several threads checks more.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use portcullis_store::{Locator, Realm, StoreError, TokenBackend, TokenEpoch, TokenQuery, TokenStatus, UserKey};
+//! use portcullis_testkit::conformance::token::{self, Harness, Promise};
+//!
+//! struct MyBackend; // that has forgotten everything
+//!
+//! impl TokenBackend for MyBackend {
+//!     async fn status(&self, _: TokenQuery<'_>) -> Result<TokenStatus, StoreError> { Ok(TokenStatus::default()) }
+//!     async fn revoke_token(&self, _: UserKey<'_>, _: Locator, _: Duration) -> Result<(), StoreError> { Ok(()) }
+//!     async fn revoke_family(&self, _: UserKey<'_>, _: Locator, _: Duration) -> Result<(), StoreError> { Ok(()) }
+//!     async fn revoke_user(&self, _: UserKey<'_>, _: Duration) -> Result<TokenEpoch, StoreError> {
+//!         Ok(TokenEpoch::default())
+//!     }
+//!     async fn revoke_everyone(&self, _: &Realm, _: Duration) -> Result<TokenEpoch, StoreError> {
+//!         Ok(TokenEpoch::default())
+//!     }
+//! }
+//!
+//! struct MyStore;
+//!
+//! impl Harness for MyStore {
+//!     type Backend = MyBackend;
+//!
+//!     async fn handle(&self) -> MyBackend {
+//!         MyBackend // each time to the same store
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! // In a `#[tokio::test]`: `token::run(&MyStore).await` panics and names every promise that is broken.
+//! let verdict = token::check(&MyStore, Promise::TokensAreRevoked).await;
+//! assert!(matches!(verdict, token::Verdict::Broken(_)));
+//! # });
+//! ```
+
+mod concurrency;
+mod epochs;
+mod failure;
+mod marks;
+mod stage;
+
+use std::future::Future;
+use std::time::Duration;
+
+use portcullis_store::{Clock, SystemClock, Timestamp, TokenBackend};
+
+use self::stage::Stage;
+pub use super::Verdict;
+use super::outcome::Stop;
+use super::promises;
+
+/// How the suite reaches the store under test.
+pub trait Harness: Send + Sync {
+    /// The backend under test.
+    type Backend: TokenBackend;
+
+    /// A new handle on the store. All handles of one harness share one store, as the processes of one service do; a
+    /// store within the process gives clones.
+    fn handle(&self) -> impl Future<Output = Self::Backend> + Send;
+
+    /// The time by the store's clock. The default is the operating system's, right for a store on this machine.
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    /// Lets `time` pass: moves the store's clock, or, by default, waits.
+    fn advance(&self, time: Duration) -> impl Future<Output = ()> + Send {
+        tokio::time::sleep(time)
+    }
+
+    /// The unit of all waiting, 100 ms by default: what is kept briefly in the suite is kept for two of it.
+    ///
+    /// A check during which the machine stalled is repeated with twice the unit, so raise it only for a store that
+    /// takes longer than this to answer.
+    fn unit(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    /// A handle on a store that is out of reach: nobody listens, or nobody answers. `None` where a store cannot be
+    /// away, the default; then [`Promise::AnOutageIsAnError`] is not checked.
+    fn unreachable(&self) -> impl Future<Output = Option<Self::Backend>> + Send {
+        async { None }
+    }
+}
+
+/// Checks every promise.
+///
+/// # Panics
+/// When one is broken, naming each that is.
+pub async fn run<H: Harness>(harness: &H) {
+    let mut broken = String::new();
+    for (promise, verdict) in report(harness).await {
+        if let Verdict::Broken(how) = verdict {
+            broken.push_str(&format!("\n  {promise:?} ({promise}): {how}"));
+        }
+    }
+    assert!(broken.is_empty(), "the backend breaks its contract:{broken}");
+}
+
+/// Checks every promise, in the order of [`Promise::ALL`].
+pub async fn report<H: Harness>(harness: &H) -> Vec<(Promise, Verdict)> {
+    let mut verdicts = Vec::with_capacity(Promise::ALL.len());
+    for &promise in Promise::ALL {
+        verdicts.push((promise, check(harness, promise).await));
+    }
+    verdicts
+}
+
+/// Checks one promise.
+pub async fn check<H: Harness>(harness: &H, promise: Promise) -> Verdict {
+    let mut unit = harness.unit();
+    for _ in 0..5 {
+        let stage = Stage::new(harness, unit).await;
+        match promise.check(&stage).await {
+            Ok(()) => return Verdict::Kept,
+            Err(Stop::NotChecked) => return Verdict::NotChecked,
+            Err(Stop::Broken(how)) => return Verdict::Broken(how),
+            // The machine stalled past a deadline: neither kept nor broken.
+            Err(Stop::Late) => unit *= 2,
+        }
+    }
+    Verdict::Broken(format!("each call took longer than the {unit:?} that something was to be kept"))
+}
+
+promises! {
+    /// Of a token that nobody has revoked, nothing is known, whatever parts of its name are asked for.
+    NothingIsRevokedAtFirst => marks::nothing_is_revoked_at_first,
+    /// A revoked token is revoked: that one, of that user, and no family of its name.
+    TokensAreRevoked => marks::tokens_are_revoked,
+    /// A revoked family is revoked: that one, of that user, and no token of its name.
+    FamiliesAreRevoked => marks::families_are_revoked,
+    /// A user whose tokens are revoked has the epoch that was answered, and no other user has.
+    UsersAreRevoked => epochs::users_are_revoked,
+    /// Everyone has the epoch that was answered, through other handles within five seconds.
+    EveryoneIsRevoked => epochs::everyone_is_revoked,
+    /// An epoch is the time by the store's clock.
+    EpochsAreTheTime => epochs::epochs_are_the_time,
+    /// Each epoch of a user, and of everyone, is later than the one before.
+    EpochsOnlyRise => epochs::epochs_only_rise,
+    /// What one handle has revoked, another sees at once.
+    HandlesAgree => marks::handles_agree,
+    /// A token, user or family in two realms is two, and everyone of one realm is nobody of another.
+    RealmsAreApart => marks::realms_are_apart,
+    /// A mark that is set again, at once or later, stays, and is no error.
+    MarksMayBeResent => marks::marks_may_be_resent,
+    /// A mark stands for as long as it is to be kept, and no longer.
+    MarksEnd => marks::marks_end,
+    /// A mark that is set again stands until the later end.
+    MarksAreNeverShortened => marks::marks_are_never_shortened,
+    /// An epoch is known for as long as it is to be kept, and no longer.
+    EpochsEnd => epochs::epochs_end,
+    /// An epoch that another follows is kept until the later end.
+    EpochsAreNeverShortened => epochs::epochs_are_never_shortened,
+    /// Revocations of one user that run at the same time all stand.
+    MarksAreAllKept => concurrency::marks_are_all_kept,
+    /// Epochs that begin at the same time differ, and the latest stands.
+    EpochsDiffer => concurrency::epochs_differ,
+    /// Out of reach is Unavailable or Timeout within a second, never a status.
+    AnOutageIsAnError => failure::an_outage_is_an_error,
+}

@@ -1,0 +1,100 @@
+//! What is logged and counted about tokens, here and nowhere else. Labels are of closed sets: never a token, its id, its
+//! subject or its issuer.
+
+use metrics::counter;
+use portcullis_store::StoreErrorKind;
+
+/// What a check for revocation came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Checked {
+    Good,
+    Revoked,
+    /// It could not be revoked, and is refused for that.
+    NotRevocable,
+    /// The store is away, and the token passes all the same.
+    FailedOpen,
+    /// The store is away: 503.
+    Unavailable,
+}
+
+/// What somebody has revoked.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Revoked {
+    Token,
+    Family,
+    User,
+    Everyone,
+}
+
+/// What the cache of verified tokens has done.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cached {
+    Hit,
+    Miss,
+    /// A token made room for another, and would have been good for longer.
+    Evicted,
+}
+
+/// A token's status was asked for. Each line has labels of its own, which cost no allocation.
+pub(super) fn checked(checked: Checked) {
+    match checked {
+        Checked::Good => counter!("portcullis_bearer_revocation_checks_total", "result" => "good"),
+        Checked::Revoked => counter!("portcullis_bearer_revocation_checks_total", "result" => "revoked"),
+        Checked::NotRevocable => {
+            counter!("portcullis_bearer_revocation_checks_total", "result" => "not_revocable")
+        }
+        Checked::FailedOpen => {
+            counter!("portcullis_bearer_revocation_checks_total", "result" => "failed_open")
+        }
+        Checked::Unavailable => {
+            counter!("portcullis_bearer_revocation_checks_total", "result" => "unavailable")
+        }
+    }
+    .increment(1);
+}
+
+/// A token was looked up among those verified before, or put there.
+pub(super) fn cached(cached: Cached) {
+    match cached {
+        Cached::Hit => counter!("portcullis_bearer_cache_total", "result" => "hit"),
+        Cached::Miss => counter!("portcullis_bearer_cache_total", "result" => "miss"),
+        Cached::Evicted => counter!("portcullis_bearer_cache_total", "result" => "evicted"),
+    }
+    .increment(1);
+}
+
+/// Tokens were revoked, or could not be.
+pub(super) fn revoked(what: Revoked, realm: &str, outcome: Result<&(), StoreErrorKind>) {
+    let (what, result) = (what.label(), outcome.map_or_else(StoreErrorKind::label, |()| "ok"));
+    match outcome {
+        Ok(()) => tracing::info!(what, realm, "bearer tokens revoked"),
+        Err(_) => tracing::warn!(what, realm, error = result, "bearer tokens could not be revoked"),
+    }
+    counter!("portcullis_bearer_revocations_total", "what" => what, "result" => result).increment(1);
+}
+
+/// It cannot be told whether tokens are revoked. One warning for each outage.
+pub(super) fn revocation_is_away(kind: StoreErrorKind, is_new: bool) {
+    let error = kind.label();
+    if is_new {
+        tracing::warn!(error, "it cannot be told whether bearer tokens are revoked");
+    } else {
+        tracing::debug!(error, "it cannot be told whether a bearer token is revoked");
+    }
+}
+
+/// It can be told again.
+pub(super) fn revocation_is_back() {
+    tracing::info!("it can be told again whether bearer tokens are revoked");
+}
+
+impl Revoked {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Family => "family",
+            Self::User => "user",
+            Self::Everyone => "everyone",
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Rows of the catalogue that are about bearer tokens, on real frameworks and a real redis-server.
+
+mod revocation;
