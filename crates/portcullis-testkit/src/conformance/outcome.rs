@@ -4,7 +4,7 @@ use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use portcullis_store::{Locator, StoreError, StoreErrorKind};
+use portcullis_store::{Locator, Realm, StoreError, StoreErrorKind};
 
 /// Why a check stopped.
 #[derive(Debug)]
@@ -49,6 +49,11 @@ pub(super) async fn fails<T>(operation: &str, call: impl Future<Output = Result<
 pub(super) fn locator() -> Locator {
     let (high, low) = (u128::from(random()), u128::from(random()));
     Locator::from_bytes(((high << 64) | low).to_be_bytes())
+}
+
+/// A realm that no other check knows, so that none hears late what another has done.
+pub(super) fn realm() -> Realm {
+    format!("suite-{:016x}", random()).parse().unwrap_or_default()
 }
 
 /// The standard library's only source of random bits; they need to be distinct, not secret.

@@ -10,6 +10,7 @@ use portcullis_store::{
 
 use super::Harness;
 use crate::conformance::outcome::random;
+use crate::conformance::outcome::realm;
 pub(super) use crate::conformance::outcome::{Outcome, Stop, ensure, locator};
 
 pub(super) struct Stage<'h, H: Harness> {
@@ -21,8 +22,7 @@ pub(super) struct Stage<'h, H: Harness> {
 
 impl<'h, H: Harness> Stage<'h, H> {
     pub(super) async fn new(harness: &'h H, unit: Duration) -> Self {
-        let realm = Realm::default();
-        Self { harness, store: Arc::new(harness.handle().await), realm, unit }
+        Self { harness, store: Arc::new(harness.handle().await), realm: realm(), unit }
     }
 
     pub(super) fn key(&self) -> Key<'_> {

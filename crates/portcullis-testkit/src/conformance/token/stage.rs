@@ -9,7 +9,8 @@ use portcullis_store::{
 };
 
 use super::Harness;
-use crate::conformance::outcome::{Outcome, Stop, ensure, locator, random};
+pub(super) use crate::conformance::outcome::realm;
+use crate::conformance::outcome::{Outcome, Stop, ensure, locator};
 
 /// Longer than any check takes.
 pub(super) const LONG: Duration = Duration::from_secs(3600);
@@ -114,9 +115,4 @@ impl<'a> Token<'a> {
     pub(super) fn in_realm(self, realm: &Realm) -> Token<'_> {
         Token { user: UserKey { realm, user: self.user.user }, token: self.token, family: self.family }
     }
-}
-
-/// A realm that no other check knows.
-pub(super) fn realm() -> Realm {
-    format!("suite-{:016x}", random()).parse().unwrap_or_default()
 }
