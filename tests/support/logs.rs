@@ -13,8 +13,11 @@ struct Logs(Arc<Mutex<Vec<u8>>>);
 pub async fn captured<T>(work: impl Future<Output = T>) -> (T, String) {
     let logs = Logs::default();
     let subscriber =
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(logs.clone()).finish();
-    let output = work.with_subscriber(subscriber).await;
+        || tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(logs.clone()).finish();
+    // With one subscriber alone, an event that another test's thread comes to first, where there is none, would be off for
+    // all threads.
+    let _second = tracing::Dispatch::new(subscriber());
+    let output = work.with_subscriber(subscriber()).await;
     let bytes = logs.0.lock().unwrap().clone();
     (output, String::from_utf8(bytes).unwrap())
 }

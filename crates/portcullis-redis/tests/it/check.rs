@@ -161,6 +161,8 @@ async fn every_warning_is_an_event() {
     let server = RedisServer::start();
     server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
     let told = Told::default();
+    // With one subscriber alone, an event that another test's thread comes to first would be off for all threads.
+    let _second = tracing::Dispatch::new(told.clone());
     let _guard = tracing::subscriber::set_default(told.clone());
     let warnings = warnings(&server).await;
     assert_eq!(warnings.len(), 2);

@@ -47,6 +47,8 @@ impl Visit for Line<'_> {
 
 fn logged(work: impl FnOnce()) -> String {
     let log = Log::default();
+    // With one subscriber alone, an event that another test's thread comes to first would be off for all threads.
+    let _second = tracing::Dispatch::new(log.clone());
     tracing::subscriber::with_default(log.clone(), work);
     let text = log.0.lock().unwrap();
     text.clone()
