@@ -18,3 +18,5 @@ mod extractors;
 mod grpc;
 mod guard;
 mod require;
+#[cfg(feature = "axum")]
+mod respond;
