@@ -17,6 +17,8 @@ mod csrf;
 mod extractors;
 mod grpc;
 mod guard;
+#[cfg(all(feature = "axum", feature = "session"))]
+mod policy;
 mod require;
 #[cfg(feature = "axum")]
 mod respond;
