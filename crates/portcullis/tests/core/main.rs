@@ -17,6 +17,7 @@ mod csrf;
 mod extractors;
 mod grpc;
 mod guard;
+mod https;
 #[cfg(all(feature = "axum", feature = "session"))]
 mod policy;
 mod require;
