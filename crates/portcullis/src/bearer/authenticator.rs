@@ -217,7 +217,7 @@ impl BearerAuthenticator {
                 missed.await;
             }
             if issuer.keys.snapshot().is_empty() {
-                without.push(issuer.rules.issuer.clone());
+                without.push(issuer.rules.issuer.as_str().to_owned());
             }
         }
         KeysUnavailable::of(without)

@@ -33,7 +33,7 @@ impl BearerLayer {
     /// Accepts the tokens of these issuers.
     ///
     /// # Errors
-    /// When there is no issuer, two have one name, or one's configuration contradicts itself.
+    /// When there is no issuer, a token could be of two, or one's configuration contradicts itself.
     pub fn new(issuers: impl IntoIterator<Item = Issuer>) -> Result<Self, BuildError> {
         let authenticator = BearerAuthenticator {
             verifier: Arc::new(verifier(issuers.into_iter().collect())?),
@@ -145,9 +145,9 @@ fn verifier(issuers: Vec<Issuer>) -> Result<Verifier, BuildError> {
         return Err(BuildErrorKind::NoIssuer.into());
     }
     for (index, issuer) in issuers.iter().enumerate() {
-        let earlier = issuers.iter().take(index).any(|other| other.name() == issuer.name());
+        let earlier = issuers.iter().take(index).any(|other| other.name().overlaps(issuer.name()));
         if issuer.name().is_empty() || earlier {
-            return Err(BuildError::of_issuer(BuildErrorKind::BadIssuer, issuer.name()));
+            return Err(BuildError::of_issuer(BuildErrorKind::BadIssuer, issuer.name().as_str()));
         }
     }
     issuers.into_iter().map(Issuer::build).collect::<Result<_, _>>().map(Verifier::new)

@@ -6,6 +6,7 @@
 //! * Two `Authorization` headers, or one that says `Bearer` and is malformed: 400.
 //! * Issuer and audience must match to the letter, the algorithm must be allowed for the issuer, and a key is used with
 //!   one algorithm only. `crit` and its like are refused; a token never brings its own key.
+//! * Well-known providers have [presets](Issuer::auth0), and one issuer can have many [tenants](Tenants).
 //! * `exp` is required. A leeway of 5 seconds evens out clocks.
 //! * An ID token, a refresh token, or a token that is bound to a key (`cnf`) is no access token.
 //! * A token that the keys at hand do not verify asks their [source](KeySource) once; it is the only thing that is waited
@@ -51,6 +52,7 @@
 //! ```
 
 mod algorithm;
+mod audience;
 mod authenticator;
 mod cache;
 mod claims;
@@ -61,15 +63,18 @@ mod issuer;
 mod keys;
 mod layer;
 mod miss;
+mod presets;
 mod refusal;
 mod revocation;
 mod rules;
 mod shape;
+mod tenants;
 mod text;
 mod token;
 mod verifier;
 
 pub use algorithm::Algorithm;
+pub use audience::Audience;
 pub use authenticator::BearerAuthenticator;
 pub use cache::{CacheUsage, TokenCache};
 pub use error::{BuildError, BuildErrorKind, KeysUnavailable};
@@ -82,7 +87,8 @@ pub use refusal::Refusal;
 pub use revocation::{
     MemoryTokenBackend, OnOutage, RevocationCheck, RevocationError, RevocationErrorKind, Revocations,
 };
-pub use rules::{Audience, Profile};
+pub use rules::Profile;
 pub use shape::ClaimPath;
+pub use tenants::Tenants;
 #[doc(hidden)]
 pub use verifier::verify_compact;

@@ -19,6 +19,7 @@ mod issuers;
 mod keys;
 mod log;
 mod mint;
+mod providers;
 mod revocation;
 mod slice;
 mod sources;
