@@ -38,6 +38,8 @@ pub enum BuildErrorKind {
     /// A claim for scopes or roles, or one of which a value is required, that has an empty name or another meaning
     /// already.
     BadClaim,
+    /// A name for a [source of tokens](super::TokenSource) that cannot be a cookie's or parameter's.
+    BadSource,
     /// The key set is not a JSON object with a list of keys, or the PEM text is not PEM.
     MalformedKeys,
     /// More than 100 keys.
@@ -117,6 +119,9 @@ impl fmt::Display for BuildError {
             BuildErrorKind::LeewayTooLong => "the leeway is over five minutes",
             BuildErrorKind::BadRealm => "the realm's name cannot be part of a key",
             BuildErrorKind::BadClaim => "a claim that is named is empty or has another meaning",
+            BuildErrorKind::BadSource => {
+                "the name of a source of tokens is empty or has forbidden characters"
+            }
             BuildErrorKind::MalformedKeys => "the keys are neither a JWK set nor PEM",
             BuildErrorKind::TooManyKeys => "there are more than 100 keys",
             BuildErrorKind::MixedKeys => "symmetric keys stand among asymmetric ones",

@@ -13,6 +13,7 @@ use super::error::{BuildError, BuildErrorKind, KeysUnavailable};
 use super::issuer::Issuer;
 use super::keys::KeyHealth;
 use super::revocation::RevocationCheck;
+use super::token_source::{Sources, TokenSource};
 use super::verifier::Verifier;
 use crate::authenticate::{Authenticate, AuthenticateLayer, OnConflict};
 use crate::realm::{DefaultRealm, Realm, Slot};
@@ -40,6 +41,7 @@ impl BearerLayer {
             clock: Arc::new(SystemClock),
             challenge: challenge("api".into()),
             policy: Policy::default(),
+            sources: Sources::default(),
             cache: None,
             check: None,
             slot: Slot::of::<DefaultRealm>(),
@@ -73,8 +75,17 @@ impl<M, R> BearerLayer<M, R> {
         self
     }
 
-    /// Takes a verified token off the request, so that nothing further in can log it or send it on. A layer of this
-    /// kind further in then finds none. Default: it stays, marked as sensitive.
+    /// Looks for a token here, too. Default: in `Authorization` only, where every service takes one (RFC 6750, section 2).
+    ///
+    /// A request with two tokens is refused with 400, also when both are the same.
+    pub fn add_source(mut self, source: TokenSource) -> Self {
+        self.authenticator.sources = self.authenticator.sources.with(source);
+        self
+    }
+
+    /// Takes a verified token off the request, wherever it [stands](Self::add_source), so that nothing further in can log
+    /// it or send it on. A layer of this kind further in then finds none. Default: it stays; what holds it is marked as
+    /// sensitive, unless it is the URI.
     pub fn strip_token(mut self) -> Self {
         self.authenticator.policy.strip = true;
         self

@@ -3,7 +3,8 @@
 //! * No `Authorization`, or one of another scheme: the request passes as anonymous, and
 //!   [`RequireLayer`](crate::RequireLayer) decides; with [`required`](BearerLayer::required) it is 401 here.
 //! * A token that is present and bad is 401 here, whatever session came along; it never counts as absent.
-//! * Two `Authorization` headers, or one that says `Bearer` and is malformed: 400.
+//! * Two `Authorization` headers, or one that says `Bearer` and is malformed: 400. So are tokens in two places, where a
+//!   layer looks in [more than one](TokenSource).
 //! * Issuer and audience must match to the letter, the algorithm must be allowed for the issuer, and a key is used with
 //!   one algorithm only. `crit` and its like are refused; a token never brings its own key.
 //! * Well-known providers have [presets](Issuer::auth0), and one issuer can have many [tenants](Tenants).
@@ -71,6 +72,7 @@ mod shape;
 mod tenants;
 mod text;
 mod token;
+mod token_source;
 mod verifier;
 
 pub use algorithm::Algorithm;
@@ -90,5 +92,6 @@ pub use revocation::{
 pub use rules::Profile;
 pub use shape::ClaimPath;
 pub use tenants::Tenants;
+pub use token_source::TokenSource;
 #[doc(hidden)]
 pub use verifier::verify_compact;

@@ -19,6 +19,7 @@ mod issuers;
 mod keys;
 mod log;
 mod mint;
+mod places;
 mod providers;
 mod revocation;
 mod slice;
