@@ -181,7 +181,28 @@ impl Require {
             Requirement::Fresh(max_age) => self.is_fresh(who, *max_age),
             Requirement::AnyAcr(any) => who.acr().is_some_and(|acr| any.iter().any(|class| class == acr)),
         };
-        if met { Ok(()) } else { Err(requirement.unmet(who, look)) }
+        if met { Ok(()) } else { Err(requirement.unmet(who, look, || self.step_up(look))) }
+    }
+
+    /// All that is asked of a sign-in at once, so that one is enough (RFC 9470, section 3).
+    fn step_up(&self, look: Look<'_>) -> Rejection {
+        let (mut acr, mut max_age) = (None::<Vec<String>>, None::<Duration>);
+        for requirement in &self.requirements {
+            match requirement {
+                Requirement::Fresh(age) => max_age = Some(max_age.map_or(*age, |other| other.min(*age))),
+                // One class of each list is needed, and a challenge has one list.
+                Requirement::AnyAcr(classes) => match &mut acr {
+                    Some(both) => both.retain(|class| classes.contains(class)),
+                    None => acr = Some(classes.clone()),
+                },
+                Requirement::Scopes(_)
+                | Requirement::AnyScope(_)
+                | Requirement::Role(_)
+                | Requirement::Method(_) => {}
+            }
+        }
+        let challenge = look.challenge("Bearer").cloned();
+        Rejection::StepUp { challenge, acr_values: acr.unwrap_or_default(), max_age }
     }
 
     fn is_fresh(&self, who: &Person, max_age: Duration) -> bool {
@@ -190,22 +211,13 @@ impl Require {
 }
 
 impl Requirement {
-    fn unmet(&self, who: &Person, look: Look<'_>) -> Rejection {
+    fn unmet(&self, who: &Person, look: Look<'_>, step_up: impl FnOnce() -> Rejection) -> Rejection {
         let bearer = look.challenge("Bearer").cloned();
         let lack = match self {
             Self::Scopes(scopes) | Self::AnyScope(scopes) => Lack::Scope(scopes.clone()),
             Self::Role(_) => Lack::Role,
             Self::Method(_) => Lack::Method,
-            Self::Fresh(max_age) => {
-                return Rejection::StepUp {
-                    challenge: bearer,
-                    acr_values: Vec::new(),
-                    max_age: Some(*max_age),
-                };
-            }
-            Self::AnyAcr(classes) => {
-                return Rejection::StepUp { challenge: bearer, acr_values: classes.clone(), max_age: None };
-            }
+            Self::Fresh(_) | Self::AnyAcr(_) => return step_up(),
         };
         // A scope is named only to whoever came with a token that was verified (RFC 6750, section 3).
         let challenge = bearer.filter(|_| who.method() == AuthMethod::Bearer);

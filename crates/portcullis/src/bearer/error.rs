@@ -40,6 +40,9 @@ pub enum BuildErrorKind {
     BadClaim,
     /// A name for a [source of tokens](super::TokenSource) that cannot be a cookie's or parameter's.
     BadSource,
+    /// A [resource's](super::ResourceMetadata) identifier that is not an `https` URL without query and fragment, or a member
+    /// of its metadata that cannot be set.
+    BadResource,
     /// The key set is not a JSON object with a list of keys, or the PEM text is not PEM.
     MalformedKeys,
     /// More than 100 keys.
@@ -122,6 +125,7 @@ impl fmt::Display for BuildError {
             BuildErrorKind::BadSource => {
                 "the name of a source of tokens is empty or has forbidden characters"
             }
+            BuildErrorKind::BadResource => "the resource's identifier or metadata is malformed",
             BuildErrorKind::MalformedKeys => "the keys are neither a JWK set nor PEM",
             BuildErrorKind::TooManyKeys => "there are more than 100 keys",
             BuildErrorKind::MixedKeys => "symmetric keys stand among asymmetric ones",

@@ -12,6 +12,7 @@ use super::cache::{Cache, CacheUsage, TokenCache};
 use super::error::{BuildError, BuildErrorKind, KeysUnavailable};
 use super::issuer::Issuer;
 use super::keys::KeyHealth;
+use super::metadata::ResourceMetadata;
 use super::revocation::RevocationCheck;
 use super::token_source::{Sources, TokenSource};
 use super::verifier::Verifier;
@@ -39,7 +40,7 @@ impl BearerLayer {
         let authenticator = BearerAuthenticator {
             verifier: Arc::new(verifier(issuers.into_iter().collect())?),
             clock: Arc::new(SystemClock),
-            challenge: challenge("api".into()),
+            challenge: Challenge::new("Bearer").param("realm", "api"),
             policy: Policy::default(),
             sources: Sources::default(),
             cache: None,
@@ -70,8 +71,18 @@ impl<M, R> BearerLayer<M, R> {
     }
 
     /// The protection space that challenges name as `realm` (RFC 9110, section 11.5). Default: `api`.
-    pub fn protection_space(mut self, name: impl Into<String>) -> Self {
-        self.authenticator.challenge = challenge(name.into());
+    pub fn protection_space(self, name: impl Into<String>) -> Self {
+        self.set_challenge("realm", name.into())
+    }
+
+    /// Where challenges say that clients find out whom to ask for a token (`resource_metadata`, RFC 9728, section 5.1).
+    /// Default: nowhere.
+    pub fn resource_metadata(self, metadata: &ResourceMetadata) -> Self {
+        self.set_challenge("resource_metadata", metadata.url().to_owned())
+    }
+
+    fn set_challenge(mut self, param: &'static str, value: String) -> Self {
+        self.authenticator.challenge = self.authenticator.challenge.param(param, value);
         self
     }
 
@@ -162,10 +173,6 @@ fn verifier(issuers: Vec<Issuer>) -> Result<Verifier, BuildError> {
         }
     }
     issuers.into_iter().map(Issuer::build).collect::<Result<_, _>>().map(Verifier::new)
-}
-
-fn challenge(realm: String) -> Challenge {
-    Challenge::new("Bearer").param("realm", realm)
 }
 
 impl<S, M, R: Clone> Layer<S> for BearerLayer<M, R> {

@@ -16,6 +16,8 @@
 //!   one round trip for each request, also for tokens that are known from before. While the store is away that is 503,
 //!   unless [said otherwise](OnOutage).
 //! * What was verified can be [remembered](BearerLayer::cache) for a minute, so that it costs a tenth.
+//! * Challenges say what was wrong by RFC 6750 and RFC 9470, and where a client [finds out](ResourceMetadata) whom to ask
+//!   for a token (RFC 9728).
 //! * Why a token was refused goes to `tracing` in full, at debug; the client is told in a few words.
 //!
 //! Whoever holds a bearer token can use it: serve it over HTTPS only, and keep request headers out of logs (the layer
@@ -63,6 +65,7 @@ mod header;
 mod issuer;
 mod keys;
 mod layer;
+mod metadata;
 mod miss;
 mod presets;
 mod refusal;
@@ -85,6 +88,7 @@ pub use keys::{
     HmacKey, HmacKeys, KeyHealth, KeyQuery, KeySet, KeySource, KeyState, Missed, Missing, StaticKeys,
 };
 pub use layer::BearerLayer;
+pub use metadata::{MetadataService, ResourceMetadata};
 pub use refusal::Refusal;
 pub use revocation::{
     MemoryTokenBackend, OnOutage, RevocationCheck, RevocationError, RevocationErrorKind, Revocations,

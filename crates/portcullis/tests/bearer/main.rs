@@ -18,6 +18,7 @@ mod independent;
 mod issuers;
 mod keys;
 mod log;
+mod metadata;
 mod mint;
 mod places;
 mod providers;
