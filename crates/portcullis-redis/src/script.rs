@@ -95,11 +95,14 @@ impl Script {
 }
 
 fn running(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Command {
-    let count = keys.len().to_string();
+    let count = COUNTS.get(keys.len()).copied().unwrap_or_default();
     let head = [script.as_bytes(), count.as_bytes()];
     let keys = keys.iter().map(|key| key.as_bytes());
     command(name, head.into_iter().chain(keys).chain(arguments.iter().copied()))
 }
+
+/// No script has more keys.
+const COUNTS: [&str; 6] = ["0", "1", "2", "3", "4", "5"];
 
 fn is_unknown_script(reply: &Value) -> bool {
     matches!(reply, Value::ServerError(error) if error.code() == "NOSCRIPT")

@@ -4,7 +4,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_store::{Header, Locator, SecretHash, Tag, Timestamp};
+use portcullis_store::{Header, Locator, SecretHash, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::secret::{NoEntropy, Redacted, constant_time_eq, random};
@@ -93,11 +93,6 @@ pub(crate) enum Proof {
     Previous,
     /// Neither.
     None,
-}
-
-/// The name of a new write.
-pub(crate) fn new_tag() -> Result<Tag, NoEntropy> {
-    random().map(Tag)
 }
 
 fn hash(secret: &[u8]) -> SecretHash {
