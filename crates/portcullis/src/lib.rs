@@ -4,6 +4,7 @@
 //!   (crate `portcullis-redis`).
 //! * `BearerLayer` (feature `bearer`) verifies bearer JWTs.
 //! * `CsrfLayer` (feature `csrf`) refuses what another site made a browser send.
+//! * `issue` (feature `issue`) mints tokens, for applications that are their own authority.
 //! * [`RequireLayer`] refuses whoever may not.
 //! * [`RequireHttpsLayer`] refuses what came over plain http.
 //! * [`AuthLayer`] is all of them but guards, in the only right order.
@@ -50,6 +51,8 @@ pub mod csrf;
 pub mod guard;
 pub mod https;
 pub mod identity;
+#[cfg(feature = "issue")]
+pub mod issue;
 // Its code needs axum and more, so it is tested in the workspace's end-to-end tests.
 #[cfg(all(doc, not(doctest), feature = "csrf", feature = "session"))]
 #[doc = include_str!("migration.md")]

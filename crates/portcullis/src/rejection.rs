@@ -402,7 +402,7 @@ mod tests {
                 401,
                 16,
                 &[
-                    r#"Bearer realm="api", error="insufficient_user_authentication", acr_values="gold", max_age="60""#,
+                    r#"Bearer realm="api", error="insufficient_user_authentication", error_description="sign in again to do this", acr_values="gold", max_age="60""#,
                 ],
             ),
             (Rejection::Csrf(CsrfReason::CrossSite), 403, 7, &[]),
