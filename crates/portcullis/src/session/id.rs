@@ -103,6 +103,7 @@ fn hash(secret: &[u8]) -> SecretHash {
 #[expect(clippy::string_slice, reason = "tokens are ASCII")]
 mod tests {
     use super::*;
+    use portcullis_store::Tag;
 
     #[test]
     fn a_minted_token_is_read_back_and_proves_itself() {
