@@ -61,6 +61,11 @@ mod issuer;
 mod keys;
 mod layer;
 mod miss;
+#[cfg_attr(
+    not(feature = "issue"),
+    expect(dead_code, reason = "only issuers look at tokens outside of a layer")
+)]
+mod own;
 mod refusal;
 mod revocation;
 mod rules;
@@ -85,6 +90,11 @@ pub use keys::{
     HmacKey, HmacKeys, KeyHealth, KeyQuery, KeySet, KeySource, KeyState, Missed, Missing, StaticKeys,
 };
 pub use layer::BearerLayer;
+#[cfg_attr(
+    not(feature = "issue"),
+    expect(unused_imports, reason = "only issuers look at tokens outside of a layer")
+)]
+pub(crate) use own::OwnVerifier;
 pub use refusal::Refusal;
 pub use revocation::{
     MemoryTokenBackend, OnOutage, RevocationCheck, RevocationError, RevocationErrorKind, Revocations,
