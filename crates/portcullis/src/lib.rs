@@ -45,6 +45,8 @@ pub mod bearer;
 mod budget;
 #[cfg(feature = "csrf")]
 pub mod csrf;
+#[cfg(any(feature = "bearer", feature = "session"))]
+pub mod ending;
 pub mod guard;
 pub mod identity;
 // Its code needs axum and more, so it is tested in the workspace's end-to-end tests.
