@@ -5,6 +5,7 @@
 //! * `BearerLayer` (feature `bearer`) verifies bearer JWTs.
 //! * `CsrfLayer` (feature `csrf`) refuses what another site made a browser send.
 //! * [`RequireLayer`] refuses whoever may not.
+//! * [`RequireHttpsLayer`] refuses what came over plain http.
 //! * [`authenticate`] and [`guard`] are what they are made of, and open for credentials and checks of your own.
 //!
 //! The same layers serve axum, hyper and tonic: they leave response bodies and errors of the inner service as they are.
@@ -48,6 +49,7 @@ pub mod csrf;
 #[cfg(any(feature = "bearer", feature = "session"))]
 pub mod ending;
 pub mod guard;
+pub mod https;
 pub mod identity;
 // Its code needs axum and more, so it is tested in the workspace's end-to-end tests.
 #[cfg(all(doc, not(doctest), feature = "csrf", feature = "session"))]
@@ -68,6 +70,7 @@ pub mod session;
 pub use bearer::BearerLayer;
 #[cfg(feature = "csrf")]
 pub use csrf::CsrfLayer;
+pub use https::RequireHttpsLayer;
 pub use identity::Identity;
 pub use realm::Realm;
 pub use require::RequireLayer;

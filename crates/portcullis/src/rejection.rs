@@ -113,6 +113,8 @@ pub enum Misassembly {
         /// Which realms, from outside to inside.
         realms: [&'static str; 2],
     },
+    /// The peer's address is needed and nobody has left it with the request.
+    PeerUnknown,
 }
 
 /// What is told to somebody who is not signed in: the schemes that would do.
@@ -334,6 +336,10 @@ impl fmt::Display for Misassembly {
                 f,
                 "session layers of the realms {one} and {other} stand on one path and read the same cookie or header \
                  field; give one of them another name"
+            ),
+            Self::PeerUnknown => f.write_str(
+                "RequireHttpsLayer finds no address of the peer; under axum serve with \
+                 into_make_service_with_connect_info",
             ),
         }
     }
