@@ -4,6 +4,7 @@
 //!   (crate `portcullis-redis`).
 //! * `BearerLayer` (feature `bearer`) verifies bearer JWTs.
 //! * `CsrfLayer` (feature `csrf`) refuses what another site made a browser send.
+//! * `issue` (feature `issue`) mints tokens, for applications that are their own authority.
 //! * [`RequireLayer`] refuses whoever may not.
 //! * [`RequireHttpsLayer`] refuses what came over plain http.
 //! * [`authenticate`] and [`guard`] are what they are made of, and open for credentials and checks of your own.
@@ -51,6 +52,8 @@ pub mod ending;
 pub mod guard;
 pub mod https;
 pub mod identity;
+#[cfg(feature = "issue")]
+pub mod issue;
 // Its code needs axum and more, so it is tested in the workspace's end-to-end tests.
 #[cfg(all(doc, not(doctest), feature = "csrf", feature = "session"))]
 #[doc = include_str!("migration.md")]

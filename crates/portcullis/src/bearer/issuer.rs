@@ -24,7 +24,7 @@ pub struct Issuer {
 }
 
 /// The most that two clocks may be apart.
-pub(super) const MAX_LEEWAY: Duration = Duration::from_secs(300);
+pub(crate) const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 impl Issuer {
     /// Tokens whose `iss` is exactly this name, meant for this audience.

@@ -15,6 +15,7 @@ use aws_lc_rs::signature::ParsedPublicKey;
 
 pub(super) use self::absent::AbsentKeys;
 pub use self::hmac::{HmacKey, HmacKeys};
+pub(crate) use self::rsa::numbers as rsa_numbers;
 pub use self::source::{KeyHealth, KeyQuery, KeySource, KeyState, Missed, Missing};
 use super::algorithm::{Algorithm, Algorithms, Scheme};
 use super::error::{BuildError, BuildErrorKind};

@@ -87,6 +87,13 @@ pub use cache::{CacheUsage, TokenCache};
 pub use error::{BuildError, BuildErrorKind, KeysUnavailable};
 pub use expiry::{Expired, ExpiringBody, ExpiringStream, Expiry};
 pub use issuer::Issuer;
+#[cfg_attr(
+    not(feature = "issue"),
+    expect(unused_imports, reason = "only issuers of tokens wait for as long")
+)]
+pub(crate) use issuer::MAX_LEEWAY;
+#[cfg_attr(not(feature = "issue"), expect(unused_imports, reason = "only who mints publishes keys"))]
+pub(crate) use keys::rsa_numbers;
 pub use keys::{
     HmacKey, HmacKeys, KeyHealth, KeyQuery, KeySet, KeySource, KeyState, Missed, Missing, StaticKeys,
 };
