@@ -48,6 +48,8 @@ pub mod bearer;
 mod budget;
 #[cfg(feature = "csrf")]
 pub mod csrf;
+#[cfg(any(feature = "bearer", feature = "session"))]
+pub mod ending;
 pub mod guard;
 pub mod https;
 pub mod identity;
