@@ -42,7 +42,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::identity::{Authentication, Identity, IdentityExt};
-use crate::realm::Realm;
+use crate::realm::{Presence, Realm};
 use crate::rejection::Rejection;
 use crate::respond::{DefaultResponder, RequestHead, Responder, refuse};
 
@@ -73,9 +73,20 @@ pub struct Head<'a> {
 }
 
 /// A request may pass, and perhaps something goes along in its extensions.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[must_use]
-pub struct Pass(Extensions);
+pub struct Pass {
+    extensions: Extensions,
+    then: Option<fn(&mut Extensions)>,
+    parting: Option<Parting>,
+}
+
+/// What a check of our own adds to the response's head.
+#[derive(Clone)]
+pub(crate) struct Parting {
+    pub(crate) presence: Arc<dyn Presence>,
+    pub(crate) add: fn(&dyn Presence, &mut HeaderMap),
+}
 
 /// Puts a [`Check`] in front of a service.
 pub struct GuardLayer<C, R = DefaultResponder>(Arc<Core<C, R>>);
@@ -104,7 +115,7 @@ pin_project! {
     #[project = StateProj]
     enum State<F, B> {
         // The inner service has the request.
-        Forwarded { #[pin] response: F },
+        Forwarded { #[pin] response: F, parting: Option<Parting> },
         // There is a response, until it is taken.
         Done { response: Option<Response<B>> },
     }
@@ -150,9 +161,38 @@ impl Pass {
 
     /// The request goes on with `value` in its extensions.
     pub fn with(value: impl Clone + Send + Sync + 'static) -> Self {
-        let mut extensions = Extensions::new();
-        extensions.insert(value);
-        Self(extensions)
+        let mut pass = Self::new();
+        pass.leave(value);
+        pass
+    }
+
+    /// Leaves one more value in the request's extensions.
+    #[cfg_attr(not(feature = "csrf"), expect(dead_code, reason = "only CsrfLayer leaves more than one"))]
+    pub(crate) fn leave(&mut self, value: impl Clone + Send + Sync + 'static) {
+        self.extensions.insert(value);
+    }
+
+    /// Changes the request's extensions, after what is left there is in.
+    #[cfg_attr(not(feature = "csrf"), expect(dead_code, reason = "only CsrfLayer takes something away"))]
+    pub(crate) fn then(&mut self, change: fn(&mut Extensions)) {
+        self.then = Some(change);
+    }
+
+    /// Adds something to the response's head.
+    #[cfg_attr(not(feature = "csrf"), expect(dead_code, reason = "only CsrfLayer has something to add"))]
+    pub(crate) fn part(&mut self, parting: Parting) {
+        self.parting = Some(parting);
+    }
+
+    #[inline]
+    fn apply(self, request: &mut Extensions) -> Option<Parting> {
+        if !self.extensions.is_empty() {
+            request.extend(self.extensions);
+        }
+        if let Some(change) = self.then {
+            change(request);
+        }
+        self.parting
     }
 }
 
@@ -196,11 +236,9 @@ where
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.core.check.check(Head::from(&request)) {
-            Ok(Pass(extensions)) => {
-                if !extensions.is_empty() {
-                    request.extensions_mut().extend(extensions);
-                }
-                GuardFuture { state: State::Forwarded { response: self.inner.call(request) } }
+            Ok(pass) => {
+                let parting = pass.apply(request.extensions_mut());
+                GuardFuture { state: State::Forwarded { response: self.inner.call(request), parting } }
             }
             Err(rejection) => {
                 let response = self.core.refused(rejection, Head::from(&request));
@@ -232,9 +270,12 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut state = self.project().state;
         match state.as_mut().project() {
-            StateProj::Forwarded { response } => {
-                let polled = response.poll(cx);
-                if polled.is_ready() {
+            StateProj::Forwarded { response, parting } => {
+                let mut polled = response.poll(cx);
+                if let Poll::Ready(answered) = &mut polled {
+                    if let (Some(parting), Ok(response)) = (parting.take(), answered) {
+                        (parting.add)(&*parting.presence, response.headers_mut());
+                    }
                     state.set(State::Done { response: None });
                 }
                 polled
@@ -254,6 +295,12 @@ impl<C, R> Clone for GuardLayer<C, R> {
 impl<S: Clone, C, R> Clone for Guard<S, C, R> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), core: Arc::clone(&self.core) }
+    }
+}
+
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pass").field("extensions", &self.extensions).finish_non_exhaustive()
     }
 }
 

@@ -42,18 +42,28 @@ const SAME_ORIGIN: &str = "same-origin";
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// What a token says that came along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    Nothing,
+    /// It is good for this request.
+    Good,
+    Bad,
+}
+
 /// What must not be there twice, because the decision hangs on it.
 static DECISIVE: [HeaderName; 3] = [ORIGIN, HeaderName::from_static("sec-fetch-site"), HOST];
 static DESTINATION: [HeaderName; 1] = [HOST];
 
 /// The decision, in the order of the module page's table.
 ///
-/// `ambient` says whether a credential came along that browsers send by themselves. It is asked only where that
-/// matters, because it costs a look-up.
+/// `ambient` says whether a credential came along that browsers send by themselves, and `token` what a token that came
+/// along is good for. They are asked only where that matters, because they cost something.
 pub(super) fn verify(
     policy: &Policy,
     head: Head<'_>,
     ambient: impl FnOnce() -> bool,
+    token: impl FnOnce() -> Offered,
 ) -> Result<(), CsrfReason> {
     policy.admit_host(head)?;
     let is_handshake = is_handshake(head);
@@ -68,6 +78,16 @@ pub(super) fn verify(
     if is_handshake {
         return policy.admit_handshake(head);
     }
+    match token() {
+        Offered::Good => Ok(()),
+        Offered::Nothing => verify_metadata(policy, head, ambient),
+        // Whoever sends one means to prove their origin by it, and has to hear what is wrong with it.
+        Offered::Bad => verify_metadata(policy, head, ambient).map_err(|_| CsrfReason::TokenMismatch),
+    }
+}
+
+/// The steps for requests without a good token.
+fn verify_metadata(policy: &Policy, head: Head<'_>, ambient: bool) -> Result<(), CsrfReason> {
     match Relation::of(head.headers)? {
         Some(Relation::SameOrigin | Relation::ByUser) => Ok(()),
         Some(Relation::SameSite) if policy.same_site == SameSite::Allow => Ok(()),

@@ -52,13 +52,31 @@
 
 mod ambient;
 mod authority;
+mod binding;
 mod error;
+mod events;
+#[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "extractors take fields out, too"))]
+mod field;
+mod form;
+mod handle;
+mod keys;
 mod layer;
 mod metadata;
+mod nonce;
 mod origin;
+mod presented;
+mod tokens;
+#[cfg(feature = "axum")]
+mod verified;
+mod withhold;
 
 pub use error::{ConfigError, ConfigErrorKind};
+pub use form::{FormBody, FormToken, FormTokenFuture, FormTokenLayer};
+pub use handle::CsrfToken;
+pub use keys::CsrfKeys;
 pub use layer::{Csrf, CsrfLayer};
+#[cfg(feature = "axum")]
+pub(crate) use verified::Forms;
 
 use crate::rejection::CsrfReason;
 
@@ -72,7 +90,24 @@ pub enum SameSite {
     Allow,
 }
 
-/// What [`CsrfLayer`] decided; in the request's extensions when it [reports only](CsrfLayer::report_only).
+/// What becomes of a request that does not prove its origin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It is refused: 403, gRPC 7.
+    #[default]
+    Reject,
+    /// It goes on as nobody's. In every realm the identity is taken away, `Authentication` says that nobody is signed in,
+    /// and the `Session` handle is an empty one that can neither be written nor set a cookie; the session itself, and its
+    /// cookie, stay as they are. Handlers that need somebody answer 401.
+    ///
+    /// It is refused all the same where there is nobody to take away: when its host is not
+    /// [allowed](CsrfLayer::allowed_hosts), and when no layer outside has looked who is calling. What a layer further in
+    /// finds, an ambient credential or a session, is refused there.
+    DropIdentity,
+}
+
+/// What [`CsrfLayer`] decided. In the request's extensions when it [reports only](CsrfLayer::report_only), and when a
+/// request that failed [goes on](OnFailure::DropIdentity).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CsrfVerdict {

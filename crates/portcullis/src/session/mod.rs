@@ -87,6 +87,7 @@ mod strong;
 mod transport;
 mod vigil;
 mod watch;
+mod withheld;
 
 pub use self::authenticator::SessionAuthenticator;
 pub use self::cache::SessionCache;

@@ -20,6 +20,7 @@ use super::ops::Operation;
 use super::state::{CookieChange, Held, State, Step, Stored};
 use crate::Identity;
 use crate::identity::OnRead;
+use crate::realm::Guest;
 use crate::respond::RequestHead;
 
 /// What all handles on one request's session share.
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     turn: tokio::sync::Mutex<()>,
     read: AtomicBool,
+    /// For layers further in.
+    pub(crate) guest: Guest,
     /// The request's, to answer by should the last commit fail.
     pub(crate) head: RequestHead,
 }
@@ -65,6 +68,7 @@ impl Shared {
             state: Mutex::new(State::new(held)),
             turn: tokio::sync::Mutex::const_new(()),
             read: AtomicBool::new(false),
+            guest: Guest::default(),
             head,
         }
     }

@@ -57,6 +57,8 @@ pub(crate) enum Held {
     Ended,
     /// Which one cannot be told, because the store was out of reach.
     Unavailable,
+    /// One that this request did not prove its right to. It reads as none, and cannot be written.
+    Withheld,
 }
 
 /// A session that is stored, as last seen.
@@ -141,7 +143,7 @@ impl State {
     pub(crate) fn stored(&self) -> Option<&Stored> {
         match &self.held {
             Held::Stored(stored) => Some(stored),
-            Held::Nothing | Held::Ended | Held::Unavailable => None,
+            Held::Nothing | Held::Ended | Held::Unavailable | Held::Withheld => None,
         }
     }
 
@@ -151,7 +153,7 @@ impl State {
             (_, Held::Unavailable) => Err(unavailable()),
             (Some(view), _) => Ok(view.payload.value(key)),
             (None, Held::Stored(stored)) => Ok(value_in(&stored.record.payload, key)),
-            (None, Held::Nothing | Held::Ended) => Ok(None),
+            (None, Held::Nothing | Held::Ended | Held::Withheld) => Ok(None),
         }
     }
 
@@ -184,6 +186,7 @@ impl State {
             Held::Stored(stored) => Ok(Some(stored)),
             Held::Nothing | Held::Ended => Ok(None),
             Held::Unavailable => Err(unavailable()),
+            Held::Withheld => Err(Reason::Withheld.into()),
         }
     }
 
@@ -203,6 +206,7 @@ impl State {
             _ if self.sealed => Err(Reason::Sealed.into()),
             Held::Unavailable => Err(unavailable()),
             Held::Ended => Err(Reason::Ended.into()),
+            Held::Withheld => Err(Reason::Withheld.into()),
             Held::Nothing | Held::Stored(_) => Ok(()),
         }
     }
@@ -248,6 +252,7 @@ impl State {
             | SessionErrorKind::NotStored
             | SessionErrorKind::LimitReached
             | SessionErrorKind::StaleCredential
+            | SessionErrorKind::Withheld
             | SessionErrorKind::TooLarge
             | SessionErrorKind::Value => false,
         });
@@ -306,6 +311,7 @@ impl State {
         match &self.held {
             Held::Unavailable => Err(unavailable()),
             Held::Ended => Err(Reason::Ended.into()),
+            Held::Withheld => Err(Reason::Withheld.into()),
             Held::Nothing if view.payload.values.is_empty() => Ok(None),
             Held::Nothing => {
                 let token = Token::mint()?;
