@@ -167,7 +167,6 @@ impl Pass {
     }
 
     /// Leaves one more value in the request's extensions.
-    #[cfg_attr(not(feature = "csrf"), expect(dead_code, reason = "only CsrfLayer leaves more than one"))]
     pub(crate) fn leave(&mut self, value: impl Clone + Send + Sync + 'static) {
         self.extensions.insert(value);
     }

@@ -20,7 +20,7 @@ use crate::rejection::Rejection;
 use crate::respond::{DefaultResponder, RequestHead, Responder, refuse};
 
 /// Reads the bodies of forms (`application/x-www-form-urlencoded`), up to a limit, so that a [`CsrfLayer`] further in
-/// finds their token, whatever serves the form. In axum, [`CsrfForm`](crate::axum::CsrfForm) does it better.
+/// finds their token, whatever serves the form. In axum, its extractor `CsrfForm` does it better.
 ///
 /// * A form that is longer than the limit is refused with 413, by its `Content-Length` before anything of it is read; one
 ///   that cannot be read to its end, with 400. Bodies of other types go through as they are, unread.
@@ -54,14 +54,14 @@ use crate::respond::{DefaultResponder, RequestHead, Responder, refuse};
 /// assert_eq!(service.oneshot(form(16 * 1024 + 1)?).await?.status(), 413);
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct FormTokenLayer<R = DefaultResponder> {
     limit: usize,
     responder: R,
 }
 
 /// The service that a [`FormTokenLayer`] makes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct FormToken<S, R = DefaultResponder> {
     inner: S,
     layer: FormTokenLayer<R>,

@@ -42,12 +42,18 @@ use crate::secret::{NoEntropy, random};
 #[derive(Clone)]
 pub struct CsrfToken {
     tokens: Arc<Tokens>,
+    there: There,
+    /// Where the visitor's name is kept.
+    host: Arc<dyn Presence>,
+}
+
+/// Who is there in a request, in all realms.
+#[derive(Clone, Default)]
+struct There {
     /// Those whose sessions may change during the request.
     present: SmallVec<[Arc<dyn Presence>; 1]>,
     /// Sessions that this request can only read.
     fixed: SmallVec<[Locator; 1]>,
-    /// Where the visitor's name is kept.
-    host: Arc<dyn Presence>,
 }
 
 /// Who is there in a request without a session's handle.
@@ -91,14 +97,20 @@ fn present(look: Look<'_>, extensions: &Extensions) -> Option<Arc<dyn Presence>>
     look.hold().and_then(|hold| (hold.presence)(extensions))
 }
 
-/// Those whose sessions may change yet, and the sessions of the others.
-fn present_and_fixed(extensions: &Extensions) -> (SmallVec<[Arc<dyn Presence>; 1]>, SmallVec<[Locator; 1]>) {
-    let (mut all, mut fixed) = (SmallVec::new(), SmallVec::new());
-    looks_or_withheld(extensions, |look| match present(look, extensions) {
-        Some(presence) => all.push(presence),
-        None => fixed.extend(session_of(look)),
-    });
-    (all, fixed)
+impl There {
+    fn of(extensions: &Extensions) -> Self {
+        let mut there = Self::default();
+        looks_or_withheld(extensions, |look| match present(look, extensions) {
+            Some(presence) => there.present.push(presence),
+            None => there.fixed.extend(session_of(look)),
+        });
+        there
+    }
+
+    fn sessions(&self) -> SmallVec<[Locator; 1]> {
+        let present = self.present.iter().filter_map(|presence| presence.session());
+        present.chain(self.fixed.iter().copied()).collect()
+    }
 }
 
 impl CsrfToken {
@@ -106,10 +118,10 @@ impl CsrfToken {
     /// [tokens](crate::CsrfLayer::tokens) stands around.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        let (present, fixed) = present_and_fixed(extensions);
-        let mut hosts = present.iter().cloned().chain(lone(extensions));
+        let there = There::of(extensions);
+        let mut hosts = there.present.iter().cloned().chain(lone(extensions));
         let (host, tokens) = hosts.find_map(|host| Some((host.clone(), host.guest().left::<Tokens>()?)))?;
-        Some(Self { tokens, present, fixed, host })
+        Some(Self { tokens, there, host })
     }
 
     /// A token's text: 86 characters of base64url. Send it back as a form's field `csrf_token`, or in the header
@@ -152,8 +164,7 @@ impl CsrfToken {
     }
 
     fn binding(&self) -> Result<Binding, NoEntropy> {
-        let present = self.present.iter().filter_map(|presence| presence.session());
-        let sessions: SmallVec<[_; 1]> = present.chain(self.fixed.iter().copied()).collect();
+        let sessions = self.there.sessions();
         let visitor = if sessions.is_empty() { Some(self.visitor()?) } else { None };
         Ok(Binding::of(sessions, || visitor))
     }

@@ -1,5 +1,6 @@
 //! [`CsrfLayer`]: what `tower_http::csrf` decides by headers, and more: it knows how the request was authenticated,
-//! it refuses when the headers are missing, it covers WebSocket handshakes, and it can observe before it enforces.
+//! it binds [tokens](CsrfToken) to the session, it refuses when the headers are missing, it covers WebSocket handshakes and
+//! gRPC, and it can observe before it enforces.
 //!
 //! The first step that applies decides:
 //!
@@ -15,17 +16,29 @@
 //! 4. `Origin`, `Sec-Fetch-Site` or `Host` is there twice, or what must be looked at cannot be parsed: refused.
 //! 5. It is a WebSocket handshake (`Upgrade: websocket`, or CONNECT): passes if `Origin` is the service's own or
 //!    [trusted](CsrfLayer::add_trusted_origin), else it is refused.
-//! 6. `Sec-Fetch-Site` is `same-origin` or `none`: passes, whatever `Origin` says (it is `null` under the
+//! 6. A [token](CsrfLayer::tokens) came along that is good for whoever sends it: passes. One that is not changes nothing,
+//!    but if what follows refuses the request, the token is named as the reason.
+//! 7. `Sec-Fetch-Site` is `same-origin` or `none`: passes, whatever `Origin` says (it is `null` under the
 //!    `no-referrer` policy).
-//! 7. `Sec-Fetch-Site` says something else: passes if `Origin` is trusted, else it is refused.
-//! 8. `Origin` is there: passes if it is the service's own ([public_origin](CsrfLayer::public_origin), or the host
+//! 8. `Sec-Fetch-Site` says something else: passes if `Origin` is trusted, else it is refused.
+//! 9. `Origin` is there: passes if it is the service's own ([public_origin](CsrfLayer::public_origin), or the host
 //!    that the request went to) or trusted, else it is refused.
-//! 9. Neither is there: refused if an ambient credential came along, unless that is
-//!    [allowed](CsrfLayer::allow_missing_metadata).
+//! 10. Neither is there: refused if an ambient credential came along, unless that is
+//!     [allowed](CsrfLayer::allow_missing_metadata).
 //!
 //! A proxy in front must hand on `Origin` and `Sec-Fetch-Site`, and either `Host` or the [public
 //! origin](CsrfLayer::public_origin) must be right. A request does not say whether it came by https, so a page of
-//! `http://` on the same host passes step 8; `Strict-Transport-Security` keeps browsers from loading such a page.
+//! `http://` on the same host passes step 9; `Strict-Transport-Security` keeps browsers from loading such a page.
+//!
+//! What is refused is counted as `portcullis_csrf_failures_total`, by `reason` ([`CsrfReason::label`]) and `consequence`
+//! (`refused`, `dropped`, `reported`), and logged with a hint at what would mend it.
+//!
+//! # Tokens
+//!
+//! The headers are enough for browsers of today. Tokens are for two things besides: a form proves its origin where a proxy or
+//! an old browser says nothing of it, and a page does nothing in the name of somebody who has signed in since it was loaded.
+//! In axum, a handler that takes `CsrfForm` runs only for forms with a good token; elsewhere [`FormTokenLayer`] reads them.
+//! Scripts send a token in the header `X-CSRF-Token`. See [`CsrfToken`] for what it is bound to.
 //!
 //! ```
 //! use http::{Request, Response};

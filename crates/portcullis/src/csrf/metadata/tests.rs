@@ -312,6 +312,9 @@ fn a_safe_request_does_not_ask_for_its_credential() {
     assert_eq!((passed, asked.get()), (Ok(()), false));
 }
 
+/// A name, headers, the verdicts with a good and with a bad token.
+type TokenRow<'a> = (&'a str, &'a [(&'a str, &'a str)], [Result<(), CsrfReason>; 2]);
+
 /// What becomes of an unsafe request with an ambient credential and these headers that offers a token.
 fn offered(token: Offered, headers: &[(&str, &str)]) -> Result<(), CsrfReason> {
     let request = Request::post("/transfer").header("host", "www.example.com");
@@ -323,7 +326,7 @@ fn offered(token: Offered, headers: &[(&str, &str)]) -> Result<(), CsrfReason> {
 fn a_good_token_stands_in_for_metadata_and_a_bad_one_is_named() {
     const MISMATCH: Result<(), CsrfReason> = Err(CsrfReason::TokenMismatch);
     const MALFORMED: Result<(), CsrfReason> = Err(CsrfReason::MalformedMetadata);
-    let rows: [(&str, &[(&str, &str)], [Result<(), CsrfReason>; 2]); 7] = [
+    let rows: [TokenRow<'_>; 7] = [
         ("neither header", &[], [Ok(()), MISMATCH]),
         ("null from an old browser", &[from("null")], [Ok(()), MISMATCH]),
         ("Host rewritten", &[from("https://other.example")], [Ok(()), MISMATCH]),
