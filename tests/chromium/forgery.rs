@@ -69,7 +69,10 @@ async fn login(session: Session, Path(user): Path<String>) -> Result<String, Ses
 }
 
 async fn who(me: Option<Identity>) -> Html<String> {
-    Html(format!("<!doctype html><title>Bank</title><p>You are {}.</p>", me.map_or("nobody".to_owned(), |me| me.subject().to_owned())))
+    Html(format!(
+        "<!doctype html><title>Bank</title><p>You are {}.</p>",
+        me.map_or("nobody".to_owned(), |me| me.subject().to_owned())
+    ))
 }
 
 /// A page with a form and a script that use tokens.

@@ -156,6 +156,7 @@ mod keys;
 mod line;
 mod link;
 mod liveness;
+mod login;
 mod provider;
 mod reply;
 mod route;
@@ -171,6 +172,7 @@ mod tls;
 mod tls;
 mod token;
 mod verdict;
+mod wire;
 
 pub use check::{Report, ServerReport};
 pub use config::{ConfigError, ConfigErrorKind, RedisConfig};

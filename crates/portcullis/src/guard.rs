@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::request::Parts;
-use http::{Extensions, HeaderMap, Method, Request, Response, Uri};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -53,6 +53,13 @@ pub trait Check {
     /// # Errors
     /// The reason why the request is refused.
     fn check(&self, head: Head<'_>) -> Result<Pass, Rejection>;
+
+    /// Whether the request passes at a glance, and nothing goes along; if not, [`check`](Self::check) decides. Asked about
+    /// each request first, so that most of them cost no more than this. Default: no.
+    fn passes(&self, head: Head<'_>) -> bool {
+        let _ = head;
+        false
+    }
 }
 
 /// A request's head, as a check sees it: without the body, and not to be changed.
@@ -72,20 +79,30 @@ pub struct Head<'a> {
     pub extensions: &'a Extensions,
 }
 
-/// A request may pass, and perhaps something goes along in its extensions.
-#[derive(Clone, Default)]
+/// A request may pass, and perhaps something goes along in its extensions, and something with its response.
+#[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Pass {
     extensions: Extensions,
+    /// What is done to the request's extensions after that.
     then: Option<fn(&mut Extensions)>,
     parting: Option<Parting>,
 }
 
-/// What a check of our own adds to the response's head.
+/// In the extensions of a response: the route is public on purpose. [`PublicLayer`](crate::require::PublicLayer) leaves
+/// it, and [`PolicyTable`](crate::require::PolicyTable).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Public;
+
+/// What a check has said goes with the response. It costs an atomic increment at most.
 #[derive(Clone)]
-pub(crate) struct Parting {
-    pub(crate) presence: Arc<dyn Presence>,
-    pub(crate) add: fn(&dyn Presence, &mut HeaderMap),
+pub(crate) enum Parting {
+    Public,
+    /// In place of one of the same name.
+    Header(Arc<(HeaderName, HeaderValue)>),
+    /// What this makes of whoever is there by then.
+    #[cfg_attr(not(feature = "csrf"), expect(dead_code, reason = "only CsrfLayer asks who is there"))]
+    Of(Arc<dyn Presence>, fn(&dyn Presence, &mut HeaderMap)),
 }
 
 /// Puts a [`Check`] in front of a service.
@@ -115,7 +132,7 @@ pin_project! {
     #[project = StateProj]
     enum State<F, B> {
         // The inner service has the request.
-        Forwarded { #[pin] response: F, parting: Option<Parting> },
+        Forwarded { #[pin] response: F, parting: Option<Parting>, done: bool },
         // There is a response, until it is taken.
         Done { response: Option<Response<B>> },
     }
@@ -166,6 +183,22 @@ impl Pass {
         pass
     }
 
+    /// The request goes on as it is, and its response is marked as [`Public`].
+    pub fn public() -> Self {
+        Self::parting(&Parting::Public)
+    }
+
+    /// The request goes on as it is, and something with its response.
+    pub(crate) fn parting(parting: &Parting) -> Self {
+        Self { parting: Some(parting.clone()), ..Self::default() }
+    }
+
+    /// Something goes with the response.
+    #[cfg_attr(not(feature = "csrf"), expect(dead_code, reason = "others know at once what goes along"))]
+    pub(crate) fn part(&mut self, parting: Parting) {
+        self.parting = Some(parting);
+    }
+
     /// Leaves one more value in the request's extensions.
     pub(crate) fn leave(&mut self, value: impl Clone + Send + Sync + 'static) {
         self.extensions.insert(value);
@@ -177,13 +210,6 @@ impl Pass {
         self.then = Some(change);
     }
 
-    /// Adds something to the response's head.
-    #[cfg_attr(not(feature = "csrf"), expect(dead_code, reason = "only CsrfLayer has something to add"))]
-    pub(crate) fn part(&mut self, parting: Parting) {
-        self.parting = Some(parting);
-    }
-
-    #[inline]
     fn apply(self, request: &mut Extensions) -> Option<Parting> {
         if !self.extensions.is_empty() {
             request.extend(self.extensions);
@@ -192,6 +218,19 @@ impl Pass {
             change(request);
         }
         self.parting
+    }
+}
+
+impl Parting {
+    fn say<B>(&self, response: &mut Response<B>) {
+        match self {
+            Self::Public => _ = response.extensions_mut().insert(Public),
+            Self::Header(header) => {
+                let (name, value) = &**header;
+                response.headers_mut().insert(name, value.clone());
+            }
+            Self::Of(presence, add) => add(&**presence, response.headers_mut()),
+        }
     }
 }
 
@@ -234,10 +273,13 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if self.core.check.passes(Head::from(&request)) {
+            return GuardFuture::forwarded(self.inner.call(request), None);
+        }
         match self.core.check.check(Head::from(&request)) {
             Ok(pass) => {
                 let parting = pass.apply(request.extensions_mut());
-                GuardFuture { state: State::Forwarded { response: self.inner.call(request), parting } }
+                GuardFuture::forwarded(self.inner.call(request), parting)
             }
             Err(rejection) => {
                 let response = self.core.refused(rejection, Head::from(&request));
@@ -259,6 +301,13 @@ impl<C, R> Core<C, R> {
     }
 }
 
+impl<F, B> GuardFuture<F, B> {
+    #[inline]
+    fn forwarded(response: F, parting: Option<Parting>) -> Self {
+        Self { state: State::Forwarded { response, parting, done: false } }
+    }
+}
+
 impl<F, B, E> Future for GuardFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
@@ -267,19 +316,19 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let mut state = self.project().state;
-        match state.as_mut().project() {
-            StateProj::Forwarded { response, parting } => {
+        match self.project().state.project() {
+            // Polled again after it was done, a future may do as it likes but panic.
+            StateProj::Forwarded { done: true, .. } => Poll::Pending,
+            StateProj::Forwarded { response, parting, done } => {
                 let mut polled = response.poll(cx);
-                if let Poll::Ready(answered) = &mut polled {
-                    if let (Some(parting), Ok(response)) = (parting.take(), answered) {
-                        (parting.add)(&*parting.presence, response.headers_mut());
+                if let Poll::Ready(result) = &mut polled {
+                    *done = true;
+                    if let (Some(parting), Ok(response)) = (&*parting, result) {
+                        parting.say(response);
                     }
-                    state.set(State::Done { response: None });
                 }
                 polled
             }
-            // Polled again after it was done, a future may do as it likes but panic.
             StateProj::Done { response } => response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it))),
         }
     }
@@ -297,9 +346,13 @@ impl<S: Clone, C, R> Clone for Guard<S, C, R> {
     }
 }
 
-impl fmt::Debug for Pass {
+impl fmt::Debug for Parting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pass").field("extensions", &self.extensions).finish_non_exhaustive()
+        match self {
+            Self::Public => f.write_str("Public"),
+            Self::Header(header) => f.debug_tuple("Header").field(header).finish(),
+            Self::Of(..) => f.write_str("Of"),
+        }
     }
 }
 

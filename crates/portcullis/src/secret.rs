@@ -15,8 +15,8 @@ pub(crate) struct NoEntropy;
 
 /// `N` bytes from the operating system's random source.
 #[cfg_attr(
-    not(any(feature = "csrf", feature = "session")),
-    expect(dead_code, reason = "only sessions and CSRF tokens are minted so far")
+    not(any(feature = "csrf", feature = "issue", feature = "session")),
+    expect(dead_code, reason = "only what mints needs random bytes")
 )]
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoEntropy> {
     let mut bytes = [0; N];

@@ -11,7 +11,7 @@ use super::authority::Host;
 use super::binding::Binding;
 use super::error::{ConfigError, ConfigErrorKind};
 use super::events::{Consequence, failed, refused_further_in};
-use super::metadata::{Offered, Policy, is_safe, verify};
+use super::metadata::{Offered, Policy, passes_at_a_glance, verify};
 use super::origin::Origin;
 use super::presented::offered_text;
 use super::tokens::Tokens;
@@ -42,6 +42,8 @@ pub struct Csrf {
     tokens: Option<Arc<Tokens>>,
     /// Shared by all copies: a router makes one per route, and one warning is enough.
     warned: Arc<Once>,
+    /// Whether a look at a few headers is enough to let most requests pass.
+    glances: bool,
     /// Whether a layer around this one has looked at a request before. Until then nothing passes at a glance but safe
     /// methods, so that a missing layer is warned of.
     is_surrounded: Arc<AtomicBool>,
@@ -59,6 +61,7 @@ impl CsrfLayer {
             on_failure: OnFailure::Reject,
             tokens: None,
             warned: Arc::new(Once::new()),
+            glances: false,
             is_surrounded: Arc::default(),
         };
         Self { check, responder: DefaultResponder }
@@ -193,31 +196,21 @@ impl<S, R: Clone> Layer<S> for CsrfLayer<R> {
 
     fn layer(&self, inner: S) -> Self::Service {
         // Of each service that is made, other layers may stand around it.
-        let check = Csrf { is_surrounded: Arc::default(), ..self.check.clone() };
+        let check =
+            Csrf { is_surrounded: Arc::default(), glances: self.check.may_glance(), ..self.check.clone() };
         GuardLayer::with_responder(check, self.responder.clone()).layer(inner)
     }
 }
 
 impl Check for Csrf {
-    #[inline]
-    fn check(&self, head: Head<'_>) -> Result<Pass, Rejection> {
-        if self.passes_at_a_glance(head) { Ok(Pass::new()) } else { self.check_closely(head) }
-    }
-}
-
-impl Csrf {
     /// Most requests do, and this is so small that it is compiled into whatever calls it.
     #[inline]
-    fn passes_at_a_glance(&self, head: Head<'_>) -> bool {
-        !self.report_only
-            && self.tokens.is_none()
-            && self.policy.passes_at_a_glance(head)
-            && (is_safe(head.method) || self.is_surrounded.load(Ordering::Relaxed))
+    fn passes(&self, head: Head<'_>) -> bool {
+        self.glances && passes_at_a_glance(head, || self.is_surrounded.load(Ordering::Relaxed))
     }
 
-    #[cold]
     #[inline(never)]
-    fn check_closely(&self, head: Head<'_>) -> Result<Pass, Rejection> {
+    fn check(&self, head: Head<'_>) -> Result<Pass, Rejection> {
         let mut pass = match self.decide(head) {
             Ok(_) if self.report_only => Pass::with(CsrfVerdict::Passed),
             Ok(pass) => pass,
@@ -231,6 +224,11 @@ impl Csrf {
 }
 
 impl Csrf {
+    /// Not if something is to be left with every request, or safe ones are looked at too.
+    fn may_glance(&self) -> bool {
+        !self.report_only && self.tokens.is_none() && self.policy.hosts.is_none()
+    }
+
     fn decide(&self, head: Head<'_>) -> Result<Pass, CsrfReason> {
         let mut ambient = true;
         let is_ambient = || {
@@ -319,7 +317,7 @@ fn serve(tokens: &Arc<Tokens>, head: Head<'_>, pass: &mut Pass) {
     if let Some(new) = new {
         pass.leave(new);
     }
-    pass.part(Parting { presence, add: nonce::part });
+    pass.part(Parting::Of(presence, nonce::part));
 }
 
 impl<R> fmt::Debug for CsrfLayer<R> {

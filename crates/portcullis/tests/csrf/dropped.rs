@@ -171,6 +171,11 @@ async fn where_nobody_can_be_dropped_the_request_is_refused() {
     let browser = Client::new(outside);
     browser.post("/login/ada").await.assert_status(200);
     assert_refused("outside", &forged(browser.post("/run")).await, CrossSite);
+
+    // Alone, it cannot know what the application makes of the cookie.
+    let alone = Client::new(routes().0.layer(dropping()));
+    alone.jar().add("https://app.example", "id=1; Path=/; Secure; SameSite=None");
+    assert_refused("alone", &forged(alone.post("/page")).await, CrossSite);
 }
 
 /// The layer of one realm stands outside, that of another inside, where it finds a session, and perhaps somebody.

@@ -382,7 +382,7 @@ fn a_glance_lets_nothing_pass_that_a_closer_look_would_not() {
         let request = Request::builder().method(*method).uri("/transfer");
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let request = request.body(()).unwrap();
-        if policy.passes_at_a_glance((&request).into()) {
+        if policy.hosts.is_none() && passes_at_a_glance((&request).into(), || true) {
             passed += 1;
             for (ambient, token) in
                 [(true, Offered::Nothing), (false, Offered::Nothing), (true, Offered::Bad)]
