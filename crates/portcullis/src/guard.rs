@@ -62,6 +62,19 @@ pub trait Check {
     }
 }
 
+/// Where there is no check, everything passes.
+impl<C: Check> Check for Option<C> {
+    #[inline]
+    fn check(&self, head: Head<'_>) -> Result<Pass, Rejection> {
+        self.as_ref().map_or_else(|| Ok(Pass::new()), |check| check.check(head))
+    }
+
+    #[inline]
+    fn passes(&self, head: Head<'_>) -> bool {
+        self.as_ref().is_none_or(|check| check.passes(head))
+    }
+}
+
 /// A request's head, as a check sees it: without the body, and not to be changed.
 ///
 /// It borrows from the request where it stands. Taking a request apart and putting it together again would cost more

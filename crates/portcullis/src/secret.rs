@@ -26,8 +26,8 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoEntropy> {
 
 /// Whether both are the same, in a time that does not depend on what they are.
 #[cfg_attr(
-    not(any(feature = "csrf", feature = "session")),
-    expect(dead_code, reason = "only sessions and CSRF tokens are compared so far")
+    not(any(feature = "csrf", feature = "issue", feature = "session")),
+    expect(dead_code, reason = "only what mints compares secrets")
 )]
 pub(crate) fn constant_time_eq(a: &[u8; 32], b: &[u8; 32]) -> bool {
     // Of words: it takes a quarter of the time that it takes of bytes.

@@ -18,6 +18,7 @@
 //! * What was verified can be [remembered](BearerLayer::cache) for a minute, so that it costs a tenth.
 //! * Challenges say what was wrong by RFC 6750 and RFC 9470, and where a client [finds out](ResourceMetadata) whom to ask
 //!   for a token (RFC 9728).
+//! * What outlives its request [ends with the token](Expiry).
 //! * Why a token was refused goes to `tracing` in full, at debug; the client is told in a few words.
 //!
 //! Whoever holds a bearer token can use it: serve it over HTTPS only, and keep request headers out of logs (the layer
@@ -61,12 +62,18 @@ mod cache;
 mod claims;
 mod error;
 mod events;
+mod expiry;
 mod header;
 mod issuer;
 mod keys;
 mod layer;
 mod metadata;
 mod miss;
+#[cfg_attr(
+    not(feature = "issue"),
+    expect(dead_code, reason = "only issuers look at tokens outside of a layer")
+)]
+mod own;
 mod presets;
 mod refusal;
 mod revocation;
@@ -83,6 +90,7 @@ pub use audience::Audience;
 pub use authenticator::BearerAuthenticator;
 pub use cache::{CacheUsage, TokenCache};
 pub use error::{BuildError, BuildErrorKind, KeysUnavailable};
+pub use expiry::{Expired, ExpiringBody, ExpiringStream, Expiry};
 pub use issuer::Issuer;
 #[cfg_attr(
     not(feature = "issue"),
@@ -96,6 +104,11 @@ pub use keys::{
 };
 pub use layer::BearerLayer;
 pub use metadata::{MetadataService, ResourceMetadata};
+#[cfg_attr(
+    not(feature = "issue"),
+    expect(unused_imports, reason = "only issuers look at tokens outside of a layer")
+)]
+pub(crate) use own::OwnVerifier;
 pub use refusal::Refusal;
 pub use revocation::{
     MemoryTokenBackend, OnOutage, RevocationCheck, RevocationError, RevocationErrorKind, Revocations,

@@ -189,16 +189,17 @@ impl<R> CsrfLayer<R> {
     pub fn responder<T>(self, responder: T) -> CsrfLayer<T> {
         CsrfLayer { check: self.check, responder }
     }
+
+    pub(crate) fn into_check(self) -> Csrf {
+        self.check
+    }
 }
 
 impl<S, R: Clone> Layer<S> for CsrfLayer<R> {
     type Service = Guard<S, Csrf, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        // Of each service that is made, other layers may stand around it.
-        let check =
-            Csrf { is_surrounded: Arc::default(), glances: self.check.may_glance(), ..self.check.clone() };
-        GuardLayer::with_responder(check, self.responder.clone()).layer(inner)
+        GuardLayer::with_responder(self.check.anew(), self.responder.clone()).layer(inner)
     }
 }
 
@@ -224,6 +225,11 @@ impl Check for Csrf {
 }
 
 impl Csrf {
+    /// The same for another service: of each that is made, other layers may stand around it.
+    pub(crate) fn anew(&self) -> Self {
+        Self { is_surrounded: Arc::default(), glances: self.may_glance(), ..self.clone() }
+    }
+
     /// Not if something is to be left with every request, or safe ones are looked at too.
     fn may_glance(&self) -> bool {
         !self.report_only && self.tokens.is_none() && self.policy.hosts.is_none()
