@@ -44,6 +44,11 @@ impl Keys {
         self.of_user(user, ":f:{", family)
     }
 
+    /// Whether a proof was used.
+    pub(crate) fn proof(&self, realm: &Realm, name: Locator) -> String {
+        self.join([realm.as_str(), ":j:", name.as_str(), ""])
+    }
+
     /// When all tokens of the realm were last revoked.
     pub(crate) fn everyone(&self, realm: &Realm) -> String {
         self.join([realm.as_str(), ":everyone", "", ""])
@@ -114,6 +119,7 @@ mod tests {
             (keys.token(user, name), "p:staff:t:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
             (keys.family(user, name), "p:staff:f:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
             (keys.everyone(&realm), "p:staff:everyone"),
+            (keys.proof(&realm, name), "p:staff:j:_____________________w"),
         ] {
             assert_eq!(key, expected);
         }

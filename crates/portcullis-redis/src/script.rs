@@ -54,6 +54,7 @@ pub(crate) static SUPERSEDE: LazyLock<Script> =
 pub(crate) static ENROL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/enrol.lua")));
 pub(crate) static MEMBERS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/members.lua")));
 pub(crate) static MARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/mark.lua")));
+pub(crate) static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/claim.lua")));
 pub(crate) static EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/epoch.lua")));
 pub(crate) static BUMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/bump.lua")));
 
@@ -152,7 +153,7 @@ fn constants() -> [(&'static str, String); 15] {
 mod tests {
     use super::*;
 
-    fn all() -> [&'static Script; 12] {
+    fn all() -> [&'static Script; 13] {
         [
             &SAVE,
             &DESTROY_UNCHANGED,
@@ -165,6 +166,7 @@ mod tests {
             &MEMBERS,
             &BUMP,
             &MARK,
+            &CLAIM,
             &EPOCH,
         ]
     }

@@ -191,7 +191,7 @@ impl Require {
 
 impl Requirement {
     fn unmet(&self, who: &Person, look: Look<'_>) -> Rejection {
-        let bearer = look.challenge("Bearer").cloned();
+        let bearer = look.token_challenge().cloned();
         let lack = match self {
             Self::Scopes(scopes) | Self::AnyScope(scopes) => Lack::Scope(scopes.clone()),
             Self::Role(_) => Lack::Role,

@@ -265,8 +265,14 @@ fn finish<B>(response: &mut Response<B>, rejection: Rejection) {
         // and what a safe request gets does not depend on these headers.
         response.headers_mut().append(VARY, HeaderValue::from_static("sec-fetch-site, origin"));
     }
+    if let Rejection::InvalidProof { nonce: Some(nonce), .. } = &rejection {
+        response.headers_mut().insert(DPOP_NONCE, nonce.clone());
+    }
     response.extensions_mut().insert(rejection);
 }
+
+/// The field of a nonce for the next proof (RFC 9449, section 8).
+pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 fn log(rejection: &Rejection, head: &RequestHead) {
     let (reason, message) = (rejection.label(), rejection.message());
@@ -278,6 +284,7 @@ fn log(rejection: &Rejection, head: &RequestHead) {
         Rejection::Unavailable { .. } => tracing::warn!(reason, "refused: {message}"),
         Rejection::Unauthenticated(_)
         | Rejection::InvalidCredential { .. }
+        | Rejection::InvalidProof { .. }
         | Rejection::BadRequest { .. }
         | Rejection::Forbidden(_)
         | Rejection::StepUp { .. }

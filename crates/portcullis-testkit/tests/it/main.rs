@@ -12,6 +12,8 @@ mod conformance;
 mod idp;
 mod jwt;
 mod redis;
+mod replay_conformance;
+mod replay_toy;
 mod spy;
 mod token_conformance;
 mod token_toy;

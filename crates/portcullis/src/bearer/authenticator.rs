@@ -5,22 +5,27 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Extensions, HeaderMap, Method, Request};
-use portcullis_store::{Clock, StoreError, TokenStatus};
+use http::{Extensions, HeaderMap, Method, Request, Response};
+use portcullis_store::{Claimed, Clock, StoreError, TokenStatus};
 use zeroize::Zeroizing;
 
 use super::cache::Cache;
+use super::confirmation::Confirmation;
+use super::dpop::{ProofRefusal, Proved, Ticket, Unproved};
 use super::error::KeysUnavailable;
+use super::events::{self, ProofOutcome};
 use super::keys::{KeyQuery, Missed, Missing};
 use super::miss::{Failure, Miss, Verdict};
+use super::possession::{Evidence, Possession};
 use super::refusal::Refusal;
 use super::revocation::{Marks, RevocationCheck, Unchecked};
-use super::token::{self, BearerToken, Malformed, Offered};
-use super::verifier::{Occasion, Verifier};
-use crate::authenticate::{Authenticator, OnConflict, Opened, Opening};
+use super::token::{self, BearerToken, Malformed, Offered, Scheme};
+use super::verifier::{Occasion, Verified, Verifier};
+use crate::authenticate::{Authenticator, Closing, Edits, OnConflict, Opening};
 use crate::identity::{Authentication, Carrier, Identity};
 use crate::realm::Slot;
 use crate::rejection::{Challenge, Rejection};
+use crate::respond::DPOP_NONCE;
 
 /// What a [`BearerLayer`](super::BearerLayer) asks about a request.
 #[derive(Clone)]
@@ -31,6 +36,8 @@ pub struct BearerAuthenticator {
     pub(super) policy: Policy,
     /// What was verified a moment ago.
     pub(super) cache: Option<Arc<Cache>>,
+    /// How it is proved that a token is its holder's own.
+    pub(super) possession: Possession,
     /// Whether a good token was taken back is asked by this.
     pub(super) check: Option<Arc<RevocationCheck>>,
     /// Where layers outside of this one have left what they found.
@@ -45,9 +52,8 @@ pub(super) struct Policy {
     pub(super) on_conflict: OnConflict,
 }
 
-/// What came of looking for a token and verifying it.
+/// What came of looking at a token and verifying it.
 enum Found {
-    Absent,
     Malformed(Malformed),
     Failed(Failure),
     Accepted(Accepted),
@@ -57,49 +63,84 @@ enum Found {
 struct Accepted {
     identity: Identity,
     marks: Option<Marks>,
+    confirmation: Option<Arc<Confirmation>>,
+}
+
+/// What the way out needs from the way in.
+#[derive(Debug)]
+pub struct Visit {
+    is_verified: bool,
+    proved: Option<Box<Proved>>,
+}
+
+/// How a token came.
+#[derive(Clone, Copy)]
+struct Arrival<'r> {
+    scheme: Scheme,
+    method: &'r Method,
+    /// Where anything is asked for beyond the token.
+    evidence: Option<&'r Evidence>,
 }
 
 impl Authenticator for BearerAuthenticator {
-    /// Whether a token was verified.
-    type Visit = bool;
+    type Visit = Visit;
 
+    /// Where two schemes are spoken, what was found says so itself.
     fn challenge(&self) -> Option<Challenge> {
-        Some(self.challenge.clone())
+        (!self.possession.speaks_dpop()).then(|| self.challenge.clone())
     }
 
     fn on_conflict(&self) -> OnConflict {
         self.policy.on_conflict
     }
 
-    fn open<B>(&self, request: &mut Request<B>) -> Opening<bool> {
+    fn open<B>(&self, request: &mut Request<B>) -> Opening<Visit> {
         token::mark_sensitive(request.headers_mut());
-        match self.find(request.headers()) {
-            Found::Absent if self.policy.required => {
-                Opening::refused(self.unauthenticated(request.extensions()))
-            }
-            Found::Absent => Opening::anonymous(false),
+        let request = &*request;
+        let offered = match Offered::find(request.headers(), self.possession.speaks_dpop()) {
+            Ok(Some(offered)) => offered,
+            Ok(None) => return self.absent(request.extensions()),
+            Err(malformed) => return Opening::refused(self.bad_request(malformed)),
+        };
+        let evidence = self.possession.evidence(offered.scheme(), request);
+        let arrival =
+            Arrival { scheme: offered.scheme(), method: request.method(), evidence: evidence.as_ref() };
+        match self.recognise(offered) {
             Found::Malformed(malformed) => Opening::refused(self.bad_request(malformed)),
-            Found::Accepted(accepted) => self.admit(accepted, request.method()),
-            Found::Failed(Failure::Missed(miss)) => self.ask(miss, request.headers(), request.method()),
-            Found::Failed(Failure::Refused(refusal)) => Opening::refused(self.invalid_token(refusal)),
+            Found::Accepted(accepted) => self.admit(accepted, offered.as_bytes(), arrival),
+            Found::Failed(Failure::Missed(miss)) => self.ask(miss, request.headers(), arrival),
+            Found::Failed(Failure::Refused(refusal)) => {
+                Opening::refused(self.invalid_token(refusal, arrival.scheme))
+            }
             Found::Failed(Failure::Unavailable { retry_after }) => Opening::refused(unavailable(retry_after)),
         }
     }
 
-    fn enter<B>(&self, verified: &bool, request: &mut Request<B>) {
-        if *verified && self.policy.strip {
+    fn enter<B>(&self, visit: &Visit, request: &mut Request<B>) {
+        if visit.is_verified && self.policy.strip {
             token::strip(request.headers_mut());
         }
+        if let Some(proved) = &visit.proved {
+            proved.leave(request.extensions_mut());
+        }
+    }
+
+    fn close<B>(&self, visit: Visit, _: &Response<B>) -> Closing {
+        let Some(nonce) = visit.proved.and_then(|proved| proved.nonce) else { return Closing::nothing() };
+        let mut edits = Edits::default();
+        edits.insert(DPOP_NONCE, nonce);
+        Closing::edits(edits)
     }
 }
 
 impl BearerAuthenticator {
-    fn find(&self, headers: &HeaderMap) -> Found {
-        match Offered::find(headers) {
-            Ok(None) => Found::Absent,
-            Err(malformed) => Found::Malformed(malformed),
-            Ok(Some(offered)) => self.recognise(offered),
+    fn absent(&self, extensions: &Extensions) -> Opening<Visit> {
+        if self.policy.required {
+            return Opening::refused(self.unauthenticated(extensions));
         }
+        let mut found = Authentication::anonymous();
+        self.challenge_by(Scheme::Bearer, &mut found);
+        Opening::Ready(Ok((found, Visit { is_verified: false, proved: None })))
     }
 
     /// Whom the token names, as it was found out a moment ago or is now. One that is known is not looked at otherwise: it
@@ -108,7 +149,8 @@ impl BearerAuthenticator {
         let occasion = self.occasion();
         let known = self.cache.as_ref().and_then(|cache| cache.get(offered.as_bytes(), occasion));
         if let Some(known) = known {
-            return Found::Accepted(Accepted { identity: known.identity.clone(), marks: known.marks });
+            let (identity, confirmation) = (known.identity.clone(), known.confirmation.clone());
+            return Found::Accepted(Accepted { identity, marks: known.marks, confirmation });
         }
         match offered.check() {
             Ok(token) => self.verify(token.as_str(), occasion).map_or_else(Found::Failed, Found::Accepted),
@@ -125,60 +167,133 @@ impl BearerAuthenticator {
         if let Some(cache) = &self.cache {
             cache.keep(token, verified.to_remember(occasion.now));
         }
-        Ok(Accepted { identity: verified.identity, marks: verified.marks })
+        let Verified { identity, marks, confirmation, .. } = verified;
+        Ok(Accepted { identity, marks, confirmation })
     }
 
-    /// Lets a good token in, unless it was taken back. A store in this process is asked without waiting.
-    fn admit(&self, Accepted { identity, marks }: Accepted, method: &Method) -> Opening<bool> {
-        let Some(check) = &self.check else { return Opening::authenticated(identity, true) };
+    /// The one way in. Lets a good token in if it is proved to be its holder's own, was not taken back, and its proof was
+    /// not used before; in this order, because the last writes to a store.
+    fn admit(&self, accepted: Accepted, token: &[u8], arrival: Arrival<'_>) -> Opening<Visit> {
+        let proved = match self.prove(accepted.confirmation.as_deref(), token, arrival.evidence) {
+            Ok(proved) => proved,
+            Err(unproved) => return Opening::refused(self.unproved(unproved)),
+        };
+        let ticket = proved.as_ref().and_then(|proved| proved.ticket.clone());
+        let visit = Visit { is_verified: true, proved: proved.map(Box::new) };
+        let opening = self.admit_unrevoked(accepted, visit, arrival);
+        match ticket {
+            None => opening,
+            Some(ticket) => self.admit_once(opening, ticket),
+        }
+    }
+
+    fn prove(
+        &self,
+        confirmation: Option<&Confirmation>,
+        token: &[u8],
+        evidence: Option<&Evidence>,
+    ) -> Result<Option<Proved>, Unproved> {
+        match evidence {
+            Some(evidence) => self.possession.judge(confirmation, token, evidence, self.clock.now()),
+            None if confirmation.is_none() => Ok(None),
+            None => Err(Unproved::Token(Refusal::SenderConstrained)),
+        }
+    }
+
+    /// A store in this process is asked without waiting.
+    fn admit_unrevoked(&self, accepted: Accepted, visit: Visit, arrival: Arrival<'_>) -> Opening<Visit> {
+        let Accepted { identity, marks, .. } = accepted;
+        let Some(check) = &self.check else {
+            return Opening::Ready(Ok((self.authenticated(identity, arrival.scheme), visit)));
+        };
         let marks = match marks.ok_or(Refusal::NotRevocable) {
             Ok(marks) => check.admit(&marks, self.clock.now()).map(|()| marks),
             Err(refusal) => Err(refusal),
         };
         let marks = match marks {
             Ok(marks) => marks,
-            Err(refusal) => return Opening::refused(self.invalid_token(refusal)),
+            Err(refusal) => return Opening::refused(self.invalid_token(refusal, arrival.scheme)),
         };
         if let Some(answer) = check.revocations().status_now(&marks) {
-            return Opening::Ready(self.checked(check, identity, &marks, answer, method));
+            let checked = self.checked(check, &marks, answer, arrival.method, arrival.scheme);
+            return Opening::Ready(checked.map(|()| (self.authenticated(identity, arrival.scheme), visit)));
         }
-        let (this, check, method) = (self.clone(), Arc::clone(check), method.clone());
+        let (this, check, method) = (self.clone(), Arc::clone(check), arrival.method.clone());
+        let scheme = arrival.scheme;
         Opening::pending(async move {
             let answer = check.revocations().status(&marks).await;
-            this.checked(&check, identity, &marks, answer, &method)
+            this.checked(&check, &marks, answer, &method, scheme)?;
+            Ok((this.authenticated(identity, scheme), visit))
         })
     }
 
     fn checked(
         &self,
         check: &RevocationCheck,
-        identity: Identity,
         marks: &Marks,
         answer: Result<TokenStatus, StoreError>,
         method: &Method,
-    ) -> Opened<bool> {
-        match check.settle(marks, answer, method, self.clock.now()) {
-            Ok(()) => Ok((Authentication::authenticated(identity), true)),
-            Err(Unchecked::Refused(refusal)) => Err(self.invalid_token(refusal)),
-            Err(Unchecked::Unavailable) => {
+        scheme: Scheme,
+    ) -> Result<(), Rejection> {
+        check.settle(marks, answer, method, self.clock.now()).map_err(|unchecked| match unchecked {
+            Unchecked::Refused(refusal) => self.invalid_token(refusal, scheme),
+            Unchecked::Unavailable => Rejection::Unavailable { retry_after: Duration::from_secs(1) },
+        })
+    }
+
+    /// Uses up the proof of a request that is let in otherwise.
+    fn admit_once(&self, opening: Opening<Visit>, ticket: Ticket) -> Opening<Visit> {
+        let opened = match opening {
+            Opening::Ready(Ok(opened)) => opened,
+            Opening::Ready(Err(rejection)) => return Opening::refused(rejection),
+            Opening::Pending(opening) => {
+                let this = self.clone();
+                return Opening::pending(async move {
+                    let opened = opening.await?;
+                    this.claimed(ticket.claim().await).map(|()| opened)
+                });
+            }
+        };
+        if let Some(claimed) = ticket.claim_now() {
+            return Opening::Ready(self.claimed(claimed).map(|()| opened));
+        }
+        let this = self.clone();
+        Opening::pending(async move { this.claimed(ticket.claim().await).map(|()| opened) })
+    }
+
+    /// Whether nobody has used the proof before. A store that is away says nothing, and lets nobody in.
+    fn claimed(&self, claimed: Result<Claimed, StoreError>) -> Result<(), Rejection> {
+        match claimed {
+            Ok(Claimed::First) => {
+                events::proof(ProofOutcome::Good);
+                Ok(())
+            }
+            Ok(Claimed::Again) => Err(self.unproved(Unproved::Proof(ProofRefusal::Replayed))),
+            Err(error) => {
+                events::proofs_are_away(error.kind());
                 Err(Rejection::Unavailable { retry_after: Duration::from_secs(1) })
             }
         }
     }
 
     /// Asks the source, and waits for it if it has to ask its issuer.
-    fn ask(&self, miss: Miss, headers: &HeaderMap, method: &Method) -> Opening<bool> {
+    fn ask(&self, miss: Miss, headers: &HeaderMap, arrival: Arrival<'_>) -> Opening<Visit> {
         let missing = miss.ask();
-        let token = match BearerToken::find(headers) {
+        let token = match BearerToken::find(headers, self.possession.speaks_dpop()) {
             Ok(Some(token)) => token.as_str(),
             Ok(None) | Err(_) => "",
         };
         match missing {
-            Missing::Ready(missed) => self.settle(miss, missed, token, method),
+            Missing::Ready(missed) => self.settle(miss, missed, token, arrival),
             Missing::Pending(missed) => {
-                let (this, token, method) = (self.clone(), Zeroizing::new(token.to_owned()), method.clone());
+                let (this, token) = (self.clone(), Zeroizing::new(token.to_owned()));
+                let (scheme, method) = (arrival.scheme, arrival.method.clone());
+                let evidence = arrival.evidence.cloned();
                 Opening::pending(async move {
-                    match this.settle(miss, missed.await, &token, &method) {
+                    let missed = missed.await;
+                    let arrival = Arrival { scheme, method: &method, evidence: evidence.as_ref() };
+                    let opening = this.settle(miss, missed, &token, arrival);
+                    match opening {
                         Opening::Ready(opened) => opened,
                         Opening::Pending(opening) => opening.await,
                     }
@@ -187,18 +302,18 @@ impl BearerAuthenticator {
         }
     }
 
-    fn settle(&self, miss: Miss, missed: Missed, token: &str, method: &Method) -> Opening<bool> {
+    fn settle(&self, miss: Miss, missed: Missed, token: &str, arrival: Arrival<'_>) -> Opening<Visit> {
         let failure = match miss.settle(missed, self.clock.now()) {
             Verdict::Failed(failure) => failure,
             Verdict::Again => match self.verify(token, self.occasion()) {
-                Ok(accepted) => return self.admit(accepted, method),
+                Ok(accepted) => return self.admit(accepted, token.as_bytes(), arrival),
                 Err(failure) => failure,
             },
         };
         Opening::refused(match failure {
-            Failure::Refused(refusal) => self.invalid_token(refusal),
+            Failure::Refused(refusal) => self.invalid_token(refusal, arrival.scheme),
             Failure::Unavailable { retry_after } => unavailable(retry_after),
-            Failure::Missed(again) => self.invalid_token(again.give_up(self.clock.now())),
+            Failure::Missed(again) => self.invalid_token(again.give_up(self.clock.now()), arrival.scheme),
         })
     }
 
@@ -227,21 +342,70 @@ impl BearerAuthenticator {
     fn unauthenticated(&self, extensions: &Extensions) -> Rejection {
         let outer = self.slot.look(extensions).map(|look| look.challenges().clone());
         let mut challenges = outer.unwrap_or_default();
-        // An outer layer of the same kind has left the same one.
-        if !challenges.contains(&self.challenge) {
-            challenges.push(self.challenge.clone());
+        for challenge in self.challenges(Scheme::Bearer) {
+            // An outer layer of the same kind has left the same one.
+            if !challenges.contains(&challenge) {
+                challenges.push(challenge);
+            }
         }
         Rejection::unauthenticated_by(challenges)
     }
 
-    fn bad_request(&self, malformed: Malformed) -> Rejection {
-        tracing::debug!(reason = malformed.label(), "the credentials are malformed");
-        Rejection::BadRequest { challenge: self.challenge(), description: malformed.description() }
+    fn authenticated(&self, identity: Identity, scheme: Scheme) -> Authentication {
+        let mut found = Authentication::authenticated(identity);
+        self.challenge_by(scheme, &mut found);
+        found
     }
 
-    fn invalid_token(&self, refusal: Refusal) -> Rejection {
+    /// Leaves word of both schemes for layers further in, of the one that was used first.
+    fn challenge_by(&self, scheme: Scheme, found: &mut Authentication) {
+        if self.possession.speaks_dpop() {
+            self.challenges(scheme).for_each(|challenge| found.add_challenge(Some(challenge)));
+        }
+    }
+
+    /// The challenges of the schemes that are accepted, this one first.
+    fn challenges(&self, first: Scheme) -> impl Iterator<Item = Challenge> {
+        let other = if first == Scheme::Bearer { Scheme::Dpop } else { Scheme::Bearer };
+        [first, other].into_iter().filter_map(|scheme| match scheme {
+            Scheme::Bearer => (!self.possession.wants_dpop()).then(|| self.challenge.clone()),
+            Scheme::Dpop => self.dpop_challenge(),
+        })
+    }
+
+    fn dpop_challenge(&self) -> Option<Challenge> {
+        let proofs = self.possession.proofs.as_ref()?;
+        Some(self.challenge.clone().in_scheme("DPoP").param("algs", proofs.algorithms()))
+    }
+
+    /// What to answer a token with that came as this. Where `DPoP` is the only scheme, that is what counts.
+    fn challenge_of(&self, scheme: Scheme) -> Challenge {
+        self.challenges(scheme).next().unwrap_or_else(|| self.challenge.clone())
+    }
+
+    fn bad_request(&self, malformed: Malformed) -> Rejection {
+        tracing::debug!(reason = malformed.label(), "the credentials are malformed");
+        let challenge = Some(self.challenge_of(Scheme::Bearer));
+        Rejection::BadRequest { challenge, description: malformed.description() }
+    }
+
+    fn invalid_token(&self, refusal: Refusal, scheme: Scheme) -> Rejection {
         tracing::debug!(reason = refusal.label(), "the bearer token is refused");
-        Rejection::invalid_credential(self.challenge.clone(), refusal.description())
+        Rejection::invalid_credential(self.challenge_of(scheme), refusal.description())
+    }
+
+    /// It is not proved that the token is its holder's own.
+    fn unproved(&self, unproved: Unproved) -> Rejection {
+        let (refusal, nonce) = match unproved {
+            Unproved::Token(refusal) => return self.invalid_token(refusal, Scheme::Dpop),
+            Unproved::Proof(refusal) => (Some(refusal), None),
+            Unproved::Nonce(nonce) => (None, Some(nonce)),
+        };
+        events::proof(refusal.map_or(ProofOutcome::NoNonce, ProofOutcome::of));
+        let reason = refusal.map_or("no_nonce", ProofRefusal::label);
+        tracing::debug!(reason, "the proof of the bearer token is refused");
+        let description = refusal.map_or("the DPoP proof needs a nonce", ProofRefusal::description);
+        Rejection::InvalidProof { challenge: self.challenge_of(Scheme::Dpop), description, nonce }
     }
 }
 
@@ -255,6 +419,7 @@ impl fmt::Debug for BearerAuthenticator {
         f.debug_struct("BearerAuthenticator")
             .field("verifier", &self.verifier)
             .field("policy", &self.policy)
+            .field("possession", &self.possession)
             .field("cache", &self.cache)
             .field("check", &self.check)
             .field("realm", &self.slot.name)

@@ -12,6 +12,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use portcullis_store::Timestamp;
 use zeroize::Zeroizing;
 
+use super::confirmation::Confirmation;
 use super::events::{self, Cached};
 use super::keys::{KeySet, KeyUid};
 use super::revocation::Marks;
@@ -80,6 +81,8 @@ pub(super) struct Remembered {
     pub(super) identity: Identity,
     /// By what it can be revoked, if anybody has asked.
     pub(super) marks: Option<Marks>,
+    /// To what it is bound. Whether that is proved is asked each time.
+    pub(super) confirmation: Option<Arc<Confirmation>>,
     issuer: Arc<TrustedIssuer>,
     /// The set that it was verified with, and the key in it. Held weakly, so that keys that were replaced do not stay.
     keys: Weak<KeySet>,
@@ -223,12 +226,19 @@ impl Remembered {
         Self {
             identity,
             marks,
+            confirmation: None,
             issuer: Arc::clone(issuer),
             keys: Arc::downgrade(keys),
             key,
             since,
             until: until.min(since.saturating_add(REMEMBERED)),
         }
+    }
+
+    /// The same, of a token that is bound to this.
+    pub(super) fn bound_to(mut self, confirmation: Option<Arc<Confirmation>>) -> Self {
+        self.confirmation = confirmation;
+        self
     }
 
     /// Whether it says what is asked, and of a token that came in this way.

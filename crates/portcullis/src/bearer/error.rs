@@ -31,6 +31,11 @@ pub enum BuildErrorKind {
     NoKeyForAlgorithms,
     /// A leeway over five minutes.
     LeewayTooLong,
+    /// An address of the service that is not a plain `http` or `https` address: with user information, a query or a
+    /// fragment, or without a host.
+    BadAddress,
+    /// Proofs that are valid for over ten minutes.
+    ProofAge,
     /// A realm's name that cannot be part of a key in the store.
     BadRealm,
     /// A claim for scopes or roles that has an empty name or already has a meaning of its own.
@@ -45,7 +50,7 @@ pub enum BuildErrorKind {
     NoUsableKey,
     /// A private key or a certificate where a public key belongs.
     NotAPublicKey,
-    /// A shared secret under 32 bytes, or one that is a public key or another PEM text.
+    /// A shared secret or a key of nonces under 32 bytes, or a secret that is a public key or another PEM text.
     WeakSecret,
 }
 
@@ -109,6 +114,8 @@ impl fmt::Display for BuildError {
             }
             BuildErrorKind::NoKeyForAlgorithms => "no key can be used with the allowed algorithms",
             BuildErrorKind::LeewayTooLong => "the leeway is over five minutes",
+            BuildErrorKind::BadAddress => "the service's address is no plain http or https address",
+            BuildErrorKind::ProofAge => "proofs are valid for over ten minutes",
             BuildErrorKind::BadRealm => "the realm's name cannot be part of a key",
             BuildErrorKind::BadClaim => "a claim for scopes or roles is empty or has another meaning",
             BuildErrorKind::MalformedKeys => "the keys are neither a JWK set nor PEM",
@@ -118,7 +125,7 @@ impl fmt::Display for BuildError {
             BuildErrorKind::NotAPublicKey => {
                 "a private key or a certificate stands where a public key belongs"
             }
-            BuildErrorKind::WeakSecret => "a shared secret is under 32 bytes or is a PEM text",
+            BuildErrorKind::WeakSecret => "a secret is under 32 bytes or is a PEM text",
         })
     }
 }

@@ -4,6 +4,8 @@
 use metrics::counter;
 use portcullis_store::StoreErrorKind;
 
+use super::dpop::ProofRefusal;
+
 /// What a check for revocation came to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Checked {
@@ -35,6 +37,16 @@ pub(super) enum Cached {
     Evicted,
 }
 
+/// What became of a proof.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ProofOutcome {
+    Good,
+    Bad,
+    /// It has no nonce, or an old one.
+    NoNonce,
+    Replayed,
+}
+
 /// A token's status was asked for. Each line has labels of its own, which cost no allocation.
 pub(super) fn checked(checked: Checked) {
     match checked {
@@ -63,6 +75,23 @@ pub(super) fn cached(cached: Cached) {
     .increment(1);
 }
 
+/// A proof was judged.
+pub(super) fn proof(outcome: ProofOutcome) {
+    match outcome {
+        ProofOutcome::Good => counter!("portcullis_bearer_proofs_total", "result" => "good"),
+        ProofOutcome::Bad => counter!("portcullis_bearer_proofs_total", "result" => "bad"),
+        ProofOutcome::NoNonce => counter!("portcullis_bearer_proofs_total", "result" => "no_nonce"),
+        ProofOutcome::Replayed => counter!("portcullis_bearer_proofs_total", "result" => "replayed"),
+    }
+    .increment(1);
+}
+
+/// It cannot be told whether a proof was used before: 503. What `Rejection::Unavailable` is logged as says how often.
+pub(super) fn proofs_are_away(kind: StoreErrorKind) {
+    tracing::debug!(error = kind.label(), "it cannot be told whether a proof was used before");
+    counter!("portcullis_bearer_proofs_total", "result" => "unavailable").increment(1);
+}
+
 /// Tokens were revoked, or could not be.
 pub(super) fn revoked(what: Revoked, realm: &str, outcome: Result<&(), StoreErrorKind>) {
     let (what, result) = (what.label(), outcome.map_or_else(StoreErrorKind::label, |()| "ok"));
@@ -86,6 +115,12 @@ pub(super) fn revocation_is_away(kind: StoreErrorKind, is_new: bool) {
 /// It can be told again.
 pub(super) fn revocation_is_back() {
     tracing::info!("it can be told again whether bearer tokens are revoked");
+}
+
+impl ProofOutcome {
+    pub(super) const fn of(refusal: ProofRefusal) -> Self {
+        if matches!(refusal, ProofRefusal::Replayed) { Self::Replayed } else { Self::Bad }
+    }
 }
 
 impl Revoked {

@@ -9,9 +9,11 @@ use tower_layer::Layer;
 
 use super::authenticator::{BearerAuthenticator, Policy};
 use super::cache::{Cache, CacheUsage, TokenCache};
+use super::dpop::Dpop;
 use super::error::{BuildError, BuildErrorKind, KeysUnavailable};
 use super::issuer::Issuer;
 use super::keys::KeyHealth;
+use super::possession::Possession;
 use super::revocation::RevocationCheck;
 use super::verifier::Verifier;
 use crate::authenticate::{Authenticate, AuthenticateLayer, OnConflict};
@@ -41,6 +43,7 @@ impl BearerLayer {
             challenge: challenge("api".into()),
             policy: Policy::default(),
             cache: None,
+            possession: Possession::default(),
             check: None,
             slot: Slot::of::<DefaultRealm>(),
         };
@@ -95,6 +98,16 @@ impl<M, R> BearerLayer<M, R> {
     pub fn revocation(mut self, check: impl Into<RevocationCheck>) -> Self {
         self.authenticator.check = Some(Arc::new(check.into()));
         self
+    }
+
+    /// Accepts tokens that are bound to a key of their holder, with a proof in each request (RFC 9449): see [`Dpop`].
+    /// Default: such tokens are refused, as `Bearer` and as `DPoP`.
+    ///
+    /// # Errors
+    /// When an address is none, an algorithm is symmetric, proofs would be valid for too long, or a key of nonces is short.
+    pub fn dpop(mut self, dpop: Dpop) -> Result<Self, BuildError> {
+        self.authenticator.possession.proofs = Some(Arc::new(dpop.build()?));
+        Ok(self)
     }
 
     /// Remembers tokens that were verified, for a minute at most, so that the next requests with one cost no signature.

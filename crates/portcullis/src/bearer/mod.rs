@@ -7,7 +7,8 @@
 //! * Issuer and audience must match to the letter, the algorithm must be allowed for the issuer, and a key is used with
 //!   one algorithm only. `crit` and its like are refused; a token never brings its own key.
 //! * `exp` is required. A leeway of 5 seconds evens out clocks.
-//! * An ID token, a refresh token, or a token that is bound to a key (`cnf`) is no access token.
+//! * An ID token or a refresh token is no access token.
+//! * A token that is bound to a key of its holder (`cnf`) is refused, unless the layer has that [proved](Dpop).
 //! * A token that the keys at hand do not verify asks their [source](KeySource) once; it is the only thing that is waited
 //!   for. When no verdict can be reached, because the keys are out of reach, that is 503 and not 401.
 //! * Tokens can be [taken back](Revocations) before they expire, where a layer [checks](BearerLayer::revocation) for that:
@@ -54,6 +55,8 @@ mod algorithm;
 mod authenticator;
 mod cache;
 mod claims;
+mod confirmation;
+mod dpop;
 mod error;
 mod events;
 mod header;
@@ -61,6 +64,7 @@ mod issuer;
 mod keys;
 mod layer;
 mod miss;
+mod possession;
 mod refusal;
 mod revocation;
 mod rules;
@@ -72,6 +76,7 @@ mod verifier;
 pub use algorithm::Algorithm;
 pub use authenticator::BearerAuthenticator;
 pub use cache::{CacheUsage, TokenCache};
+pub use dpop::{Dpop, MemoryReplayBackend, NonceKeys};
 pub use error::{BuildError, BuildErrorKind, KeysUnavailable};
 pub use issuer::Issuer;
 pub use keys::{

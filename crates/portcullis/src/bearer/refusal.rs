@@ -55,8 +55,16 @@ pub enum Refusal {
     TooOld,
     /// The header's `typ` or a claim says that this is another kind of token.
     NotAnAccessToken,
-    /// `cnf` binds the token to a key that nobody has proved to hold (RFC 7800).
+    /// `cnf` binds the token to a key that nobody has proved to hold (RFC 7800), or in a way that this layer does not check.
     SenderConstrained,
+    /// The token is bound to nothing, and came as one that is, or to a layer that wants it to be.
+    NotSenderConstrained,
+    /// The token is bound to another key than the proof's (RFC 9449, section 7.1).
+    WrongKey,
+    /// The token is bound to a certificate, and the client has none (RFC 8705, section 3).
+    NoCertificate,
+    /// The token is bound to another certificate than the client's (RFC 8705, section 3).
+    WrongCertificate,
     /// This token is revoked.
     TokenRevoked,
     /// The tokens of its login are revoked, by `sid`.
@@ -93,6 +101,9 @@ impl Refusal {
             Self::NotYetValid | Self::IssuedInFuture => "the token is not valid yet",
             Self::NotAnAccessToken => "the token is not an access token",
             Self::SenderConstrained => "the token is bound to a key that was not proved",
+            Self::NotSenderConstrained => "the token is not bound to a key",
+            Self::WrongKey => "the token is bound to another key",
+            Self::NoCertificate | Self::WrongCertificate => "the token is bound to another certificate",
             Self::TokenRevoked | Self::FamilyRevoked | Self::UserRevoked | Self::EveryoneRevoked => {
                 "the token has been revoked"
             }
@@ -128,6 +139,10 @@ impl Refusal {
             Self::TooOld => "too_old",
             Self::NotAnAccessToken => "not_an_access_token",
             Self::SenderConstrained => "sender_constrained",
+            Self::NotSenderConstrained => "not_sender_constrained",
+            Self::WrongKey => "wrong_key",
+            Self::NoCertificate => "no_certificate",
+            Self::WrongCertificate => "wrong_certificate",
             Self::TokenRevoked => "token_revoked",
             Self::FamilyRevoked => "family_revoked",
             Self::UserRevoked => "user_revoked",

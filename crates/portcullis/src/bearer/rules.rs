@@ -52,7 +52,8 @@ impl Audience {
 }
 
 impl Rules {
-    /// Whether a token whose signature has been verified is accepted at this moment.
+    /// Whether a token whose signature has been verified is accepted at this moment, but for what it is bound to: that is
+    /// for each request to prove.
     pub(super) fn judge(
         &self,
         header: &JoseHeader<'_>,
@@ -62,8 +63,7 @@ impl Rules {
         self.judge_issuer(claims)?;
         self.judge_type(header, claims)?;
         self.judge_audience(claims)?;
-        self.judge_time(claims, now)?;
-        if claims.is_bound { Err(Refusal::SenderConstrained) } else { Ok(()) }
+        self.judge_time(claims, now)
     }
 
     fn judge_issuer(&self, claims: &Claims<'_>) -> Result<(), Refusal> {

@@ -1,15 +1,27 @@
 //! [`BearerToken`]: the token on a request, found by the rules of RFC 6750, section 2.1.
 //!
 //! * No `Authorization`, or one of another scheme: absent.
-//! * `Bearer`, in any case, one or more spaces, and the characters of `b64token`: present.
-//! * Anything else that says `Bearer`, and more than one `Authorization`: malformed.
+//! * `Bearer`, or `DPoP` where that is spoken (RFC 9449, section 7.1), in any case, one or more spaces, and the characters of `b64token`: present.
+//! * Anything else that says so, and more than one `Authorization`: malformed.
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+use super::dpop::DPOP;
+
 /// What came in a token's place. Of what it is made has not been looked at.
 #[derive(Clone, Copy)]
-pub(super) struct Offered<'a>(&'a [u8]);
+pub(super) struct Offered<'a> {
+    bytes: &'a [u8],
+    scheme: Scheme,
+}
+
+/// What a token came as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Bearer,
+    Dpop,
+}
 
 /// The token as it came, made of the characters of `b64token` only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +38,8 @@ pub(super) enum Malformed {
 
 impl<'a> BearerToken<'a> {
     /// Looks for the token.
-    pub(super) fn find(headers: &'a HeaderMap) -> Result<Option<Self>, Malformed> {
-        Offered::find(headers)?.map(Offered::check).transpose()
+    pub(super) fn find(headers: &'a HeaderMap, speaks_dpop: bool) -> Result<Option<Self>, Malformed> {
+        Offered::find(headers, speaks_dpop)?.map(Offered::check).transpose()
     }
 
     pub(super) fn as_str(self) -> &'a str {
@@ -36,35 +48,42 @@ impl<'a> BearerToken<'a> {
 }
 
 impl<'a> Offered<'a> {
-    /// Looks for what stands in a token's place.
-    pub(super) fn find(headers: &'a HeaderMap) -> Result<Option<Self>, Malformed> {
+    /// Looks for what stands in a token's place. Where `DPoP` is not spoken it is another scheme.
+    pub(super) fn find(headers: &'a HeaderMap, speaks_dpop: bool) -> Result<Option<Self>, Malformed> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         match (values.next(), values.next()) {
             (None, _) => Ok(None),
-            (Some(value), None) => Self::parse(value.as_bytes()),
+            (Some(value), None) => Self::parse(value.as_bytes(), speaks_dpop),
             (Some(_), Some(_)) => Err(Malformed::Twice),
         }
     }
 
-    fn parse(value: &'a [u8]) -> Result<Option<Self>, Malformed> {
+    fn parse(value: &'a [u8], speaks_dpop: bool) -> Result<Option<Self>, Malformed> {
         let end = value.iter().position(|&byte| !is_token_char(byte)).unwrap_or(value.len());
-        let (scheme, rest) = value.split_at_checked(end).ok_or(Malformed::Syntax)?;
-        if scheme.is_empty() {
+        let (name, rest) = value.split_at_checked(end).ok_or(Malformed::Syntax)?;
+        let scheme = if name.eq_ignore_ascii_case(b"Bearer") {
+            Scheme::Bearer
+        } else if speaks_dpop && name.eq_ignore_ascii_case(b"DPoP") {
+            Scheme::Dpop
+        } else if name.is_empty() {
             return Err(Malformed::Syntax);
-        }
-        if !scheme.eq_ignore_ascii_case(b"Bearer") {
+        } else {
             return Ok(None);
-        }
-        after_spaces(rest).map(|token| Some(Self(token))).ok_or(Malformed::Syntax)
+        };
+        after_spaces(rest).map(|bytes| Some(Self { bytes, scheme })).ok_or(Malformed::Syntax)
     }
 
     pub(super) const fn as_bytes(self) -> &'a [u8] {
-        self.0
+        self.bytes
+    }
+
+    pub(super) const fn scheme(self) -> Scheme {
+        self.scheme
     }
 
     /// The token, if it is made of what tokens are made of.
     pub(super) fn check(self) -> Result<BearerToken<'a>, Malformed> {
-        let token = Some(self.0).filter(|token| is_b64token(token)).ok_or(Malformed::Syntax)?;
+        let token = Some(self.bytes).filter(|token| is_b64token(token)).ok_or(Malformed::Syntax)?;
         std::str::from_utf8(token).map(BearerToken).map_err(|_| Malformed::Syntax)
     }
 }
@@ -94,9 +113,10 @@ pub(super) fn mark_sensitive(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes the credential off the request.
+/// Takes the credential off the request, and its proof.
 pub(super) fn strip(headers: &mut HeaderMap) {
     headers.remove(AUTHORIZATION);
+    headers.remove(DPOP);
 }
 
 /// What follows one or more spaces; `None` if there is no space.
@@ -171,7 +191,29 @@ mod tests {
             for value in values {
                 headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
             }
-            assert_eq!(BearerToken::find(&headers), expected, "{name}");
+            assert_eq!(BearerToken::find(&headers, false), expected, "{name}");
+            assert_eq!(BearerToken::find(&headers, true), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn dpop_is_a_scheme_where_it_is_spoken_and_another_one_elsewhere() {
+        for (value, expected) in [
+            ("DPoP a.b", Ok(Some("a.b"))),
+            ("dpop  a=", Ok(Some("a="))),
+            ("DPoP", Err(Malformed::Syntax)),
+            ("DPoP a b", Err(Malformed::Syntax)),
+            ("DPoPs a", Ok(None)),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            let found =
+                Offered::find(&headers, true).and_then(|offered| offered.map(Offered::check).transpose());
+            assert_eq!(found.map(|token| token.map(BearerToken::as_str)), expected, "{value}");
+            assert_eq!(BearerToken::find(&headers, false), Ok(None), "{value}");
+            if let Ok(Some(offered)) = Offered::find(&headers, true) {
+                assert_eq!(offered.scheme(), Scheme::Dpop);
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use super::algorithm::Algorithms;
 use super::cache::Remembered;
 use super::claims::{Claims, peek_issuer};
+use super::confirmation::Confirmation;
 use super::header::JoseHeader;
 use super::keys::{AbsentKeys, KeySet, KeySource, KeyUid};
 use super::miss::{Failure, Miss};
@@ -45,6 +46,8 @@ pub(super) struct Verified<'v> {
     pub(super) identity: Identity,
     /// By what it can be revoked, if that was asked for.
     pub(super) marks: Option<Marks>,
+    /// To what it is bound.
+    pub(super) confirmation: Option<Arc<Confirmation>>,
     issuer: &'v Arc<TrustedIssuer>,
     keys: Arc<KeySet>,
     key: KeyUid,
@@ -105,6 +108,7 @@ impl Verifier {
         Ok(Verified {
             identity: issuer.identify(&claims, text(&jws.payload)?, occasion.carrier)?,
             marks: occasion.wants_marks.then(|| issuer.marks(&claims)),
+            confirmation: claims.cnf.clone().map(Arc::new),
             until: issuer.rules.accepted_until(&claims),
             issuer,
             keys,
@@ -177,6 +181,7 @@ impl Verified<'_> {
     pub(super) fn to_remember(&self, now: Timestamp) -> Remembered {
         let signed = (&self.keys, self.key);
         Remembered::new(self.identity.clone(), self.marks, self.issuer, signed, (now, self.until))
+            .bound_to(self.confirmation.clone())
     }
 }
 
