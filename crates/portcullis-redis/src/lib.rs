@@ -163,6 +163,7 @@ mod keys;
 mod line;
 mod link;
 mod liveness;
+mod login;
 mod provider;
 mod replay;
 mod reply;
@@ -179,6 +180,7 @@ mod tls;
 mod tls;
 mod token;
 mod verdict;
+mod wire;
 
 pub use check::{Report, ServerReport};
 pub use config::{ConfigError, ConfigErrorKind, RedisConfig};
