@@ -35,7 +35,11 @@ pub(crate) async fn log_in(wire: &Wire, login: &RedisConnectionInfo) -> RedisRes
         ensure(replies.next(), ErrorKind::AuthenticationFailed, "the server refused the password")?;
     }
     if has_database {
-        ensure(replies.next(), ErrorKind::Server(redis::ServerErrorKind::ResponseError), "the server refused the database")?;
+        ensure(
+            replies.next(),
+            ErrorKind::Server(redis::ServerErrorKind::ResponseError),
+            "the server refused the database",
+        )?;
     }
     Ok(())
 }

@@ -283,13 +283,17 @@ mod tests {
     #[test]
     fn replies_go_to_those_who_asked_in_the_order_in_which_they_did() {
         let mut scene = Scene::new();
-        let (first, several, last) = (scene.take_in(1, 9).seat, scene.take_in(2, 9).seat, scene.take_in(1, 9).seat);
+        let (first, several, last) =
+            (scene.take_in(1, 9).seat, scene.take_in(2, 9).seat, scene.take_in(1, 9).seat);
         assert!(scene.outcome(several).is_none() && scene.outcome(last).is_none());
         assert!(scene.answer(1) && scene.answer(2));
         assert!(scene.outcome(several).is_none(), "half of an answer is none");
         assert!(scene.answer(3) && scene.answer(4));
         assert_eq!(scene.rung(), 2);
-        assert!(matches!(scene.outcome(first), Some(Ok(all)) if all == [1]), "also if it was not waited for yet");
+        assert!(
+            matches!(scene.outcome(first), Some(Ok(all)) if all == [1]),
+            "also if it was not waited for yet"
+        );
         assert!(matches!(scene.outcome(several), Some(Ok(all)) if all == [2, 3]));
         assert!(matches!(scene.outcome(last), Some(Ok(all)) if all == [4]));
         assert!(!scene.answer(5), "nobody asked for more");
@@ -362,7 +366,10 @@ mod tests {
         sent.clear();
         scene.queue.give_out(&mut sent);
         let first = scene.take_in(1, 9);
-        assert!(first.write_as.is_none() && first.wake.is_some(), "the driver sends what does not become a batch");
+        assert!(
+            first.write_as.is_none() && first.wake.is_some(),
+            "the driver sends what does not become a batch"
+        );
         assert!(scene.take_in(1, 9).wake.is_none(), "it knows already");
     }
 

@@ -176,7 +176,7 @@ impl BearerAuthenticator {
     fn admit(&self, accepted: Accepted, token: &[u8], arrival: Arrival<'_>) -> Opening<Visit> {
         let proved = match self.prove(accepted.confirmation.as_deref(), token, arrival.evidence) {
             Ok(proved) => proved,
-            Err(unproved) => return Opening::refused(self.unproved(unproved)),
+            Err(unproved) => return Opening::refused(self.unproved(unproved, arrival.scheme)),
         };
         let ticket = proved.as_ref().and_then(|proved| proved.ticket.clone());
         let visit = Visit { is_verified: true, proved: proved.map(Box::new) };
@@ -268,7 +268,7 @@ impl BearerAuthenticator {
                 events::proof(ProofOutcome::Good);
                 Ok(())
             }
-            Ok(Claimed::Again) => Err(self.unproved(Unproved::Proof(ProofRefusal::Replayed))),
+            Ok(Claimed::Again) => Err(self.unproved(Unproved::Proof(ProofRefusal::Replayed), Scheme::Dpop)),
             Err(error) => {
                 events::proofs_are_away(error.kind());
                 Err(Rejection::Unavailable { retry_after: Duration::from_secs(1) })
@@ -395,8 +395,12 @@ impl BearerAuthenticator {
     }
 
     /// It is not proved that the token is its holder's own.
-    fn unproved(&self, unproved: Unproved) -> Rejection {
+    fn unproved(&self, unproved: Unproved, scheme: Scheme) -> Rejection {
         let (refusal, nonce) = match unproved {
+            // Of what a certificate should prove, a proof proves nothing.
+            Unproved::Token(refusal) if refusal.is_of_certificate() => {
+                return self.invalid_token(refusal, scheme);
+            }
             Unproved::Token(refusal) => return self.invalid_token(refusal, Scheme::Dpop),
             Unproved::Proof(refusal) => (Some(refusal), None),
             Unproved::Nonce(nonce) => (None, Some(nonce)),

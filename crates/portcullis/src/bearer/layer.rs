@@ -9,6 +9,7 @@ use tower_layer::Layer;
 
 use super::authenticator::{BearerAuthenticator, Policy};
 use super::cache::{Cache, CacheUsage, TokenCache};
+use super::certificate::ClientCertificates;
 use super::dpop::Dpop;
 use super::error::{BuildError, BuildErrorKind, KeysUnavailable};
 use super::issuer::Issuer;
@@ -108,6 +109,13 @@ impl<M, R> BearerLayer<M, R> {
     pub fn dpop(mut self, dpop: Dpop) -> Result<Self, BuildError> {
         self.authenticator.possession.proofs = Some(Arc::new(dpop.build()?));
         Ok(self)
+    }
+
+    /// Accepts tokens that are bound to a client's certificate, from the client that has it (RFC 8705): see
+    /// [`ClientCertificates`]. Default: such tokens are refused.
+    pub fn certificates(mut self, certificates: ClientCertificates) -> Self {
+        self.authenticator.possession.certificates = Some(certificates);
+        self
     }
 
     /// Remembers tokens that were verified, for a minute at most, so that the next requests with one cost no signature.

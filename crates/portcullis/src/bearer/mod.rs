@@ -8,7 +8,8 @@
 //!   one algorithm only. `crit` and its like are refused; a token never brings its own key.
 //! * `exp` is required. A leeway of 5 seconds evens out clocks.
 //! * An ID token or a refresh token is no access token.
-//! * A token that is bound to a key of its holder (`cnf`) is refused, unless the layer has that [proved](Dpop).
+//! * A token that is bound to a key or a certificate of its holder (`cnf`) is refused, unless the layer has that proved: by
+//!   [DPoP](Dpop), or by the [certificate](ClientCertificates) of the TLS connection.
 //! * A token that the keys at hand do not verify asks their [source](KeySource) once; it is the only thing that is waited
 //!   for. When no verdict can be reached, because the keys are out of reach, that is 503 and not 401.
 //! * Tokens can be [taken back](Revocations) before they expire, where a layer [checks](BearerLayer::revocation) for that:
@@ -54,6 +55,7 @@
 mod algorithm;
 mod authenticator;
 mod cache;
+mod certificate;
 mod claims;
 mod confirmation;
 mod dpop;
@@ -76,6 +78,7 @@ mod verifier;
 pub use algorithm::Algorithm;
 pub use authenticator::BearerAuthenticator;
 pub use cache::{CacheUsage, TokenCache};
+pub use certificate::{ClientCertificate, ClientCertificates};
 pub use dpop::{Dpop, MemoryReplayBackend, NonceKeys};
 pub use error::{BuildError, BuildErrorKind, KeysUnavailable};
 pub use issuer::Issuer;

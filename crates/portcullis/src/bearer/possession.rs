@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri};
 use portcullis_store::Timestamp;
 
+use super::certificate::{ClientCertificate, ClientCertificates};
 use super::confirmation::{Confirmation, Thumbprint};
 use super::dpop::{DPOP, ProofRefusal, Proofs, Proved, Ticket, Unproved};
 use super::refusal::Refusal;
@@ -18,6 +20,7 @@ use super::token::Scheme;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Possession {
     pub(super) proofs: Option<Arc<Proofs>>,
+    pub(super) certificates: Option<ClientCertificates>,
 }
 
 /// What a request brings to prove that a token is its holder's own. The proof in it is a secret for as long as it is new.
@@ -27,6 +30,7 @@ pub(super) struct Evidence {
     proof: Result<HeaderValue, ProofRefusal>,
     method: Method,
     uri: Uri,
+    certificate: Option<ClientCertificate>,
     spent: Option<Spent>,
 }
 
@@ -46,12 +50,14 @@ impl Possession {
 
     /// What the request brings, of a token that came as this. Nothing is looked at where nothing is checked.
     pub(super) fn evidence<B>(&self, scheme: Scheme, request: &Request<B>) -> Option<Evidence> {
-        self.proofs.is_some().then(|| Evidence {
+        let (headers, extensions) = (request.headers(), request.extensions());
+        (self.proofs.is_some() || self.certificates.is_some()).then(|| Evidence {
             scheme,
-            proof: proof(request.headers()),
+            proof: proof(headers),
+            certificate: self.certificates.as_ref().and_then(|it| it.find(headers, extensions)),
             method: request.method().clone(),
             uri: request.uri().clone(),
-            spent: request.extensions().get().cloned(),
+            spent: extensions.get().cloned(),
         })
     }
 
@@ -65,10 +71,24 @@ impl Possession {
     ) -> Result<Option<Proved>, Unproved> {
         let nothing = Confirmation::default();
         let bound = confirmation.unwrap_or(&nothing);
-        if bound.is_unknown || bound.certificate.is_some() {
+        if bound.is_unknown {
             return Err(Unproved::Token(Refusal::SenderConstrained));
         }
+        self.judge_certificate(bound.certificate.as_ref(), evidence).map_err(Unproved::Token)?;
         self.judge_key(bound.key.as_ref(), token, evidence, now)
+    }
+
+    fn judge_certificate(&self, bound: Option<&Thumbprint>, evidence: &Evidence) -> Result<(), Refusal> {
+        match (bound, &self.certificates) {
+            (Some(bound), Some(_)) => {
+                let shown = evidence.certificate.ok_or(Refusal::NoCertificate)?;
+                let is_same = verify_slices_are_equal(bound, shown.thumbprint()).is_ok();
+                if is_same { Ok(()) } else { Err(Refusal::WrongCertificate) }
+            }
+            (Some(_), None) => Err(Refusal::SenderConstrained),
+            (None, Some(certificates)) if certificates.required => Err(Refusal::NoCertificateBound),
+            (None, _) => Ok(()),
+        }
     }
 
     fn judge_key(

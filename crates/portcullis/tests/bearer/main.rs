@@ -9,6 +9,7 @@
 
 mod algorithms;
 mod cache;
+mod certificate;
 mod challenges;
 mod claims;
 mod config;
