@@ -110,7 +110,7 @@ async fn no_claim_waits_longer_than_its_budget() {
 async fn prefixes_keep_applications_apart() {
     let server = RedisServer::start();
     let prefixed = |prefix: &str| {
-        RedisBackend::connect(RedisConfig::standalone(&server.url()).unwrap().key_prefix(prefix)).unwrap()
+        RedisBackend::connect(RedisConfig::standalone(server.url()).unwrap().key_prefix(prefix)).unwrap()
     };
     assert_eq!(claim(&prefixed("one"), *PROOF).await, Claimed::First);
     assert_eq!(claim(&prefixed("two"), *PROOF).await, Claimed::First);

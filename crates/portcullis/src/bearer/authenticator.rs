@@ -14,13 +14,14 @@ use super::confirmation::Confirmation;
 use super::dpop::{ProofRefusal, Proved, Ticket, Unproved};
 use super::error::KeysUnavailable;
 use super::events::{self, ProofOutcome};
+use super::introspection::{Active, Desk};
 use super::keys::{KeyQuery, Missed, Missing};
 use super::miss::{Failure, Miss, Verdict};
 use super::possession::{Evidence, Possession};
 use super::refusal::Refusal;
 use super::revocation::{Marks, RevocationCheck, Unchecked};
 use super::token::{self, BearerToken, Malformed, Offered, Scheme};
-use super::verifier::{Occasion, Verified, Verifier};
+use super::verifier::{MAX_TOKEN, Occasion, Verified, Verifier};
 use crate::authenticate::{Authenticator, Closing, Edits, OnConflict, Opening};
 use crate::identity::{Authentication, Carrier, Identity};
 use crate::realm::Slot;
@@ -36,6 +37,8 @@ pub struct BearerAuthenticator {
     pub(super) policy: Policy,
     /// What was verified a moment ago.
     pub(super) cache: Option<Arc<Cache>>,
+    /// Who is asked about opaque tokens.
+    pub(super) introspection: Option<Arc<Desk>>,
     /// How it is proved that a token is its holder's own.
     pub(super) possession: Possession,
     /// Whether a good token was taken back is asked by this.
@@ -55,6 +58,8 @@ pub(super) struct Policy {
 /// What came of looking at a token and verifying it.
 enum Found {
     Malformed(Malformed),
+    /// Its server has to be asked.
+    Opaque(Arc<Desk>),
     Failed(Failure),
     Accepted(Accepted),
 }
@@ -108,6 +113,7 @@ impl Authenticator for BearerAuthenticator {
         match self.recognise(offered) {
             Found::Malformed(malformed) => Opening::refused(self.bad_request(malformed)),
             Found::Accepted(accepted) => self.admit(accepted, offered.as_bytes(), arrival),
+            Found::Opaque(desk) => self.ask_about(desk, offered, arrival),
             Found::Failed(Failure::Missed(miss)) => self.ask(miss, request.headers(), arrival),
             Found::Failed(Failure::Refused(refusal)) => {
                 Opening::refused(self.invalid_token(refusal, arrival.scheme))
@@ -147,6 +153,12 @@ impl BearerAuthenticator {
     /// is the same to the byte.
     fn recognise(&self, offered: Offered<'_>) -> Found {
         let occasion = self.occasion();
+        if let Some(desk) = self.introspection.as_ref().filter(|desk| desk.is_for(offered.as_bytes())) {
+            return match desk.look_up(offered.as_bytes(), occasion.carrier, &*self.clock) {
+                Some(known) => known.map_or_else(Found::Failed, |active| Found::Accepted(active.into())),
+                None => offered.check().map_or_else(Found::Malformed, |_| Found::Opaque(Arc::clone(desk))),
+            };
+        }
         let known = self.cache.as_ref().and_then(|cache| cache.get(offered.as_bytes(), occasion));
         if let Some(known) = known {
             let (identity, confirmation) = (known.identity.clone(), known.confirmation.clone());
@@ -276,6 +288,32 @@ impl BearerAuthenticator {
         }
     }
 
+    /// Asks the server of an opaque token, and waits for it.
+    fn ask_about(&self, desk: Arc<Desk>, offered: Offered<'_>, arrival: Arrival<'_>) -> Opening<Visit> {
+        let Ok(token) = offered.check().map(BearerToken::as_str) else {
+            return Opening::refused(self.bad_request(Malformed::Syntax));
+        };
+        if token.len() > MAX_TOKEN {
+            return Opening::refused(self.invalid_token(Refusal::TooLarge, arrival.scheme));
+        }
+        let (this, token, carrier) =
+            (self.clone(), Zeroizing::new(token.to_owned()), self.occasion().carrier);
+        let (scheme, method) = (arrival.scheme, arrival.method.clone());
+        let evidence = arrival.evidence.cloned();
+        Opening::pending(async move {
+            let active = desk.ask(token.clone(), carrier, Arc::clone(&this.clock)).await;
+            let arrival = Arrival { scheme, method: &method, evidence: evidence.as_ref() };
+            let opening = match active {
+                Ok(active) => this.admit(active.into(), token.as_bytes(), arrival),
+                Err(failure) => Opening::refused(this.failed(failure, scheme)),
+            };
+            match opening {
+                Opening::Ready(opened) => opened,
+                Opening::Pending(opening) => opening.await,
+            }
+        })
+    }
+
     /// Asks the source, and waits for it if it has to ask its issuer.
     fn ask(&self, miss: Miss, headers: &HeaderMap, arrival: Arrival<'_>) -> Opening<Visit> {
         let missing = miss.ask();
@@ -310,11 +348,16 @@ impl BearerAuthenticator {
                 Err(failure) => failure,
             },
         };
-        Opening::refused(match failure {
-            Failure::Refused(refusal) => self.invalid_token(refusal, arrival.scheme),
+        Opening::refused(self.failed(failure, arrival.scheme))
+    }
+
+    /// A source is asked once for a request.
+    fn failed(&self, failure: Failure, scheme: Scheme) -> Rejection {
+        match failure {
+            Failure::Refused(refusal) => self.invalid_token(refusal, scheme),
             Failure::Unavailable { retry_after } => unavailable(retry_after),
-            Failure::Missed(again) => self.invalid_token(again.give_up(self.clock.now()), arrival.scheme),
-        })
+            Failure::Missed(again) => self.invalid_token(again.give_up(self.clock.now()), scheme),
+        }
     }
 
     /// Asks the source of every issuer that has no keys, at the same time, and waits for them.
@@ -413,8 +456,15 @@ impl BearerAuthenticator {
     }
 }
 
+impl From<Active> for Accepted {
+    fn from(active: Active) -> Self {
+        let Active { identity, marks, confirmation } = active;
+        Self { identity, marks: Some(marks), confirmation }
+    }
+}
+
 fn unavailable(retry_after: Duration) -> Rejection {
-    tracing::debug!("the keys to verify the bearer token with are out of reach");
+    tracing::debug!("who could say whether the bearer token is good is out of reach");
     Rejection::Unavailable { retry_after }
 }
 
@@ -423,6 +473,7 @@ impl fmt::Debug for BearerAuthenticator {
         f.debug_struct("BearerAuthenticator")
             .field("verifier", &self.verifier)
             .field("policy", &self.policy)
+            .field("introspection", &self.introspection)
             .field("possession", &self.possession)
             .field("cache", &self.cache)
             .field("check", &self.check)

@@ -34,6 +34,9 @@ pub enum BuildErrorKind {
     /// An address of the service that is not a plain `http` or `https` address: with user information, a query or a
     /// fragment, or without a host.
     BadAddress,
+    /// Introspection of an issuer that has keys, algorithms or no name; answers that are kept for over a minute; no calls at
+    /// all; or opaque tokens with an empty prefix.
+    BadIntrospection,
     /// Proofs that are valid for over ten minutes.
     ProofAge,
     /// A realm's name that cannot be part of a key in the store.
@@ -115,6 +118,7 @@ impl fmt::Display for BuildError {
             BuildErrorKind::NoKeyForAlgorithms => "no key can be used with the allowed algorithms",
             BuildErrorKind::LeewayTooLong => "the leeway is over five minutes",
             BuildErrorKind::BadAddress => "the service's address is no plain http or https address",
+            BuildErrorKind::BadIntrospection => "the introspection of opaque tokens contradicts itself",
             BuildErrorKind::ProofAge => "proofs are valid for over ten minutes",
             BuildErrorKind::BadRealm => "the realm's name cannot be part of a key",
             BuildErrorKind::BadClaim => "a claim for scopes or roles is empty or has another meaning",

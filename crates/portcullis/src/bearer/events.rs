@@ -5,6 +5,8 @@ use metrics::counter;
 use portcullis_store::StoreErrorKind;
 
 use super::dpop::ProofRefusal;
+use super::introspection::IntrospectionError;
+use super::refusal::Refusal;
 
 /// What a check for revocation came to.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,21 @@ pub(super) enum ProofOutcome {
     /// It has no nonce, or an old one.
     NoNonce,
     Replayed,
+}
+
+/// What became of an opaque token.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Introspected {
+    /// It was asked about a moment ago.
+    Known,
+    Active,
+    Inactive,
+    /// It is active, and not one for us.
+    Refused,
+    /// Too many others are being asked about.
+    Crowded,
+    /// The server has failed a moment ago, and was not asked.
+    LeftAlone,
 }
 
 /// A token's status was asked for. Each line has labels of its own, which cost no allocation.
@@ -92,6 +109,27 @@ pub(super) fn proofs_are_away(kind: StoreErrorKind) {
     counter!("portcullis_bearer_proofs_total", "result" => "unavailable").increment(1);
 }
 
+/// Something became of an opaque token.
+pub(super) fn introspected(what: Introspected) {
+    counter!("portcullis_bearer_introspections_total", "result" => what.label()).increment(1);
+}
+
+/// The server has not answered. One warning for each time that it is left alone for it.
+pub(super) fn introspection_failed(error: &IntrospectionError, is_left_alone: bool) {
+    let kind = error.kind().label();
+    counter!("portcullis_bearer_introspections_total", "result" => kind).increment(1);
+    if is_left_alone {
+        tracing::warn!(kind, %error, "opaque tokens cannot be asked about");
+    } else {
+        tracing::debug!(kind, %error, "an opaque token could not be asked about");
+    }
+}
+
+/// The server answers again.
+pub(super) fn introspection_is_back() {
+    tracing::info!("opaque tokens can be asked about again");
+}
+
 /// Tokens were revoked, or could not be.
 pub(super) fn revoked(what: Revoked, realm: &str, outcome: Result<&(), StoreErrorKind>) {
     let (what, result) = (what.label(), outcome.map_or_else(StoreErrorKind::label, |()| "ok"));
@@ -120,6 +158,27 @@ pub(super) fn revocation_is_back() {
 impl ProofOutcome {
     pub(super) const fn of(refusal: ProofRefusal) -> Self {
         if matches!(refusal, ProofRefusal::Replayed) { Self::Replayed } else { Self::Bad }
+    }
+}
+
+impl Introspected {
+    pub(super) const fn of(refusal: Option<&Refusal>) -> Self {
+        match refusal {
+            None => Self::Active,
+            Some(Refusal::Inactive) => Self::Inactive,
+            Some(_) => Self::Refused,
+        }
+    }
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Known => "known",
+            Self::Active => "active",
+            Self::Inactive => "inactive",
+            Self::Refused => "refused",
+            Self::Crowded => "crowded",
+            Self::LeftAlone => "left_alone",
+        }
     }
 }
 

@@ -100,19 +100,20 @@ impl Issuer {
         &self.rules.issuer
     }
 
+    /// What its tokens are held to, if their server is asked about them: it needs no keys.
+    pub(super) fn rules_alone(self) -> Result<(Rules, Shape), BuildError> {
+        if self.keys.is_some() || self.algorithms.is_some() || self.rules.issuer.is_empty() {
+            return Err(BuildError::of_issuer(BuildErrorKind::BadIntrospection, &self.rules.issuer));
+        }
+        self.check()?;
+        Ok((self.rules, self.shape))
+    }
+
     /// Checks the fields against each other.
     pub(super) fn build(self) -> Result<TrustedIssuer, BuildError> {
+        self.check()?;
         let Self { rules, shape, keys, algorithms } = self;
         let fail = |kind| Err(BuildError::of_issuer(kind, &rules.issuer));
-        if !rules.audience.is_sound() {
-            return fail(BuildErrorKind::BadAudience);
-        }
-        if rules.leeway > MAX_LEEWAY {
-            return fail(BuildErrorKind::LeewayTooLong);
-        }
-        if !shape.is_sound() {
-            return fail(BuildErrorKind::BadClaim);
-        }
         let Some(keys) = keys else { return fail(BuildErrorKind::NoKeys) };
         let usable = keys.snapshot().algorithms();
         // What an issuer publishes at this moment, or not yet, is not a matter of our configuration.
@@ -123,6 +124,24 @@ impl Issuer {
             }
             Err(kind) => fail(kind),
         }
+    }
+}
+
+impl Issuer {
+    /// What can be wrong with any issuer, whoever says that its tokens are good.
+    fn check(&self) -> Result<(), BuildError> {
+        let Self { rules, shape, .. } = self;
+        let fail = |kind| Err(BuildError::of_issuer(kind, &rules.issuer));
+        if !rules.audience.is_sound() {
+            return fail(BuildErrorKind::BadAudience);
+        }
+        if rules.leeway > MAX_LEEWAY {
+            return fail(BuildErrorKind::LeewayTooLong);
+        }
+        if !shape.is_sound() {
+            return fail(BuildErrorKind::BadClaim);
+        }
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ use super::cache::{Cache, CacheUsage, TokenCache};
 use super::certificate::ClientCertificates;
 use super::dpop::Dpop;
 use super::error::{BuildError, BuildErrorKind, KeysUnavailable};
+use super::introspection::{Introspection, OpaqueTokens};
 use super::issuer::Issuer;
 use super::keys::KeyHealth;
 use super::possession::Possession;
@@ -38,17 +39,33 @@ impl BearerLayer {
     /// # Errors
     /// When there is no issuer, two have one name, or one's configuration contradicts itself.
     pub fn new(issuers: impl IntoIterator<Item = Issuer>) -> Result<Self, BuildError> {
+        Ok(Self::by(verifier(issuers.into_iter().collect())?))
+    }
+
+    /// Accepts opaque tokens only, by asking the server about each (RFC 7662): see [`Introspection`]. A JWT is a token like any
+    /// other to it.
+    ///
+    /// # Errors
+    /// When the configuration contradicts itself.
+    pub fn opaque(introspection: Introspection) -> Result<Self, BuildError> {
+        let mut layer = Self::by(Verifier::new(Vec::new()));
+        layer.authenticator.introspection = Some(Arc::new(introspection.build(OpaqueTokens::all())?));
+        Ok(layer)
+    }
+
+    fn by(verifier: Verifier) -> Self {
         let authenticator = BearerAuthenticator {
-            verifier: Arc::new(verifier(issuers.into_iter().collect())?),
+            verifier: Arc::new(verifier),
             clock: Arc::new(SystemClock),
             challenge: challenge("api".into()),
             policy: Policy::default(),
             cache: None,
+            introspection: None,
             possession: Possession::default(),
             check: None,
             slot: Slot::of::<DefaultRealm>(),
         };
-        Ok(Self { authenticator, responder: DefaultResponder, realm: PhantomData })
+        Self { authenticator, responder: DefaultResponder, realm: PhantomData }
     }
 }
 
@@ -116,6 +133,20 @@ impl<M, R> BearerLayer<M, R> {
     pub fn certificates(mut self, certificates: ClientCertificates) -> Self {
         self.authenticator.possession.certificates = Some(certificates);
         self
+    }
+
+    /// Accepts opaque tokens as well: those of these are asked about, and never verified; all others are verified, and never
+    /// asked about. Default: a token that is no JWT is refused.
+    ///
+    /// # Errors
+    /// When the configuration contradicts itself.
+    pub fn introspection(
+        mut self,
+        tokens: OpaqueTokens,
+        introspection: Introspection,
+    ) -> Result<Self, BuildError> {
+        self.authenticator.introspection = Some(Arc::new(introspection.build(tokens)?));
+        Ok(self)
     }
 
     /// Remembers tokens that were verified, for a minute at most, so that the next requests with one cost no signature.

@@ -1,4 +1,4 @@
-//! [`BearerLayer`]: finds out who is calling by a bearer token (RFC 6750) that is a signed JWT (RFC 7519).
+//! [`BearerLayer`]: finds out who is calling by a bearer token (RFC 6750) that is a signed JWT (RFC 7519), or an opaque one.
 //!
 //! * No `Authorization`, or one of another scheme: the request passes as anonymous, and
 //!   [`RequireLayer`](crate::RequireLayer) decides; with [`required`](BearerLayer::required) it is 401 here.
@@ -16,6 +16,7 @@
 //!   one round trip for each request, also for tokens that are known from before. While the store is away that is 503,
 //!   unless [said otherwise](OnOutage).
 //! * What was verified can be [remembered](BearerLayer::cache) for a minute, so that it costs a tenth.
+//! * Opaque tokens are accepted by [asking](Introspection) the server that has issued them.
 //! * Why a token was refused goes to `tracing` in full, at debug; the client is told in a few words.
 //!
 //! Whoever holds a bearer token can use it: serve it over HTTPS only, and keep request headers out of logs (the layer
@@ -62,6 +63,7 @@ mod dpop;
 mod error;
 mod events;
 mod header;
+mod introspection;
 mod issuer;
 mod keys;
 mod layer;
@@ -81,6 +83,10 @@ pub use cache::{CacheUsage, TokenCache};
 pub use certificate::{ClientCertificate, ClientCertificates};
 pub use dpop::{Dpop, MemoryReplayBackend, NonceKeys};
 pub use error::{BuildError, BuildErrorKind, KeysUnavailable};
+pub use introspection::{
+    Introspecting, Introspection, IntrospectionError, IntrospectionErrorKind, OpaqueTokens,
+    TokenIntrospection,
+};
 pub use issuer::Issuer;
 pub use keys::{
     HmacKey, HmacKeys, KeyHealth, KeyQuery, KeySet, KeySource, KeyState, Missed, Missing, StaticKeys,

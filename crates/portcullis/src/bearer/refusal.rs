@@ -67,6 +67,8 @@ pub enum Refusal {
     NoCertificate,
     /// The token is bound to another certificate than the client's (RFC 8705, section 3).
     WrongCertificate,
+    /// The server that has issued it says that it is not active (RFC 7662, section 2.2).
+    Inactive,
     /// This token is revoked.
     TokenRevoked,
     /// The tokens of its login are revoked, by `sid`.
@@ -103,6 +105,7 @@ impl Refusal {
             Self::NotYetValid | Self::IssuedInFuture => "the token is not valid yet",
             Self::NotAnAccessToken => "the token is not an access token",
             Self::SenderConstrained => "the token is bound to a key that was not proved",
+            Self::Inactive => "the token is not active",
             Self::NotSenderConstrained => "the token is not bound to a key",
             Self::NoCertificateBound => "the token is not bound to a certificate",
             Self::WrongKey => "the token is bound to another key",
@@ -147,6 +150,7 @@ impl Refusal {
             Self::TooOld => "too_old",
             Self::NotAnAccessToken => "not_an_access_token",
             Self::SenderConstrained => "sender_constrained",
+            Self::Inactive => "inactive",
             Self::NotSenderConstrained => "not_sender_constrained",
             Self::NoCertificateBound => "no_certificate_bound",
             Self::WrongKey => "wrong_key",

@@ -64,7 +64,7 @@ pub(super) struct Occasion {
 }
 
 /// The longest token, in bytes.
-const MAX_TOKEN: usize = 8 * 1024;
+pub(super) const MAX_TOKEN: usize = 8 * 1024;
 
 /// The longest header, in bytes of its base64url.
 const MAX_HEADER: usize = 1024;
@@ -153,20 +153,7 @@ impl TrustedIssuer {
     }
 
     fn identify(&self, claims: &Claims<'_>, payload: &str, carrier: Carrier) -> Result<Identity, Refusal> {
-        let subject = claims.sub.as_deref().filter(|sub| !sub.is_empty()).ok_or(Refusal::MissingClaim)?;
-        let stated = Stated {
-            subject,
-            issuer: &self.rules.issuer,
-            acr: claims.acr.as_deref(),
-            claims: payload,
-            amr: &refs(claims.amr.as_ref().map(Texts::as_slice).unwrap_or_default()),
-            scopes: &refs(&claims.granted.scopes),
-            roles: &refs(&claims.granted.roles),
-            carrier,
-            authenticated_at: claims.auth_time,
-            expires_at: claims.exp,
-        };
-        Identity::of_token(stated).ok_or(Refusal::TooLarge)
+        state(claims, &self.rules.issuer, payload, carrier)
     }
 
     /// By what a token with these claims, of which one is the subject, can be revoked.
@@ -183,6 +170,29 @@ impl Verified<'_> {
         Remembered::new(self.identity.clone(), self.marks, self.issuer, signed, (now, self.until))
             .bound_to(self.confirmation.clone())
     }
+}
+
+/// Whom the claims in a payload name, which were found good.
+pub(super) fn state(
+    claims: &Claims<'_>,
+    issuer: &str,
+    payload: &str,
+    carrier: Carrier,
+) -> Result<Identity, Refusal> {
+    let subject = claims.sub.as_deref().filter(|sub| !sub.is_empty()).ok_or(Refusal::MissingClaim)?;
+    let stated = Stated {
+        subject,
+        issuer,
+        acr: claims.acr.as_deref(),
+        claims: payload,
+        amr: &refs(claims.amr.as_ref().map(Texts::as_slice).unwrap_or_default()),
+        scopes: &refs(&claims.granted.scopes),
+        roles: &refs(&claims.granted.roles),
+        carrier,
+        authenticated_at: claims.auth_time,
+        expires_at: claims.exp,
+    };
+    Identity::of_token(stated).ok_or(Refusal::TooLarge)
 }
 
 fn refs<'a>(words: &'a [Cow<'_, str>]) -> SmallVec<[&'a str; 8]> {
