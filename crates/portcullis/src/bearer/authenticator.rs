@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Extensions, HeaderMap, Method, Request, Response};
+use http::header::{CACHE_CONTROL, SEC_WEBSOCKET_PROTOCOL};
+use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode};
 use portcullis_store::{Claimed, Clock, StoreError, TokenStatus};
 use zeroize::Zeroizing;
 
@@ -20,10 +21,11 @@ use super::miss::{Failure, Miss, Verdict};
 use super::possession::{Evidence, Possession};
 use super::refusal::Refusal;
 use super::revocation::{Marks, RevocationCheck, Unchecked};
-use super::token::{self, BearerToken, Malformed, Offered, Scheme};
+use super::token::{Malformed, Offered};
+use super::token_source::{Place, Sources, subprotocol};
 use super::verifier::{MAX_TOKEN, Occasion, Verified, Verifier};
 use crate::authenticate::{Authenticator, Closing, Edits, OnConflict, Opening};
-use crate::identity::{Authentication, Carrier, Identity};
+use crate::identity::{Authentication, Identity};
 use crate::realm::Slot;
 use crate::rejection::{Challenge, Rejection};
 use crate::respond::DPOP_NONCE;
@@ -35,6 +37,8 @@ pub struct BearerAuthenticator {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) challenge: Challenge,
     pub(super) policy: Policy,
+    /// Where a token may stand.
+    pub(super) sources: Sources,
     /// What was verified a moment ago.
     pub(super) cache: Option<Arc<Cache>>,
     /// Who is asked about opaque tokens.
@@ -55,6 +59,16 @@ pub(super) struct Policy {
     pub(super) on_conflict: OnConflict,
 }
 
+/// What the way out needs to know of a request.
+#[derive(Debug)]
+pub struct Visit {
+    /// Where the token stood that was verified, if there was one.
+    place: Option<Place>,
+    is_connect: bool,
+    /// What showed that it is its holder's own, if that was asked for.
+    proved: Option<Box<Proved>>,
+}
+
 /// What came of looking at a token and verifying it.
 enum Found {
     Malformed(Malformed),
@@ -71,20 +85,22 @@ struct Accepted {
     confirmation: Option<Arc<Confirmation>>,
 }
 
-/// What the way out needs from the way in.
-#[derive(Debug)]
-pub struct Visit {
-    is_verified: bool,
-    proved: Option<Box<Proved>>,
+/// A token, where it stood, and what its request asks for and brings along.
+#[derive(Clone, Copy)]
+struct Held<'a> {
+    token: &'a [u8],
+    place: Place,
+    method: &'a Method,
+    /// Where anything is asked for beyond the token.
+    evidence: Option<&'a Evidence>,
 }
 
-/// How a token came.
-#[derive(Clone, Copy)]
-struct Arrival<'r> {
-    scheme: Scheme,
-    method: &'r Method,
-    /// Where anything is asked for beyond the token.
-    evidence: Option<&'r Evidence>,
+/// The same, for as long as somebody has to be waited for.
+struct Kept {
+    token: Zeroizing<String>,
+    place: Place,
+    method: Method,
+    evidence: Option<Evidence>,
 }
 
 impl Authenticator for BearerAuthenticator {
@@ -100,66 +116,121 @@ impl Authenticator for BearerAuthenticator {
     }
 
     fn open<B>(&self, request: &mut Request<B>) -> Opening<Visit> {
-        token::mark_sensitive(request.headers_mut());
+        self.sources.mark_sensitive(request.headers_mut());
         let request = &*request;
-        let offered = match Offered::find(request.headers(), self.possession.speaks_dpop()) {
+        let offered = match self.find(request) {
             Ok(Some(offered)) => offered,
             Ok(None) => return self.absent(request.extensions()),
             Err(malformed) => return Opening::refused(self.bad_request(malformed)),
         };
-        let evidence = self.possession.evidence(offered.scheme(), request);
-        let arrival =
-            Arrival { scheme: offered.scheme(), method: request.method(), evidence: evidence.as_ref() };
+        let (token, place) = (offered.as_bytes(), offered.place());
+        let evidence = self.possession.evidence(place, request);
+        let held = Held { token, place, method: request.method(), evidence: evidence.as_ref() };
         match self.recognise(offered) {
             Found::Malformed(malformed) => Opening::refused(self.bad_request(malformed)),
-            Found::Accepted(accepted) => self.admit(accepted, offered.as_bytes(), arrival),
-            Found::Opaque(desk) => self.ask_about(desk, offered, arrival),
-            Found::Failed(Failure::Missed(miss)) => self.ask(miss, request.headers(), arrival),
-            Found::Failed(Failure::Refused(refusal)) => {
-                Opening::refused(self.invalid_token(refusal, arrival.scheme))
-            }
+            Found::Accepted(accepted) => self.admit(accepted, held),
+            Found::Opaque(desk) => self.ask_about(desk, held),
+            Found::Failed(Failure::Missed(miss)) => self.ask(miss, held),
+            Found::Failed(Failure::Refused(refusal)) => Opening::refused(self.invalid_token(refusal, place)),
             Found::Failed(Failure::Unavailable { retry_after }) => Opening::refused(unavailable(retry_after)),
         }
     }
 
     fn enter<B>(&self, visit: &Visit, request: &mut Request<B>) {
-        if visit.is_verified && self.policy.strip {
-            token::strip(request.headers_mut());
+        // A token among the subprotocols could be chosen as one, and so sent back.
+        let strips = |place| self.policy.strip || place == Place::WebSocket;
+        if let Some(place) = visit.place.filter(|&place| strips(place)) {
+            self.sources.strip(place, request);
         }
         if let Some(proved) = &visit.proved {
             proved.leave(request.extensions_mut());
         }
     }
 
-    fn close<B>(&self, visit: Visit, _: &Response<B>) -> Closing {
-        let Some(nonce) = visit.proved.and_then(|proved| proved.nonce) else { return Closing::nothing() };
+    fn close<B>(&self, visit: Visit, response: &Response<B>) -> Closing {
+        visit.edits(response).map_or_else(Closing::nothing, Closing::edits)
+    }
+}
+
+impl Visit {
+    const fn of_nobody() -> Self {
+        Self { place: None, is_connect: false, proved: None }
+    }
+
+    fn of(held: Held<'_>, proved: Option<Proved>) -> Self {
+        let is_connect = *held.method == Method::CONNECT;
+        Self { place: Some(held.place), is_connect, proved: proved.map(Box::new) }
+    }
+
+    /// What the response lacks because of where the token stood, or how it was proved.
+    fn edits<B>(self, response: &Response<B>) -> Option<Edits> {
+        let is_switched = self.is_switched(response.status());
+        let (name, value) = match self.place? {
+            Place::WebSocket if is_switched => (SEC_WEBSOCKET_PROTOCOL, subprotocol()),
+            // RFC 6750, section 2.3.
+            Place::Query if response.status().is_success() => {
+                (CACHE_CONTROL, HeaderValue::from_static("private"))
+            }
+            Place::Dpop => (DPOP_NONCE, self.proved.and_then(|proved| proved.nonce)?),
+            Place::WebSocket | Place::Query | Place::Authorization | Place::Cookie => return None,
+        };
         let mut edits = Edits::default();
-        edits.insert(DPOP_NONCE, nonce);
-        Closing::edits(edits)
+        let lacks = !response.headers().contains_key(&name);
+        lacks.then(|| {
+            edits.insert(name, value);
+            edits
+        })
+    }
+
+    /// Whether the connection is a WebSocket from now on (RFC 6455, section 4.2.2; RFC 8441, section 5).
+    fn is_switched(&self, status: StatusCode) -> bool {
+        status == StatusCode::SWITCHING_PROTOCOLS || self.is_connect && status.is_success()
+    }
+}
+
+impl Held<'_> {
+    fn keep(self, token: &str) -> Kept {
+        Kept {
+            token: Zeroizing::new(token.to_owned()),
+            place: self.place,
+            method: self.method.clone(),
+            evidence: self.evidence.cloned(),
+        }
+    }
+}
+
+impl Kept {
+    fn held(&self) -> Held<'_> {
+        let Self { token, place, method, evidence } = self;
+        Held { token: token.as_bytes(), place: *place, method, evidence: evidence.as_ref() }
     }
 }
 
 impl BearerAuthenticator {
+    fn find<'r, B>(&self, request: &'r Request<B>) -> Result<Option<Offered<'r>>, Malformed> {
+        self.sources.find(request.uri(), request.headers(), self.possession.speaks_dpop())
+    }
+
     fn absent(&self, extensions: &Extensions) -> Opening<Visit> {
         if self.policy.required {
             return Opening::refused(self.unauthenticated(extensions));
         }
         let mut found = Authentication::anonymous();
-        self.challenge_by(Scheme::Bearer, &mut found);
-        Opening::Ready(Ok((found, Visit { is_verified: false, proved: None })))
+        self.challenge_by(Place::Authorization, &mut found);
+        Opening::Ready(Ok((found, Visit::of_nobody())))
     }
 
     /// Whom the token names, as it was found out a moment ago or is now. One that is known is not looked at otherwise: it
     /// is the same to the byte.
     fn recognise(&self, offered: Offered<'_>) -> Found {
-        let occasion = self.occasion();
-        if let Some(desk) = self.introspection.as_ref().filter(|desk| desk.is_for(offered.as_bytes())) {
-            return match desk.look_up(offered.as_bytes(), occasion.carrier, &*self.clock) {
+        let (token, occasion) = (offered.as_bytes(), self.occasion(offered.place()));
+        if let Some(desk) = self.introspection.as_ref().filter(|desk| desk.is_for(token)) {
+            return match desk.look_up(token, occasion.carrier, &*self.clock) {
                 Some(known) => known.map_or_else(Found::Failed, |active| Found::Accepted(active.into())),
                 None => offered.check().map_or_else(Found::Malformed, |_| Found::Opaque(Arc::clone(desk))),
             };
         }
-        let known = self.cache.as_ref().and_then(|cache| cache.get(offered.as_bytes(), occasion));
+        let known = self.cache.as_ref().and_then(|cache| cache.get(token, occasion));
         if let Some(known) = known {
             let (identity, confirmation) = (known.identity.clone(), known.confirmation.clone());
             return Found::Accepted(Accepted { identity, marks: known.marks, confirmation });
@@ -170,8 +241,8 @@ impl BearerAuthenticator {
         }
     }
 
-    fn occasion(&self) -> Occasion {
-        Occasion { carrier: Carrier::Explicit, now: self.clock.now(), wants_marks: self.check.is_some() }
+    fn occasion(&self, place: Place) -> Occasion {
+        Occasion { carrier: place.carrier(), now: self.clock.now(), wants_marks: self.check.is_some() }
     }
 
     fn verify(&self, token: &str, occasion: Occasion) -> Result<Accepted, Failure> {
@@ -185,38 +256,33 @@ impl BearerAuthenticator {
 
     /// The one way in. Lets a good token in if it is proved to be its holder's own, was not taken back, and its proof was
     /// not used before; in this order, because the last writes to a store.
-    fn admit(&self, accepted: Accepted, token: &[u8], arrival: Arrival<'_>) -> Opening<Visit> {
-        let proved = match self.prove(accepted.confirmation.as_deref(), token, arrival.evidence) {
+    fn admit(&self, accepted: Accepted, held: Held<'_>) -> Opening<Visit> {
+        let proved = match self.prove(accepted.confirmation.as_deref(), held) {
             Ok(proved) => proved,
-            Err(unproved) => return Opening::refused(self.unproved(unproved, arrival.scheme)),
+            Err(unproved) => return Opening::refused(self.unproved(unproved, held.place)),
         };
         let ticket = proved.as_ref().and_then(|proved| proved.ticket.clone());
-        let visit = Visit { is_verified: true, proved: proved.map(Box::new) };
-        let opening = self.admit_unrevoked(accepted, visit, arrival);
+        let opening = self.admit_unrevoked(accepted, Visit::of(held, proved), held);
         match ticket {
             None => opening,
             Some(ticket) => self.admit_once(opening, ticket),
         }
     }
 
-    fn prove(
-        &self,
-        confirmation: Option<&Confirmation>,
-        token: &[u8],
-        evidence: Option<&Evidence>,
-    ) -> Result<Option<Proved>, Unproved> {
-        match evidence {
-            Some(evidence) => self.possession.judge(confirmation, token, evidence, self.clock.now()),
+    fn prove(&self, confirmation: Option<&Confirmation>, held: Held<'_>) -> Result<Option<Proved>, Unproved> {
+        match held.evidence {
+            Some(evidence) => self.possession.judge(confirmation, held.token, evidence, self.clock.now()),
             None if confirmation.is_none() => Ok(None),
             None => Err(Unproved::Token(Refusal::SenderConstrained)),
         }
     }
 
     /// A store in this process is asked without waiting.
-    fn admit_unrevoked(&self, accepted: Accepted, visit: Visit, arrival: Arrival<'_>) -> Opening<Visit> {
+    fn admit_unrevoked(&self, accepted: Accepted, visit: Visit, held: Held<'_>) -> Opening<Visit> {
         let Accepted { identity, marks, .. } = accepted;
+        let (place, method) = (held.place, held.method);
         let Some(check) = &self.check else {
-            return Opening::Ready(Ok((self.authenticated(identity, arrival.scheme), visit)));
+            return Opening::Ready(Ok((self.authenticated(identity, place), visit)));
         };
         let marks = match marks.ok_or(Refusal::NotRevocable) {
             Ok(marks) => check.admit(&marks, self.clock.now()).map(|()| marks),
@@ -224,18 +290,17 @@ impl BearerAuthenticator {
         };
         let marks = match marks {
             Ok(marks) => marks,
-            Err(refusal) => return Opening::refused(self.invalid_token(refusal, arrival.scheme)),
+            Err(refusal) => return Opening::refused(self.invalid_token(refusal, place)),
         };
         if let Some(answer) = check.revocations().status_now(&marks) {
-            let checked = self.checked(check, &marks, answer, arrival.method, arrival.scheme);
-            return Opening::Ready(checked.map(|()| (self.authenticated(identity, arrival.scheme), visit)));
+            let checked = self.checked(check, &marks, answer, (method, place));
+            return Opening::Ready(checked.map(|()| (self.authenticated(identity, place), visit)));
         }
-        let (this, check, method) = (self.clone(), Arc::clone(check), arrival.method.clone());
-        let scheme = arrival.scheme;
+        let (this, check, method) = (self.clone(), Arc::clone(check), method.clone());
         Opening::pending(async move {
             let answer = check.revocations().status(&marks).await;
-            this.checked(&check, &marks, answer, &method, scheme)?;
-            Ok((this.authenticated(identity, scheme), visit))
+            this.checked(&check, &marks, answer, (&method, place))?;
+            Ok((this.authenticated(identity, place), visit))
         })
     }
 
@@ -244,11 +309,10 @@ impl BearerAuthenticator {
         check: &RevocationCheck,
         marks: &Marks,
         answer: Result<TokenStatus, StoreError>,
-        method: &Method,
-        scheme: Scheme,
+        (method, place): (&Method, Place),
     ) -> Result<(), Rejection> {
         check.settle(marks, answer, method, self.clock.now()).map_err(|unchecked| match unchecked {
-            Unchecked::Refused(refusal) => self.invalid_token(refusal, scheme),
+            Unchecked::Refused(refusal) => self.invalid_token(refusal, place),
             Unchecked::Unavailable => Rejection::Unavailable { retry_after: Duration::from_secs(1) },
         })
     }
@@ -280,7 +344,7 @@ impl BearerAuthenticator {
                 events::proof(ProofOutcome::Good);
                 Ok(())
             }
-            Ok(Claimed::Again) => Err(self.unproved(Unproved::Proof(ProofRefusal::Replayed), Scheme::Dpop)),
+            Ok(Claimed::Again) => Err(self.unproved(Unproved::Proof(ProofRefusal::Replayed), Place::Dpop)),
             Err(error) => {
                 events::proofs_are_away(error.kind());
                 Err(Rejection::Unavailable { retry_after: Duration::from_secs(1) })
@@ -289,23 +353,20 @@ impl BearerAuthenticator {
     }
 
     /// Asks the server of an opaque token, and waits for it.
-    fn ask_about(&self, desk: Arc<Desk>, offered: Offered<'_>, arrival: Arrival<'_>) -> Opening<Visit> {
-        let Ok(token) = offered.check().map(BearerToken::as_str) else {
+    fn ask_about(&self, desk: Arc<Desk>, held: Held<'_>) -> Opening<Visit> {
+        // It is made of what tokens are made of.
+        let Ok(token) = std::str::from_utf8(held.token) else {
             return Opening::refused(self.bad_request(Malformed::Syntax));
         };
         if token.len() > MAX_TOKEN {
-            return Opening::refused(self.invalid_token(Refusal::TooLarge, arrival.scheme));
+            return Opening::refused(self.invalid_token(Refusal::TooLarge, held.place));
         }
-        let (this, token, carrier) =
-            (self.clone(), Zeroizing::new(token.to_owned()), self.occasion().carrier);
-        let (scheme, method) = (arrival.scheme, arrival.method.clone());
-        let evidence = arrival.evidence.cloned();
+        let (this, kept) = (self.clone(), held.keep(token));
         Opening::pending(async move {
-            let active = desk.ask(token.clone(), carrier, Arc::clone(&this.clock)).await;
-            let arrival = Arrival { scheme, method: &method, evidence: evidence.as_ref() };
-            let opening = match active {
-                Ok(active) => this.admit(active.into(), token.as_bytes(), arrival),
-                Err(failure) => Opening::refused(this.failed(failure, scheme)),
+            let (carrier, clock) = (kept.place.carrier(), Arc::clone(&this.clock));
+            let opening = match desk.ask(kept.token.clone(), carrier, clock).await {
+                Ok(active) => this.admit(active.into(), kept.held()),
+                Err(failure) => Opening::refused(this.failed(failure, kept.place)),
             };
             match opening {
                 Opening::Ready(opened) => opened,
@@ -315,22 +376,17 @@ impl BearerAuthenticator {
     }
 
     /// Asks the source, and waits for it if it has to ask its issuer.
-    fn ask(&self, miss: Miss, headers: &HeaderMap, arrival: Arrival<'_>) -> Opening<Visit> {
-        let missing = miss.ask();
-        let token = match BearerToken::find(headers, self.possession.speaks_dpop()) {
-            Ok(Some(token)) => token.as_str(),
-            Ok(None) | Err(_) => "",
+    fn ask(&self, miss: Miss, held: Held<'_>) -> Opening<Visit> {
+        // It was found to be made of what tokens are made of.
+        let Ok(token) = std::str::from_utf8(held.token) else {
+            return Opening::refused(self.bad_request(Malformed::Syntax));
         };
-        match missing {
-            Missing::Ready(missed) => self.settle(miss, missed, token, arrival),
+        match miss.ask() {
+            Missing::Ready(missed) => self.settle(miss, missed, token, held),
             Missing::Pending(missed) => {
-                let (this, token) = (self.clone(), Zeroizing::new(token.to_owned()));
-                let (scheme, method) = (arrival.scheme, arrival.method.clone());
-                let evidence = arrival.evidence.cloned();
+                let (this, kept) = (self.clone(), held.keep(token));
                 Opening::pending(async move {
-                    let missed = missed.await;
-                    let arrival = Arrival { scheme, method: &method, evidence: evidence.as_ref() };
-                    let opening = this.settle(miss, missed, &token, arrival);
+                    let opening = this.settle(miss, missed.await, &kept.token, kept.held());
                     match opening {
                         Opening::Ready(opened) => opened,
                         Opening::Pending(opening) => opening.await,
@@ -340,23 +396,23 @@ impl BearerAuthenticator {
         }
     }
 
-    fn settle(&self, miss: Miss, missed: Missed, token: &str, arrival: Arrival<'_>) -> Opening<Visit> {
+    fn settle(&self, miss: Miss, missed: Missed, token: &str, held: Held<'_>) -> Opening<Visit> {
         let failure = match miss.settle(missed, self.clock.now()) {
             Verdict::Failed(failure) => failure,
-            Verdict::Again => match self.verify(token, self.occasion()) {
-                Ok(accepted) => return self.admit(accepted, token.as_bytes(), arrival),
+            Verdict::Again => match self.verify(token, self.occasion(held.place)) {
+                Ok(accepted) => return self.admit(accepted, held),
                 Err(failure) => failure,
             },
         };
-        Opening::refused(self.failed(failure, arrival.scheme))
+        Opening::refused(self.failed(failure, held.place))
     }
 
     /// A source is asked once for a request.
-    fn failed(&self, failure: Failure, scheme: Scheme) -> Rejection {
+    fn failed(&self, failure: Failure, place: Place) -> Rejection {
         match failure {
-            Failure::Refused(refusal) => self.invalid_token(refusal, scheme),
+            Failure::Refused(refusal) => self.invalid_token(refusal, place),
             Failure::Unavailable { retry_after } => unavailable(retry_after),
-            Failure::Missed(again) => self.invalid_token(again.give_up(self.clock.now()), scheme),
+            Failure::Missed(again) => self.invalid_token(again.give_up(self.clock.now()), place),
         }
     }
 
@@ -375,7 +431,7 @@ impl BearerAuthenticator {
                 missed.await;
             }
             if issuer.keys.snapshot().is_empty() {
-                without.push(issuer.rules.issuer.clone());
+                without.push(issuer.rules.issuer.as_str().to_owned());
             }
         }
         KeysUnavailable::of(without)
@@ -385,7 +441,7 @@ impl BearerAuthenticator {
     fn unauthenticated(&self, extensions: &Extensions) -> Rejection {
         let outer = self.slot.look(extensions).map(|look| look.challenges().clone());
         let mut challenges = outer.unwrap_or_default();
-        for challenge in self.challenges(Scheme::Bearer) {
+        for challenge in self.challenges(Place::Authorization) {
             // An outer layer of the same kind has left the same one.
             if !challenges.contains(&challenge) {
                 challenges.push(challenge);
@@ -394,26 +450,24 @@ impl BearerAuthenticator {
         Rejection::unauthenticated_by(challenges)
     }
 
-    fn authenticated(&self, identity: Identity, scheme: Scheme) -> Authentication {
+    fn authenticated(&self, identity: Identity, place: Place) -> Authentication {
         let mut found = Authentication::authenticated(identity);
-        self.challenge_by(scheme, &mut found);
+        self.challenge_by(place, &mut found);
         found
     }
 
     /// Leaves word of both schemes for layers further in, of the one that was used first.
-    fn challenge_by(&self, scheme: Scheme, found: &mut Authentication) {
+    fn challenge_by(&self, place: Place, found: &mut Authentication) {
         if self.possession.speaks_dpop() {
-            self.challenges(scheme).for_each(|challenge| found.add_challenge(Some(challenge)));
+            self.challenges(place).for_each(|challenge| found.add_challenge(Some(challenge)));
         }
     }
 
-    /// The challenges of the schemes that are accepted, this one first.
-    fn challenges(&self, first: Scheme) -> impl Iterator<Item = Challenge> {
-        let other = if first == Scheme::Bearer { Scheme::Dpop } else { Scheme::Bearer };
-        [first, other].into_iter().filter_map(|scheme| match scheme {
-            Scheme::Bearer => (!self.possession.wants_dpop()).then(|| self.challenge.clone()),
-            Scheme::Dpop => self.dpop_challenge(),
-        })
+    /// The challenges of the schemes that are accepted, first that of a token which stood there.
+    fn challenges(&self, place: Place) -> impl Iterator<Item = Challenge> {
+        let bearer = (!self.possession.wants_dpop()).then(|| self.challenge.clone());
+        let dpop = self.dpop_challenge();
+        if place == Place::Dpop { [dpop, bearer] } else { [bearer, dpop] }.into_iter().flatten()
     }
 
     fn dpop_challenge(&self) -> Option<Challenge> {
@@ -421,30 +475,30 @@ impl BearerAuthenticator {
         Some(self.challenge.clone().in_scheme("DPoP").param("algs", proofs.algorithms()))
     }
 
-    /// What to answer a token with that came as this. Where `DPoP` is the only scheme, that is what counts.
-    fn challenge_of(&self, scheme: Scheme) -> Challenge {
-        self.challenges(scheme).next().unwrap_or_else(|| self.challenge.clone())
+    /// What to answer a token with that stood there. Where `DPoP` is the only scheme, that is what counts.
+    fn challenge_of(&self, place: Place) -> Challenge {
+        self.challenges(place).next().unwrap_or_else(|| self.challenge.clone())
     }
 
     fn bad_request(&self, malformed: Malformed) -> Rejection {
         tracing::debug!(reason = malformed.label(), "the credentials are malformed");
-        let challenge = Some(self.challenge_of(Scheme::Bearer));
+        let challenge = Some(self.challenge_of(Place::Authorization));
         Rejection::BadRequest { challenge, description: malformed.description() }
     }
 
-    fn invalid_token(&self, refusal: Refusal, scheme: Scheme) -> Rejection {
+    fn invalid_token(&self, refusal: Refusal, place: Place) -> Rejection {
         tracing::debug!(reason = refusal.label(), "the bearer token is refused");
-        Rejection::invalid_credential(self.challenge_of(scheme), refusal.description())
+        Rejection::invalid_credential(self.challenge_of(place), refusal.description())
     }
 
     /// It is not proved that the token is its holder's own.
-    fn unproved(&self, unproved: Unproved, scheme: Scheme) -> Rejection {
+    fn unproved(&self, unproved: Unproved, place: Place) -> Rejection {
         let (refusal, nonce) = match unproved {
             // Of what a certificate should prove, a proof proves nothing.
             Unproved::Token(refusal) if refusal.is_of_certificate() => {
-                return self.invalid_token(refusal, scheme);
+                return self.invalid_token(refusal, place);
             }
-            Unproved::Token(refusal) => return self.invalid_token(refusal, Scheme::Dpop),
+            Unproved::Token(refusal) => return self.invalid_token(refusal, Place::Dpop),
             Unproved::Proof(refusal) => (Some(refusal), None),
             Unproved::Nonce(nonce) => (None, Some(nonce)),
         };
@@ -452,7 +506,7 @@ impl BearerAuthenticator {
         let reason = refusal.map_or("no_nonce", ProofRefusal::label);
         tracing::debug!(reason, "the proof of the bearer token is refused");
         let description = refusal.map_or("the DPoP proof needs a nonce", ProofRefusal::description);
-        Rejection::InvalidProof { challenge: self.challenge_of(Scheme::Dpop), description, nonce }
+        Rejection::InvalidProof { challenge: self.challenge_of(Place::Dpop), description, nonce }
     }
 }
 
@@ -473,9 +527,10 @@ impl fmt::Debug for BearerAuthenticator {
         f.debug_struct("BearerAuthenticator")
             .field("verifier", &self.verifier)
             .field("policy", &self.policy)
+            .field("sources", &self.sources)
+            .field("cache", &self.cache)
             .field("introspection", &self.introspection)
             .field("possession", &self.possession)
-            .field("cache", &self.cache)
             .field("check", &self.check)
             .field("realm", &self.slot.name)
             .finish_non_exhaustive()

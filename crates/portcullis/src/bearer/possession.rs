@@ -14,7 +14,7 @@ use super::certificate::{ClientCertificate, ClientCertificates};
 use super::confirmation::{Confirmation, Thumbprint};
 use super::dpop::{DPOP, ProofRefusal, Proofs, Proved, Ticket, Unproved};
 use super::refusal::Refusal;
-use super::token::Scheme;
+use super::token_source::Place;
 
 /// What a layer checks beyond the token itself. The default: nothing, and no bound token is let in.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +26,7 @@ pub(super) struct Possession {
 /// What a request brings to prove that a token is its holder's own. The proof in it is a secret for as long as it is new.
 #[derive(Clone)]
 pub(super) struct Evidence {
-    scheme: Scheme,
+    place: Place,
     proof: Result<HeaderValue, ProofRefusal>,
     method: Method,
     uri: Uri,
@@ -48,11 +48,11 @@ impl Possession {
         self.proofs.as_ref().is_some_and(|proofs| proofs.required)
     }
 
-    /// What the request brings, of a token that came as this. Nothing is looked at where nothing is checked.
-    pub(super) fn evidence<B>(&self, scheme: Scheme, request: &Request<B>) -> Option<Evidence> {
+    /// What the request brings, of a token that stood there. Nothing is looked at where nothing is checked.
+    pub(super) fn evidence<B>(&self, place: Place, request: &Request<B>) -> Option<Evidence> {
         let (headers, extensions) = (request.headers(), request.extensions());
         (self.proofs.is_some() || self.certificates.is_some()).then(|| Evidence {
-            scheme,
+            place,
             proof: proof(headers),
             certificate: self.certificates.as_ref().and_then(|it| it.find(headers, extensions)),
             method: request.method().clone(),
@@ -98,16 +98,15 @@ impl Possession {
         evidence: &Evidence,
         now: Timestamp,
     ) -> Result<Option<Proved>, Unproved> {
-        match (key, evidence.scheme, &self.proofs) {
-            (Some(key), Scheme::Dpop, Some(proofs)) => {
+        match (key, evidence.place, &self.proofs) {
+            (Some(key), Place::Dpop, Some(proofs)) => {
                 let proved = proofs.judge(evidence.proof(), evidence.target(), token, key, now)?;
                 Ok(Some(proved.unless_spent(evidence.spent.as_ref())))
             }
             (Some(_), ..) => Err(Unproved::Token(Refusal::SenderConstrained)),
-            (None, Scheme::Bearer, proofs) if proofs.as_ref().is_none_or(|proofs| !proofs.required) => {
-                Ok(None)
-            }
-            (None, ..) => Err(Unproved::Token(Refusal::NotSenderConstrained)),
+            (None, Place::Dpop, _) => Err(Unproved::Token(Refusal::NotSenderConstrained)),
+            (None, ..) if self.wants_dpop() => Err(Unproved::Token(Refusal::NotSenderConstrained)),
+            (None, ..) => Ok(None),
         }
     }
 }

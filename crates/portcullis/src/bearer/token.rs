@@ -7,20 +7,13 @@
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use super::dpop::DPOP;
+use super::token_source::Place;
 
-/// What came in a token's place. Of what it is made has not been looked at.
+/// What came in a token's place, and which that is. Of what it is made has not been looked at.
 #[derive(Clone, Copy)]
 pub(super) struct Offered<'a> {
     bytes: &'a [u8],
-    scheme: Scheme,
-}
-
-/// What a token came as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scheme {
-    Bearer,
-    Dpop,
+    place: Place,
 }
 
 /// The token as it came, made of the characters of `b64token` only.
@@ -30,25 +23,26 @@ pub(super) struct BearerToken<'a>(&'a str);
 /// The request's credentials contradict its syntax.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Malformed {
-    /// Two `Authorization` headers, which is a list of one (RFC 9110, section 11.6.2).
+    /// Two `Authorization` headers, which is a list of one (RFC 9110, section 11.6.2), or two tokens elsewhere.
     Twice,
-    /// `Authorization` is not a scheme followed by one token.
+    /// A token in each of two places (RFC 6750, section 2).
+    TwoPlaces,
+    /// `Authorization` is not a scheme followed by one token, or what stands elsewhere is none.
     Syntax,
 }
 
 impl<'a> BearerToken<'a> {
-    /// Looks for the token.
-    pub(super) fn find(headers: &'a HeaderMap, speaks_dpop: bool) -> Result<Option<Self>, Malformed> {
-        Offered::find(headers, speaks_dpop)?.map(Offered::check).transpose()
-    }
-
     pub(super) fn as_str(self) -> &'a str {
         self.0
     }
 }
 
 impl<'a> Offered<'a> {
-    /// Looks for what stands in a token's place. Where `DPoP` is not spoken it is another scheme.
+    pub(super) const fn new(bytes: &'a [u8], place: Place) -> Self {
+        Self { bytes, place }
+    }
+
+    /// Looks for what stands in `Authorization`. Where `DPoP` is not spoken it is another scheme.
     pub(super) fn find(headers: &'a HeaderMap, speaks_dpop: bool) -> Result<Option<Self>, Malformed> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         match (values.next(), values.next()) {
@@ -60,25 +54,25 @@ impl<'a> Offered<'a> {
 
     fn parse(value: &'a [u8], speaks_dpop: bool) -> Result<Option<Self>, Malformed> {
         let end = value.iter().position(|&byte| !is_token_char(byte)).unwrap_or(value.len());
-        let (name, rest) = value.split_at_checked(end).ok_or(Malformed::Syntax)?;
-        let scheme = if name.eq_ignore_ascii_case(b"Bearer") {
-            Scheme::Bearer
-        } else if speaks_dpop && name.eq_ignore_ascii_case(b"DPoP") {
-            Scheme::Dpop
-        } else if name.is_empty() {
+        let (scheme, rest) = value.split_at_checked(end).ok_or(Malformed::Syntax)?;
+        let place = if scheme.eq_ignore_ascii_case(b"Bearer") {
+            Place::Authorization
+        } else if speaks_dpop && scheme.eq_ignore_ascii_case(b"DPoP") {
+            Place::Dpop
+        } else if scheme.is_empty() {
             return Err(Malformed::Syntax);
         } else {
             return Ok(None);
         };
-        after_spaces(rest).map(|bytes| Some(Self { bytes, scheme })).ok_or(Malformed::Syntax)
+        after_spaces(rest).map(|token| Some(Self::new(token, place))).ok_or(Malformed::Syntax)
     }
 
     pub(super) const fn as_bytes(self) -> &'a [u8] {
         self.bytes
     }
 
-    pub(super) const fn scheme(self) -> Scheme {
-        self.scheme
+    pub(super) const fn place(self) -> Place {
+        self.place
     }
 
     /// The token, if it is made of what tokens are made of.
@@ -92,8 +86,9 @@ impl Malformed {
     /// What the client is told.
     pub(super) const fn description(self) -> &'static str {
         match self {
-            Self::Twice => "more than one Authorization header",
-            Self::Syntax => "the Authorization header is malformed",
+            Self::Twice => "more than one token or Authorization header",
+            Self::TwoPlaces => "a token in more than one place",
+            Self::Syntax => "the credentials are malformed",
         }
     }
 
@@ -101,22 +96,10 @@ impl Malformed {
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Twice => "two_credentials",
+            Self::TwoPlaces => "two_places",
             Self::Syntax => "malformed_credentials",
         }
     }
-}
-
-/// Keeps the credential out of logs: a sensitive value prints as `Sensitive`.
-pub(super) fn mark_sensitive(headers: &mut HeaderMap) {
-    if let Some(value) = headers.get_mut(AUTHORIZATION) {
-        value.set_sensitive(true);
-    }
-}
-
-/// Takes the credential off the request, and its proof.
-pub(super) fn strip(headers: &mut HeaderMap) {
-    headers.remove(AUTHORIZATION);
-    headers.remove(DPOP);
 }
 
 /// What follows one or more spaces; `None` if there is no space.
@@ -126,7 +109,7 @@ fn after_spaces(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 /// `tchar` of RFC 9110, section 5.6.2.
-fn is_token_char(byte: u8) -> bool {
+pub(super) fn is_token_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
@@ -191,9 +174,14 @@ mod tests {
             for value in values {
                 headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
             }
-            assert_eq!(BearerToken::find(&headers, false), expected, "{name}");
-            assert_eq!(BearerToken::find(&headers, true), expected, "{name}");
+            for speaks_dpop in [false, true] {
+                assert_eq!(find(&headers, speaks_dpop), expected, "{name}");
+            }
         }
+    }
+
+    fn find(headers: &HeaderMap, speaks_dpop: bool) -> Result<Option<BearerToken<'_>>, Malformed> {
+        Offered::find(headers, speaks_dpop).and_then(|offered| offered.map(Offered::check).transpose())
     }
 
     #[test]
@@ -207,12 +195,11 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
-            let found =
-                Offered::find(&headers, true).and_then(|offered| offered.map(Offered::check).transpose());
-            assert_eq!(found.map(|token| token.map(BearerToken::as_str)), expected, "{value}");
-            assert_eq!(BearerToken::find(&headers, false), Ok(None), "{value}");
+            let found = find(&headers, true).map(|token| token.map(BearerToken::as_str));
+            assert_eq!(found, expected, "{value}");
+            assert_eq!(find(&headers, false), Ok(None), "{value}");
             if let Ok(Some(offered)) = Offered::find(&headers, true) {
-                assert_eq!(offered.scheme(), Scheme::Dpop);
+                assert_eq!(offered.place(), Place::Dpop);
             }
         }
     }
