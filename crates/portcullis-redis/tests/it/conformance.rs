@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::Key;
 use portcullis_testkit::conformance::session::{self, Harness};
-use portcullis_testkit::conformance::{replay, token};
+use portcullis_testkit::conformance::{family, replay, token};
 use portcullis_testkit::redis::{RedisCluster, RedisSentinel, RedisServer};
 
 use crate::support::backend;
@@ -136,6 +136,7 @@ async fn the_backend_keeps_its_contract_over_a_socket() {
     session::run(&redis).await;
     token::run(&redis).await;
     replay::run(&redis).await;
+    family::run(&redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,6 +155,7 @@ async fn the_backend_keeps_its_contract_on_a_cluster() {
     session::run(&redis).await;
     token::run(&redis).await;
     replay::run(&redis).await;
+    family::run(&redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,6 +165,7 @@ async fn the_backend_keeps_its_contract_where_sentinels_watch() {
     session::run(&redis).await;
     token::run(&redis).await;
     replay::run(&redis).await;
+    family::run(&redis).await;
 }
 
 #[cfg(feature = "tls")]

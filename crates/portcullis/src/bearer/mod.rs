@@ -21,6 +21,7 @@
 //! * Opaque tokens are accepted by [asking](Introspection) the server that has issued them.
 //! * Challenges say what was wrong by RFC 6750 and RFC 9470, and where a client [finds out](ResourceMetadata) whom to ask
 //!   for a token (RFC 9728).
+//! * What outlives its request [ends with the token](Expiry).
 //! * Why a token was refused goes to `tracing` in full, at debug; the client is told in a few words.
 //!
 //! Whoever holds a bearer token can use it: serve it over HTTPS only, and keep request headers out of logs (the layer
@@ -67,6 +68,7 @@ mod confirmation;
 mod dpop;
 mod error;
 mod events;
+mod expiry;
 mod header;
 mod introspection;
 mod issuer;
@@ -74,6 +76,11 @@ mod keys;
 mod layer;
 mod metadata;
 mod miss;
+#[cfg_attr(
+    not(feature = "issue"),
+    expect(dead_code, reason = "only issuers look at tokens outside of a layer")
+)]
+mod own;
 mod possession;
 mod presets;
 mod refusal;
@@ -93,6 +100,7 @@ pub use cache::{CacheUsage, TokenCache};
 pub use certificate::{ClientCertificate, ClientCertificates};
 pub use dpop::{Dpop, MemoryReplayBackend, NonceKeys};
 pub use error::{BuildError, BuildErrorKind, KeysUnavailable};
+pub use expiry::{Expired, ExpiringBody, ExpiringStream, Expiry};
 pub use introspection::{
     Introspecting, Introspection, IntrospectionError, IntrospectionErrorKind, OpaqueTokens,
     TokenIntrospection,
@@ -110,6 +118,11 @@ pub use keys::{
 };
 pub use layer::BearerLayer;
 pub use metadata::{MetadataService, ResourceMetadata};
+#[cfg_attr(
+    not(feature = "issue"),
+    expect(unused_imports, reason = "only issuers look at tokens outside of a layer")
+)]
+pub(crate) use own::OwnVerifier;
 pub use refusal::Refusal;
 pub use revocation::{
     MemoryTokenBackend, OnOutage, RevocationCheck, RevocationError, RevocationErrorKind, Revocations,
