@@ -230,7 +230,7 @@ fn undecided() -> Rejection {
 
 impl Rule {
     fn unmet(&self, who: &Person, look: Look<'_>) -> Rejection {
-        let bearer = look.challenge("Bearer");
+        let bearer = look.token_challenge();
         // Of a caller without a token too: every 401 says what would do (RFC 9110, section 15.5.2).
         let challenge = || bearer.or(look.challenges().first()).cloned();
         let lack = match self {
