@@ -13,6 +13,7 @@
 //! | [`StepUp`](Rejection::StepUp) | 401 | `error="insufficient_user_authentication"` (RFC 9470) | 16 |
 //! | [`Csrf`](Rejection::Csrf) | 403 | none | 7 |
 //! | [`Conflict`](Rejection::Conflict) | 400 | none | 16 |
+//! | [`TooLarge`](Rejection::TooLarge) | 413 | none | 8 |
 //! | [`InsecureTransport`](Rejection::InsecureTransport) | 308 or 403 | none | 7 |
 //! | [`Unavailable`](Rejection::Unavailable) | 503 + `Retry-After` | none | 14 |
 //! | [`Misconfigured`](Rejection::Misconfigured) | 500 | none | 13 |
@@ -88,6 +89,8 @@ pub enum Rejection {
     Csrf(CsrfReason),
     /// Two good credentials of two different users came along.
     Conflict,
+    /// A body that had to be read is larger than it may be.
+    TooLarge,
     /// Credentials over plain http.
     InsecureTransport {
         /// Where the same thing can be had over https, for requests that can be repeated there.
@@ -165,6 +168,8 @@ pub enum Lack {
 pub enum GrpcCode {
     /// 7: the caller is known and may not.
     PermissionDenied = 7,
+    /// 8: there is more of something than may be.
+    ResourceExhausted = 8,
     /// 13: the service is put together wrongly.
     Internal = 13,
     /// 14: try again later.
@@ -211,6 +216,7 @@ impl Rejection {
             | Self::InvalidProof { .. }
             | Self::StepUp { .. } => StatusCode::UNAUTHORIZED,
             Self::BadRequest { .. } | Self::Conflict => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::InsecureTransport { redirect: Some(_) } => StatusCode::PERMANENT_REDIRECT,
             Self::Forbidden(_) | Self::Csrf(_) | Self::InsecureTransport { redirect: None } => {
                 StatusCode::FORBIDDEN
@@ -231,6 +237,7 @@ impl Rejection {
             | Self::BadRequest { .. }
             | Self::Conflict => GrpcCode::Unauthenticated,
             Self::Forbidden(_) | Self::Csrf(_) | Self::InsecureTransport { .. } => GrpcCode::PermissionDenied,
+            Self::TooLarge => GrpcCode::ResourceExhausted,
             Self::Unavailable { .. } => GrpcCode::Unavailable,
             Self::Misconfigured(_) => GrpcCode::Internal,
         }
@@ -262,6 +269,7 @@ impl Rejection {
             }
             Self::Csrf(_)
             | Self::Conflict
+            | Self::TooLarge
             | Self::InsecureTransport { .. }
             | Self::Unavailable { .. }
             | Self::Misconfigured(_) => Vec::new(),
@@ -281,6 +289,7 @@ impl Rejection {
             | Self::StepUp { .. }
             | Self::Csrf(_)
             | Self::Conflict
+            | Self::TooLarge
             | Self::InsecureTransport { .. }
             | Self::Misconfigured(_) => None,
         }
@@ -298,6 +307,7 @@ impl Rejection {
             Self::StepUp { .. } => "sign in again to do this",
             Self::Csrf(reason) => reason.hint(),
             Self::Conflict => "the request carries credentials of two different users",
+            Self::TooLarge => "the request's body is larger than it may be",
             Self::InsecureTransport { .. } => "https is required",
             Self::Unavailable { .. } => "this cannot be done at the moment; try again",
             Self::Misconfigured(_) => "the service is misconfigured",
@@ -316,6 +326,7 @@ impl Rejection {
             Self::StepUp { .. } => "step_up",
             Self::Csrf(_) => "csrf",
             Self::Conflict => "conflict",
+            Self::TooLarge => "too_large",
             Self::InsecureTransport { .. } => "insecure_transport",
             Self::Unavailable { .. } => "unavailable",
             Self::Misconfigured(_) => "misconfigured",

@@ -373,6 +373,7 @@ fn log(rejection: &Rejection, head: &RequestHead) {
         | Rejection::Forbidden(_)
         | Rejection::StepUp { .. }
         | Rejection::Conflict
+        | Rejection::TooLarge
         | Rejection::InsecureTransport { .. } => tracing::debug!(reason, "refused: {message}"),
     }
 }
