@@ -13,7 +13,7 @@ pub(crate) const TESTS: &[&Need] = &[&REDIS, &CHROMIUM, &CHROMEDRIVER];
 /// What `cargo xtask soak` needs.
 pub(crate) const SOAK: &[&Need] = &[&REDIS];
 /// What `cargo xtask bench` needs.
-pub(crate) const BENCHES: &[&Need] = &[&REDIS, &WRK];
+pub(crate) const BENCHES: &[&Need] = &[&REDIS, &WRK, &H2LOAD];
 
 /// A program that must be there.
 #[derive(Debug)]
@@ -73,6 +73,18 @@ const WRK: Need = Need {
     variable: "WRK_BIN",
     programs: &["wrk"],
     packages: |_| &["wrk"],
+};
+
+const H2LOAD: Need = Need {
+    name: "h2load",
+    why: "the benchmarks call whole gRPC servers with it",
+    variable: "H2LOAD_BIN",
+    programs: &["h2load"],
+    packages: |manager| match manager {
+        PackageManager::Apt => &["nghttp2-client"],
+        PackageManager::Pacman => &["nghttp2", "libnghttp2"],
+        PackageManager::Dnf | PackageManager::Apk | PackageManager::Brew => &["nghttp2"],
+    },
 };
 
 /// Finds every need, installing what is missing, and answers the variables that tell the tests where it is.
