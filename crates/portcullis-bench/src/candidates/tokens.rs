@@ -4,8 +4,6 @@ mod peers;
 
 use std::time::Duration;
 
-pub(crate) use self::peers::{GARBAGE, MISSING, refusals, resource_server};
-
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
@@ -21,6 +19,7 @@ use portcullis_testkit::jwt::{Algorithm, TestIssuer};
 use serde_json::{Value, json};
 use tower::{Layer as _, service_fn};
 
+pub(crate) use self::peers::{GARBAGE, MISSING, refusals, resource_server};
 use super::{browser, ours};
 use crate::Failure;
 use crate::harness::{Bounds, Candidate, bare};
