@@ -28,8 +28,9 @@ where
 }
 
 /// A handler that says who is calling.
-pub(crate) type Inner =
-    tower::util::ServiceFn<fn(Request<()>) -> std::future::Ready<Result<Response<Option<String>>, Infallible>>>;
+pub(crate) type Inner = tower::util::ServiceFn<
+    fn(Request<()>) -> std::future::Ready<Result<Response<Option<String>>, Infallible>>,
+>;
 
 fn tell(request: Request<()>) -> std::future::Ready<Result<Response<Option<String>>, Infallible>> {
     std::future::ready(Ok(Response::new(request.identity().map(|me| me.subject().to_owned()))))

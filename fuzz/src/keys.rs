@@ -38,7 +38,7 @@ pub(crate) fn jwks(input: &[u8]) {
 /// Whether some key of the set has this for `x`.
 fn has(text: &str, x: &str) -> bool {
     let Ok(set) = serde_json::from_str::<Value>(text) else { return false };
-    set.get("keys").and_then(Value::as_array).is_some_and(|keys| {
-        keys.iter().any(|key| key.get("x").is_some_and(|member| member == x))
-    })
+    set.get("keys")
+        .and_then(Value::as_array)
+        .is_some_and(|keys| keys.iter().any(|key| key.get("x").is_some_and(|member| member == x)))
 }

@@ -9,11 +9,15 @@
 //!
 //! * With healthy keys and a healthy store no input gives a panic or a 5xx.
 //! * What is accepted, a reference accepts too, which shares no code with the layer and has other cryptography.
-#![allow(clippy::panic, clippy::expect_used, reason = "a target that panics has found something, which is what is wanted")]
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a target that panics has found something, which is what is wanted"
+)]
 
+mod ask;
 mod bearer;
 mod cookie;
-mod ask;
 mod keys;
 mod origin;
 mod reference;

@@ -9,9 +9,8 @@ use portcullis::{CsrfLayer, Identity};
 
 use crate::ask::ask;
 
-static LAYER: LazyLock<CsrfLayer> = LazyLock::new(|| {
-    CsrfLayer::new().add_trusted_origin("https://app.example.com").expect("a good origin")
-});
+static LAYER: LazyLock<CsrfLayer> =
+    LazyLock::new(|| CsrfLayer::new().add_trusted_origin("https://app.example.com").expect("a good origin"));
 
 /// An empty line leaves its header out.
 pub(crate) fn origin(input: &[u8]) {
@@ -40,7 +39,8 @@ pub(crate) fn origin(input: &[u8]) {
 
 /// The module page's table, from step 6 on.
 fn may_pass([origin, host, site]: [Option<&str>; 3], has_origin: bool, has_site: bool) -> bool {
-    let trusted = origin.is_some_and(|origin| normal(origin).is_some_and(|it| it == "https://app.example.com:443"));
+    let trusted =
+        origin.is_some_and(|origin| normal(origin).is_some_and(|it| it == "https://app.example.com:443"));
     if has_site {
         return matches!(site, Some("same-origin" | "none")) || trusted;
     }
@@ -50,7 +50,9 @@ fn may_pass([origin, host, site]: [Option<&str>; 3], has_origin: bool, has_site:
 /// Whether the origin is one of `http` or `https` at this host, with the port that goes without saying filled in.
 fn is_own(origin: Option<&str>, host: Option<&str>) -> bool {
     let (Some(origin), Some(host)) = (origin.and_then(normal), host) else { return false };
-    ["http", "https"].iter().any(|scheme| normal(&format!("{scheme}://{host}")).is_some_and(|own| own == origin))
+    ["http", "https"]
+        .iter()
+        .any(|scheme| normal(&format!("{scheme}://{host}")).is_some_and(|own| own == origin))
 }
 
 /// Lower case, and with a port.

@@ -75,7 +75,10 @@ mod tests {
             (br#"{"alg":"none"}"#, good),
             (br#"{"alg":"HS256","crit":[]}"#, good),
             (br#"{"alg":"HS256"}"#, br#"{"iss":"https://idp.example","aud":"api","sub":"ada"}"#),
-            (br#"{"alg":"HS256"}"#, br#"{"iss":"https://idp.example","aud":"other","sub":"ada","exp":4102444800}"#),
+            (
+                br#"{"alg":"HS256"}"#,
+                br#"{"iss":"https://idp.example","aud":"other","sub":"ada","exp":4102444800}"#,
+            ),
         ];
         assert!(bad.iter().all(|(header, claims)| accepts(&sign(header, claims)).is_none()));
         assert_eq!(accepts(&format!("{}A", sign(br#"{"alg":"HS256"}"#, good))), None);

@@ -75,6 +75,8 @@ pub(crate) enum FetchErrorKind {
     BadAddress,
     /// Not one key of the set can be used.
     NoUsableKey,
+    /// Another process of the fleet has been asking, and was told nothing.
+    Elsewhere,
 }
 
 const CONNECT: Duration = Duration::from_secs(2);
@@ -199,6 +201,7 @@ impl FetchErrorKind {
             Self::OtherIssuer => "other_issuer",
             Self::BadAddress => "bad_address",
             Self::NoUsableKey => "no_usable_key",
+            Self::Elsewhere => "elsewhere",
         }
     }
 }

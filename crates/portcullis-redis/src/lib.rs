@@ -110,6 +110,8 @@
 //! | `p:<realm>:f:{<user>}:<family>` | string | that the tokens of one login are revoked: empty |
 //! | `p:<realm>:e:{<user>}` | string | when all of the user's tokens were last revoked, in milliseconds |
 //! | `p:<realm>:everyone` | string | when all tokens of the realm were last revoked, in milliseconds |
+//! | `p::keys:{<issuer>}` | string | what an issuer was last heard to publish, and when, for as long as it may be used |
+//! | `p::keys:{<issuer>}:lease` | string | who may ask the issuer, for seconds |
 //!
 //! # Revoked tokens
 //!
@@ -152,6 +154,7 @@ mod counters;
 mod dial;
 mod durable;
 mod health;
+mod key_set;
 mod keys;
 mod line;
 mod link;

@@ -56,6 +56,12 @@ pub(crate) static MEMBERS: LazyLock<Script> = LazyLock::new(|| Script::new(inclu
 pub(crate) static MARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/mark.lua")));
 pub(crate) static EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/epoch.lua")));
 pub(crate) static BUMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/bump.lua")));
+pub(crate) static LOAD_KEY_SET: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/load_key_set.lua")));
+pub(crate) static SAVE_KEY_SET: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/save_key_set.lua")));
+pub(crate) static LEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/lease.lua")));
+pub(crate) static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/release.lua")));
 
 /// What a script has in the place of a line with the name after [`PART`].
 const PARTS: [(&str, &str); 5] = [
@@ -152,7 +158,7 @@ fn constants() -> [(&'static str, String); 15] {
 mod tests {
     use super::*;
 
-    fn all() -> [&'static Script; 12] {
+    fn all() -> [&'static Script; 16] {
         [
             &SAVE,
             &DESTROY_UNCHANGED,
@@ -166,6 +172,10 @@ mod tests {
             &BUMP,
             &MARK,
             &EPOCH,
+            &LOAD_KEY_SET,
+            &SAVE_KEY_SET,
+            &LEASE,
+            &RELEASE,
         ]
     }
 

@@ -11,6 +11,7 @@
 //! The [guide] says what each promise is for, and how to check it.
 //!
 //! A place that knows which bearer tokens are revoked implements [`TokenBackend`], by itself or beside the sessions.
+//! One where a fleet keeps the key sets that its issuers publish implements [`KeySetBackend`].
 //!
 //! The crate depends on the standard library alone, so that it moves least of all.
 //!
@@ -38,6 +39,7 @@ mod error;
 #[doc = include_str!("guide.md")]
 pub mod guide {}
 mod key;
+mod keyset;
 mod record;
 mod session;
 mod token;
@@ -47,6 +49,7 @@ pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use enrolment::{CredentialVersion, Enrolled, Enrolment};
 pub use error::{StoreError, StoreErrorKind};
 pub use key::{InvalidRealm, Key, Locator, Realm, UserKey};
+pub use keyset::{KeySetBackend, LONGEST_KEY_SET, SharedKeySet};
 pub use record::{Header, HeaderError, Record, RecordParts, SecretHash, Tag, offset};
 pub use session::{AtOnce, Created, Destroyed, Saved, SessionBackend, Touched};
 pub use token::{EVERYONE_IS_SEEN_WITHIN, TokenBackend, TokenEpoch, TokenQuery, TokenStatus};
