@@ -11,8 +11,7 @@ use portcullis_store::StoreError;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use crate::cluster::slot_of;
-use crate::command::command;
+use crate::cluster::slot_of_key;
 use crate::keys::Keys;
 use crate::link::Link;
 use crate::route::Route;
@@ -48,7 +47,7 @@ async fn look_at_all(route: &Route, keys: &Keys, deadline: Instant) -> Result<Ve
     } else {
         links.into_iter().map(|link| (link, keys.probe(0))).collect()
     };
-    try_join_all(places.iter().map(|(link, name)| look_at(route, keys, link, name))).await
+    try_join_all(places.iter().map(|(link, name)| look_at(route, keys, link, name, deadline))).await
 }
 
 /// With each link the name of a key that is its server's.
@@ -64,7 +63,7 @@ async fn one_name_each(
             break;
         }
         let name = keys.probe(number);
-        let slot = || slot_of(&command("GET", std::iter::once(name.as_bytes())));
+        let slot = || slot_of_key(name.as_bytes());
         let owner = route.link(slot, deadline).await?;
         if let Some(at) = links.iter().position(|link| Arc::ptr_eq(link, &owner)) {
             places.push((links.swap_remove(at), name));
@@ -73,7 +72,13 @@ async fn one_name_each(
     Ok(places)
 }
 
-async fn look_at(route: &Route, keys: &Keys, link: &Arc<Link>, name: &str) -> Result<ServerReport, Failure> {
+async fn look_at(
+    route: &Route,
+    keys: &Keys,
+    link: &Arc<Link>,
+    name: &str,
+    deadline: Instant,
+) -> Result<ServerReport, Failure> {
     let connector = link.connector();
     let kind = Kind { is_cluster: route.spreads(), follows_sentinels: connector.follows_sentinels() };
     let server = connector.to_string();
@@ -82,7 +87,7 @@ async fn look_at(route: &Route, keys: &Keys, link: &Arc<Link>, name: &str) -> Re
         Err(failure) => return without(failure, server),
     };
     let probes = Probes::of(name, keys, kind, connector.can_listen());
-    let replies = line.send_all(&probes.pipeline()).await.map_err(Failure::broken)?;
+    let replies = line.send_all(&probes.commands(), deadline).await.map_err(Failure::unanswered)?;
     let mut report = probes.report(server, replies)?;
     report.missing.extend(connector.unheard().await);
     Ok(report)

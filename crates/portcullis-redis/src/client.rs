@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use portcullis_store::StoreError;
-use redis::{Cmd, Pipeline, RedisResult, ServerError, Value};
-use tokio::time::{Instant, sleep, timeout_at};
+use redis::{ServerError, Value};
+use tokio::time::{Instant, sleep};
 
 use crate::cluster::{Redirect, slot_of, slot_of_key};
+use crate::command::{Command, Commands, words};
 use crate::line::Line;
 use crate::link::{Dropped, Link};
 use crate::route::Route;
 use crate::verdict::{Failure, Verdict};
+use crate::wire::Unanswered;
 use crate::{backoff, counters};
 
 /// Sends commands. Clones share the connections. Nothing is sent before the first command.
@@ -39,10 +41,18 @@ pub(crate) trait Request: Sync {
     /// The slot that it belongs to, in a cluster.
     fn slot(&self) -> u16;
 
-    fn send(&self, line: &Line) -> impl Future<Output = RedisResult<Self::Reply>> + Send;
+    fn send(
+        &self,
+        line: &Line,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Self::Reply, Unanswered>> + Send;
 
     /// Sends it to a node that is only just getting its slot.
-    fn send_asking(&self, line: &Line) -> impl Future<Output = RedisResult<Self::Reply>> + Send;
+    fn send_asking(
+        &self,
+        line: &Line,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Self::Reply, Unanswered>> + Send;
 
     /// The server's errors in a reply.
     fn errors(reply: &Self::Reply) -> impl Iterator<Item = &ServerError>;
@@ -51,7 +61,7 @@ pub(crate) trait Request: Sync {
 /// A command that any node of a cluster can do, for the one that has a key.
 pub(crate) struct Near<'a> {
     pub(crate) key: &'a str,
-    pub(crate) command: Cmd,
+    pub(crate) command: Command,
 }
 
 /// How one send ended, if not with an answer to keep.
@@ -100,13 +110,9 @@ impl Client {
     }
 
     /// Sends several commands, whose order does not matter, within one budget.
-    pub(crate) async fn send_each(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
+    pub(crate) async fn send_each(&self, commands: Vec<Command>) -> Result<Vec<Value>, StoreError> {
         if !self.route.spreads() {
-            let mut pipeline = Pipeline::with_capacity(commands.len());
-            for command in commands {
-                pipeline.add_command(command);
-            }
-            return self.call().send(&pipeline).await;
+            return self.call().send(&commands.into_iter().collect::<Commands>()).await;
         }
         let deadline = Instant::now() + self.budget;
         let sending = commands.iter().map(async |command| self.call_until(deadline).send(command).await);
@@ -125,7 +131,7 @@ impl Client {
         let mut failure = Failure::unavailable();
         for _ in 0..2 {
             let leg = Leg { line: link.up(deadline).await?, link: Arc::clone(&link), asking: false };
-            match self.attempt(&leg, &Cmd::new().arg("PING").to_owned(), deadline).await {
+            match self.attempt(&leg, &words("PING", &[]), deadline).await {
                 Ok(reply) => return Ok(reply),
                 Err(Miss::Unanswered(why) | Miss::NotReady(why)) => failure = why,
                 Err(Miss::Elsewhere(_)) => {}
@@ -135,17 +141,19 @@ impl Client {
     }
 
     async fn attempt<R: Request>(&self, leg: &Leg, request: &R, deadline: Instant) -> Result<R::Reply, Miss> {
-        let sent = Sent::on(self, leg);
-        let patience = Instant::now() + self.attempt_timeout;
-        let answering = async {
-            if leg.asking { request.send_asking(&leg.line).await } else { request.send(&leg.line).await }
+        let now = Instant::now();
+        let (sent, patience) = (Sent::on(self, leg, now), now + self.attempt_timeout);
+        let until = patience.min(deadline);
+        let answered = match leg.asking {
+            false => request.send(&leg.line, until).await,
+            true => request.send_asking(&leg.line, until).await,
         };
-        match timeout_at(patience.min(deadline), answering).await {
+        match answered {
+            Ok(reply) => sent.answered::<R>(reply),
             // It had less than its time, which says little about the connection: as if the caller had left.
-            Err(_) if deadline < patience => Err(Miss::Unanswered(Failure::timeout())),
-            Err(_) => Err(sent.timed_out()),
-            Ok(Err(error)) => Err(sent.broken(Failure::broken(error))),
-            Ok(Ok(reply)) => sent.answered::<R>(reply),
+            Err(Unanswered::Timeout) if deadline < patience => Err(Miss::Unanswered(Failure::timeout())),
+            Err(Unanswered::Timeout) => Err(sent.timed_out()),
+            Err(Unanswered::Broken(error)) => Err(sent.broken(Failure::broken(error))),
         }
     }
 }
@@ -227,8 +235,8 @@ struct Sent<'a> {
 }
 
 impl<'a> Sent<'a> {
-    fn on(client: &'a Client, leg: &'a Leg) -> Self {
-        leg.line.liveness.sent(leg.line.age());
+    fn on(client: &'a Client, leg: &'a Leg, now: Instant) -> Self {
+        leg.line.liveness.sent(leg.line.age(now));
         Self { client, leg, settled: false }
     }
 
@@ -242,7 +250,7 @@ impl<'a> Sent<'a> {
         }
         let Some((error, verdict)) = R::errors(&reply).find_map(noteworthy) else { return Ok(reply) };
         // Not more often than this, or a server that stays a replica would be connected to without end.
-        if verdict.reconnect && self.leg.line.age() >= self.client.attempt_timeout {
+        if verdict.reconnect && self.leg.line.age(Instant::now()) >= self.client.attempt_timeout {
             self.give_up(Dropped::Refused(error.code()));
         }
         if verdict.resend { Err(Miss::NotReady(Failure::refused(error))) } else { Ok(reply) }
@@ -270,7 +278,7 @@ impl<'a> Sent<'a> {
 impl Drop for Sent<'_> {
     fn drop(&mut self) {
         let line = &self.leg.line;
-        if !self.settled && line.liveness.abandoned(line.age(), self.client.attempt_timeout) {
+        if !self.settled && line.liveness.abandoned(line.age(Instant::now()), self.client.attempt_timeout) {
             self.give_up(Dropped::NoAnswers);
         }
     }
@@ -282,21 +290,22 @@ fn noteworthy(error: &ServerError) -> Option<(&ServerError, Verdict)> {
     (verdict.resend || verdict.reconnect).then_some((error, verdict))
 }
 
-impl Request for Cmd {
+impl Request for Command {
     type Reply = Value;
 
     fn slot(&self) -> u16 {
-        slot_of(self)
+        slot_of(self.words())
     }
 
-    async fn send(&self, line: &Line) -> RedisResult<Value> {
-        line.send(self).await
+    async fn send(&self, line: &Line, deadline: Instant) -> Result<Value, Unanswered> {
+        line.send(self, deadline).await
     }
 
-    async fn send_asking(&self, line: &Line) -> RedisResult<Value> {
-        let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.cmd("ASKING").add_command(self.clone());
-        let mut replies = line.send_all(&pipeline).await?;
+    async fn send_asking(&self, line: &Line, deadline: Instant) -> Result<Value, Unanswered> {
+        let mut both = Commands::default();
+        both.add(&words("ASKING", &[]));
+        both.add(self);
+        let mut replies = line.send_all(&both, deadline).await?;
         Ok(replies.pop().unwrap_or(Value::Nil))
     }
 
@@ -312,12 +321,12 @@ impl Request for Near<'_> {
         slot_of_key(self.key.as_bytes())
     }
 
-    async fn send(&self, line: &Line) -> RedisResult<Value> {
-        line.send(&self.command).await
+    async fn send(&self, line: &Line, deadline: Instant) -> Result<Value, Unanswered> {
+        line.send(&self.command, deadline).await
     }
 
-    async fn send_asking(&self, line: &Line) -> RedisResult<Value> {
-        line.send(&self.command).await
+    async fn send_asking(&self, line: &Line, deadline: Instant) -> Result<Value, Unanswered> {
+        line.send(&self.command, deadline).await
     }
 
     fn errors(reply: &Value) -> impl Iterator<Item = &ServerError> {
@@ -326,19 +335,19 @@ impl Request for Near<'_> {
 }
 
 /// Where there is one server: [`Client::send_each`].
-impl Request for Pipeline {
+impl Request for Commands {
     type Reply = Vec<Value>;
 
     fn slot(&self) -> u16 {
-        self.cmd_iter().next().map_or(0, slot_of)
+        slot_of(self.first())
     }
 
-    async fn send(&self, line: &Line) -> RedisResult<Vec<Value>> {
-        line.send_all(self).await
+    async fn send(&self, line: &Line, deadline: Instant) -> Result<Vec<Value>, Unanswered> {
+        line.send_all(self, deadline).await
     }
 
-    async fn send_asking(&self, line: &Line) -> RedisResult<Vec<Value>> {
-        line.send_all(self).await
+    async fn send_asking(&self, line: &Line, deadline: Instant) -> Result<Vec<Value>, Unanswered> {
+        line.send_all(self, deadline).await
     }
 
     fn errors(reply: &Vec<Value>) -> impl Iterator<Item = &ServerError> {

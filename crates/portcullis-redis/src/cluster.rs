@@ -11,17 +11,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use redis::RedisResult;
 use redis::aio::PubSub;
-use redis::{Cmd, RedisResult};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
+use crate::command::words;
 use crate::connector::Connector;
 use crate::health::LinkHealth;
 use crate::link::{Dropped, Link};
 use crate::server::{Place, Server, misled};
 use crate::verdict::Failure;
+use crate::wire::Unanswered;
 
 mod redirect;
 mod slots;
@@ -184,17 +186,16 @@ impl Cluster {
     async fn ask(&self, place: &Place) -> Result<SlotMap, Failure> {
         let link = self.link_to(place);
         let line = link.up(Instant::now() + self.attempt_timeout).await?;
-        match timeout(self.attempt_timeout, line.send(&Cmd::new().arg("CLUSTER").arg("SLOTS").to_owned()))
-            .await
-        {
-            Ok(Ok(redis::Value::ServerError(error))) => Err(Failure::of_connect(error.into())),
-            Ok(Ok(reply)) => SlotMap::read(&reply, place).ok_or_else(Failure::unavailable),
-            Ok(Err(error)) => {
+        let deadline = Instant::now() + self.attempt_timeout;
+        match line.send(&words("CLUSTER", &["SLOTS"]), deadline).await {
+            Ok(redis::Value::ServerError(error)) => Err(Failure::of_connect(error.into())),
+            Ok(reply) => SlotMap::read(&reply, place).ok_or_else(Failure::unavailable),
+            Err(Unanswered::Broken(error)) => {
                 let failure = Failure::broken(error);
                 link.give_up(&line, Dropped::Broken(&failure.cause()));
                 Err(failure)
             }
-            Err(_) => Err(Failure::timeout()),
+            Err(Unanswered::Timeout) => Err(Failure::timeout()),
         }
     }
 

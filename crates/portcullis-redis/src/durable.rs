@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use redis::{Cmd, Pipeline, Value};
+use redis::Value;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use crate::client::error_in;
 use crate::cluster::slot_of;
-use crate::command::command;
+use crate::command::{Command, Commands, words};
 use crate::counters;
 use crate::link::Link;
 use crate::route::Route;
@@ -76,7 +76,7 @@ impl Durable {
         let mut batches: Vec<Batch> = Vec::new();
         for name in names {
             let unlink = script::UNLINK.whole(&[name], &[]);
-            let link = self.route.link(|| slot_of(&unlink), deadline).await?;
+            let link = self.route.link(|| slot_of(unlink.words()), deadline).await?;
             match batches.iter_mut().find(|batch| Arc::ptr_eq(&batch.link, &link)) {
                 Some(batch) => batch.deletions.push(unlink),
                 None => batches.push(Batch { link, deletions: vec![unlink] }),
@@ -97,24 +97,21 @@ impl Durable {
             // To WAIT a zero is for ever.
             return Err(Failure::timeout());
         }
-        let mut pipeline = Pipeline::with_capacity(batch.deletions.len() + 1);
-        for deletion in &batch.deletions {
-            pipeline.add_command(deletion.clone());
-        }
-        pipeline.add_command(wait(replicas, patience));
-        count(&line.send_all(&pipeline).await.map_err(Failure::broken)?)
+        let mut commands = Commands::default();
+        batch.deletions.iter().for_each(|deletion| commands.add(deletion));
+        commands.add(&wait(replicas, patience));
+        count(&line.send_all(&commands, deadline).await.map_err(Failure::unanswered)?)
     }
 }
 
 /// What is to be gone from one server.
 struct Batch {
     link: Arc<Link>,
-    deletions: Vec<Cmd>,
+    deletions: Vec<Command>,
 }
 
-fn wait(replicas: u32, patience: u128) -> Cmd {
-    let (replicas, patience) = (replicas.to_string(), patience.to_string());
-    command("WAIT", [replicas.as_bytes(), patience.as_bytes()].into_iter())
+fn wait(replicas: u32, patience: u128) -> Command {
+    words("WAIT", &[&replicas.to_string(), &patience.to_string()])
 }
 
 /// What WAIT has answered, if all deletions before it were done. A slot that is on its way to another node is refused

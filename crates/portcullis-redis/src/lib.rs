@@ -159,6 +159,7 @@ mod keys;
 mod line;
 mod link;
 mod liveness;
+mod login;
 mod provider;
 mod reply;
 mod route;
@@ -174,6 +175,7 @@ mod tls;
 mod tls;
 mod token;
 mod verdict;
+mod wire;
 
 pub use check::{Report, ServerReport};
 pub use config::{ConfigError, ConfigErrorKind, RedisConfig};

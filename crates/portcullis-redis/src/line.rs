@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisResult, Value};
-use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use redis::{RedisResult, Value};
+use tokio::time::{Instant, timeout_at};
 
+use crate::command::{Command, Commands};
 use crate::liveness::Liveness;
+use crate::login::log_in;
 use crate::provider::Provider;
 use crate::server::{Place, Server};
+use crate::wire::{Unanswered, Wire};
 
 /// A connection that was made.
 pub(crate) struct Line {
@@ -22,34 +23,16 @@ pub(crate) struct Line {
 }
 
 enum Connection {
-    Own { multiplexed: MultiplexedConnection, _driver: Driver },
+    Own(Wire),
     Provided(Arc<dyn Provider>),
 }
 
-/// How many commands may wait to be sent; who comes then waits until these are.
-///
-/// On a runtime of one thread, commands go out when all tasks that can run have run. Without a bound, everything that is
-/// in flight would go out as one batch and come back as one, and client and server would take turns. With less in a
-/// batch than there is in flight the one works while the other does.
-const BATCH: usize = 24;
-
-/// The task that reads and writes. It ends with the line: on a network that swallows everything it would wait for ever
-/// for the answers that are due.
-struct Driver(JoinHandle<()>);
-
 impl Line {
-    /// Connects, logs in and selects the database.
+    /// Connects, logs in and selects the database. Whoever calls it measures the time.
     pub(crate) async fn open(server: &Server) -> RedisResult<Self> {
-        // Time is measured in one place, around the whole attempt and every command.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(BATCH);
-        let stream = server.dial().await?;
-        let (multiplexed, driver) =
-            MultiplexedConnection::new_with_config(&server.login, stream, config).await?;
-        let connection = Connection::Own { multiplexed, _driver: Driver(tokio::spawn(driver)) };
-        Ok(Self::new(connection, Some(server.place.clone())))
+        let wire = Wire::new(server.dial().await?);
+        log_in(&wire, &server.login).await?;
+        Ok(Self::new(Connection::Own(wire), Some(server.place.clone())))
     }
 
     pub(crate) fn provided(provider: Arc<dyn Provider>) -> Self {
@@ -60,32 +43,36 @@ impl Line {
         Self { connection, place, liveness: Liveness::new(), since: Instant::now() }
     }
 
-    /// Sends a command. An error of the server is part of the reply.
-    pub(crate) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
+    /// Sends a command, and waits for the reply until `deadline`. An error of the server is a reply.
+    pub(crate) async fn send(&self, command: &Command, deadline: Instant) -> Result<Value, Unanswered> {
         match &self.connection {
-            Connection::Own { multiplexed, .. } => multiplexed.clone().send_packed_command(command).await,
-            Connection::Provided(provider) => provider.send(command).await,
+            Connection::Own(wire) => wire.send(command.packed(), deadline).await,
+            Connection::Provided(provider) => in_time(provider.send(&command.into()), deadline).await,
         }
     }
 
     /// Sends several commands, one after the other on the same connection.
-    pub(crate) async fn send_all(&self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
+    pub(crate) async fn send_all(
+        &self,
+        commands: &Commands,
+        deadline: Instant,
+    ) -> Result<Vec<Value>, Unanswered> {
         match &self.connection {
-            Connection::Own { multiplexed, .. } => {
-                multiplexed.clone().send_packed_commands(pipeline, 0, pipeline.len()).await
-            }
-            Connection::Provided(provider) => provider.send_all(pipeline).await,
+            Connection::Own(wire) => wire.send_all(commands.packed(), commands.len(), deadline).await,
+            Connection::Provided(provider) => in_time(provider.send_all(&commands.into()), deadline).await,
         }
     }
 
-    /// How long the connection has been there.
-    pub(crate) fn age(&self) -> Duration {
-        self.since.elapsed()
+    /// How long the connection has been there, at this moment.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
     }
 }
 
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+async fn in_time<T>(
+    answering: impl Future<Output = RedisResult<T>>,
+    deadline: Instant,
+) -> Result<T, Unanswered> {
+    let answered = timeout_at(deadline, answering).await.map_err(|_| Unanswered::Timeout)?;
+    answered.map_err(Unanswered::Broken)
 }

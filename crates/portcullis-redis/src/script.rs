@@ -11,10 +11,10 @@
 use std::sync::LazyLock;
 
 use portcullis_store::{StoreError, offset};
-use redis::{Cmd, Value};
+use redis::Value;
 
 use crate::client::Call;
-use crate::command::command;
+use crate::command::{Command, command};
 
 /// A Lua script. It is sent whole only to a server that does not know it.
 pub(crate) struct Script {
@@ -81,7 +81,7 @@ impl Script {
     }
 
     /// The command that runs the script on a server that need not know it.
-    pub(crate) fn whole(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+    pub(crate) fn whole(&self, keys: &[&str], arguments: &[&[u8]]) -> Command {
         running("EVAL", &self.source, keys, arguments)
     }
 
@@ -100,7 +100,7 @@ impl Script {
     }
 }
 
-fn running(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+fn running(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Command {
     let count = keys.len().to_string();
     let head = [script.as_bytes(), count.as_bytes()];
     let keys = keys.iter().map(|key| key.as_bytes());

@@ -10,17 +10,19 @@ use std::time::Duration;
 use futures_core::Stream;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::aio::{PubSub, PubSubSink, PubSubStream};
-use redis::{Cmd, RedisError, RedisResult, ServerError, Value};
+use redis::{RedisError, RedisResult, ServerError, Value};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use crate::check::refused;
+use crate::command::words;
 use crate::connector::Connector;
 use crate::line::Line;
 use crate::link::{Dropped, Link};
 use crate::reply::{beside, text};
 use crate::server::{Place, Server, misled};
 use crate::verdict::Failure;
+use crate::wire::Unanswered;
 
 /// Who the master is, by what the Sentinels say.
 pub(crate) struct Sentinel {
@@ -95,7 +97,8 @@ impl Sentinel {
     pub(crate) async fn connect(&self) -> Result<Line, Failure> {
         let master = self.model.at(self.master().await?);
         let line = Line::open(&master).await.map_err(Failure::of_connect)?;
-        if is_replica(&line.send(&Cmd::new().arg("ROLE").to_owned()).await.map_err(Failure::broken)?) {
+        let role = line.send(&words("ROLE", &[]), Instant::now() + self.patience).await;
+        if is_replica(&role.map_err(Failure::unanswered)?) {
             return Err(Failure::of_connect(misled("the server that the Sentinels name is a replica")));
         }
         Ok(line)
@@ -139,16 +142,16 @@ impl Sentinel {
 
     async fn ask(&self, link: &Arc<Link>) -> Result<Opinion, Failure> {
         let line = link.up(Instant::now() + self.patience).await?;
-        let question = Cmd::new().arg("SENTINEL").arg("MASTER").arg(&self.name).to_owned();
-        match timeout(self.patience, line.send(&question)).await {
-            Ok(Ok(Value::ServerError(error))) => Err(Failure::of_connect(error.into())),
-            Ok(Ok(reply)) => opinion(&reply).ok_or_else(Failure::unavailable),
-            Ok(Err(error)) => {
+        let question = words("SENTINEL", &["MASTER", &self.name]);
+        match line.send(&question, Instant::now() + self.patience).await {
+            Ok(Value::ServerError(error)) => Err(Failure::of_connect(error.into())),
+            Ok(reply) => opinion(&reply).ok_or_else(Failure::unavailable),
+            Err(Unanswered::Broken(error)) => {
                 let failure = Failure::broken(error);
                 link.give_up(&line, Dropped::Broken(&failure.cause()));
                 Err(failure)
             }
-            Err(_) => {
+            Err(Unanswered::Timeout) => {
                 link.give_up(&line, Dropped::NoAnswers);
                 Err(Failure::timeout())
             }

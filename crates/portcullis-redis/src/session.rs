@@ -9,12 +9,12 @@ use portcullis_store::{
     AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Header, Key, Locator, Realm, Record,
     Saved, SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
 };
-use redis::{Cmd, Pipeline, Value};
+use redis::Value;
 use tokio::time::Instant;
 
 use crate::check::{self, Report};
 use crate::client::{Call, Client, Near};
-use crate::command::command;
+use crate::command::{Command, Commands, command};
 use crate::config::{ConfigError, RedisConfig};
 use crate::durable::Durable;
 use crate::health::Health;
@@ -122,7 +122,7 @@ impl RedisBackend {
     }
 
     /// What tells those who watch that these have ended: one message for those of one realm that stand together.
-    fn messages(&self, ended: &[Key<'_>]) -> impl Iterator<Item = Cmd> {
+    fn messages(&self, ended: &[Key<'_>]) -> impl Iterator<Item = Command> {
         ended.chunk_by(|one, next| one.realm == next.realm).filter_map(|keys| {
             let locators: Vec<u8> = keys.iter().flat_map(|key| *key.locator.as_bytes()).collect();
             let channel = self.keys.ended(keys.first()?.realm);
@@ -268,12 +268,9 @@ impl SessionBackend for RedisBackend {
             return self.destroy_each(keys).await;
         }
         let names: Vec<String> = keys.iter().map(|key| self.keys.session(*key)).collect();
-        let mut pipeline = Pipeline::with_capacity(2);
-        pipeline.add_command(command("UNLINK", names.iter().map(String::as_bytes)));
-        for message in self.messages(keys) {
-            pipeline.add_command(message);
-        }
-        let mut replies = self.client.call().send(&pipeline).await?.into_iter();
+        let unlink = command("UNLINK", names.iter().map(String::as_bytes));
+        let commands: Commands = std::iter::once(unlink).chain(self.messages(keys)).collect();
+        let mut replies = self.client.call().send(&commands).await?.into_iter();
         accepted(replies.next().ok_or_else(unexpected)?)?;
         replies.for_each(note_unpublished);
         Ok(())
@@ -485,7 +482,7 @@ fn moment(decimal: &[u8]) -> Option<Timestamp> {
     std::str::from_utf8(decimal).ok()?.parse().ok().map(Timestamp::from_millis)
 }
 
-pub(crate) fn get(name: &str) -> Cmd {
+pub(crate) fn get(name: &str) -> Command {
     command("GET", std::iter::once(name.as_bytes()))
 }
 

@@ -12,16 +12,17 @@ use portcullis_store::{
     EVERYONE_IS_SEEN_WITHIN, Locator, Realm, StoreError, TokenBackend, TokenEpoch, TokenQuery, TokenStatus,
     UserKey,
 };
-use redis::{Cmd, RedisResult, ServerError, Value};
+use redis::{ServerError, Value};
 use tokio::time::Instant;
 
 use crate::client::Request;
-use crate::command::command;
+use crate::command::{Command, command};
 use crate::line::Line;
 use crate::reply::{Answer, accepted, answer, epoch, unexpected, unreadable};
 use crate::script::answer::UNREADABLE;
 use crate::script::{self, LAST_TIME, Script};
 use crate::session::{RedisBackend, get};
+use crate::wire::Unanswered;
 
 /// Since when tokens of everyone are good, as it was known a moment ago. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +51,7 @@ impl Everyone {
 
 /// Several keys in one command. That a node does not answer for them while their slot moves is an answer to it, for which
 /// nothing is sent again.
-struct Together(Cmd);
+struct Together(Command);
 
 impl Request for Together {
     type Reply = Value;
@@ -59,16 +60,16 @@ impl Request for Together {
         self.0.slot()
     }
 
-    async fn send(&self, line: &Line) -> RedisResult<Value> {
-        Request::send(&self.0, line).await
+    async fn send(&self, line: &Line, deadline: Instant) -> Result<Value, Unanswered> {
+        self.0.send(line, deadline).await
     }
 
-    async fn send_asking(&self, line: &Line) -> RedisResult<Value> {
-        self.0.send_asking(line).await
+    async fn send_asking(&self, line: &Line, deadline: Instant) -> Result<Value, Unanswered> {
+        self.0.send_asking(line, deadline).await
     }
 
     fn errors(reply: &Value) -> impl Iterator<Item = &ServerError> {
-        Cmd::errors(reply).filter(|error| error.code() != TRY_AGAIN)
+        Command::errors(reply).filter(|error| error.code() != TRY_AGAIN)
     }
 }
 

@@ -3,6 +3,8 @@
 use portcullis_store::{StoreError, StoreErrorKind};
 use redis::{RedisError, ServerError};
 
+use crate::wire::Unanswered;
+
 /// What an error of the server means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
@@ -87,6 +89,14 @@ impl Failure {
     /// The server's own error.
     pub(crate) fn refused(error: &ServerError) -> Self {
         Self { kind: Verdict::of(error).kind, cause: Some(error.clone().into()) }
+    }
+
+    /// Nothing was heard.
+    pub(crate) fn unanswered(why: Unanswered) -> Self {
+        match why {
+            Unanswered::Timeout => Self::timeout(),
+            Unanswered::Broken(cause) => Self::broken(cause),
+        }
     }
 
     /// The connection broke.

@@ -3,6 +3,7 @@
 //! | to test | use |
 //! | --- | --- |
 //! | a service, as a browser sees it | [`client::Client`]: cookie jar, `Origin`, Fetch Metadata |
+//! | that no route was forgotten | [`coverage::Coverage`]: each is guarded, or public on purpose |
 //! | bearer tokens, good and bad | [`jwt::TestIssuer`]: keys of each algorithm, everything can be broken |
 //! | where its keys come from | [`idp::FakeIdp`]: a provider on a real socket that rotates, hangs and lies |
 //! | what passes with time | [`clock::ManualClock`], which stands still until it is moved |
@@ -22,6 +23,7 @@
 pub mod client;
 pub mod clock;
 pub mod conformance;
+pub mod coverage;
 pub mod idp;
 pub mod jwt;
 mod percent;

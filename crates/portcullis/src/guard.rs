@@ -32,11 +32,11 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
 use http::request::Parts;
-use http::{Extensions, HeaderMap, Method, Request, Response, Uri};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -72,10 +72,27 @@ pub struct Head<'a> {
     pub extensions: &'a Extensions,
 }
 
-/// A request may pass, and perhaps something goes along in its extensions.
+/// A request may pass, and perhaps something goes along in its extensions, and something with its response.
 #[derive(Clone, Debug, Default)]
 #[must_use]
-pub struct Pass(Extensions);
+pub struct Pass {
+    extensions: Extensions,
+    /// Shared by all requests, so that it costs one atomic increment.
+    parting: Option<Arc<Parting>>,
+}
+
+/// In the extensions of a response: the route is public on purpose. [`PublicLayer`](crate::require::PublicLayer) leaves
+/// it, and [`PolicyTable`](crate::require::PolicyTable).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Public;
+
+/// What a check has said goes with the response.
+#[derive(Debug)]
+pub(crate) enum Parting {
+    Public,
+    /// In place of one of the same name.
+    Header(HeaderName, HeaderValue),
+}
 
 /// Puts a [`Check`] in front of a service.
 pub struct GuardLayer<C, R = DefaultResponder>(Arc<Core<C, R>>);
@@ -104,7 +121,7 @@ pin_project! {
     #[project = StateProj]
     enum State<F, B> {
         // The inner service has the request.
-        Forwarded { #[pin] response: F },
+        Forwarded { #[pin] response: F, parting: Option<Arc<Parting>> },
         // There is a response, until it is taken.
         Done { response: Option<Response<B>> },
     }
@@ -152,7 +169,27 @@ impl Pass {
     pub fn with(value: impl Clone + Send + Sync + 'static) -> Self {
         let mut extensions = Extensions::new();
         extensions.insert(value);
-        Self(extensions)
+        Self { extensions, parting: None }
+    }
+
+    /// The request goes on as it is, and its response is marked as [`Public`].
+    pub fn public() -> Self {
+        static PUBLIC: LazyLock<Arc<Parting>> = LazyLock::new(|| Arc::new(Parting::Public));
+        Self::parting(&PUBLIC)
+    }
+
+    /// The request goes on as it is, and something with its response.
+    pub(crate) fn parting(parting: &Arc<Parting>) -> Self {
+        Self { extensions: Extensions::new(), parting: Some(Arc::clone(parting)) }
+    }
+}
+
+impl Parting {
+    fn say<B>(&self, response: &mut Response<B>) {
+        match self {
+            Self::Public => _ = response.extensions_mut().insert(Public),
+            Self::Header(name, value) => _ = response.headers_mut().insert(name, value.clone()),
+        }
     }
 }
 
@@ -196,11 +233,11 @@ where
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.core.check.check(Head::from(&request)) {
-            Ok(Pass(extensions)) => {
+            Ok(Pass { extensions, parting }) => {
                 if !extensions.is_empty() {
                     request.extensions_mut().extend(extensions);
                 }
-                GuardFuture { state: State::Forwarded { response: self.inner.call(request) } }
+                GuardFuture { state: State::Forwarded { response: self.inner.call(request), parting } }
             }
             Err(rejection) => {
                 let response = self.core.refused(rejection, Head::from(&request));
@@ -232,9 +269,12 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut state = self.project().state;
         match state.as_mut().project() {
-            StateProj::Forwarded { response } => {
-                let polled = response.poll(cx);
-                if polled.is_ready() {
+            StateProj::Forwarded { response, parting } => {
+                let mut polled = response.poll(cx);
+                if let Poll::Ready(result) = &mut polled {
+                    if let (Some(parting), Ok(response)) = (&parting, result) {
+                        parting.say(response);
+                    }
                     state.set(State::Done { response: None });
                 }
                 polled

@@ -4,7 +4,9 @@
 //!   (crate `portcullis-redis`).
 //! * `BearerLayer` (feature `bearer`) verifies bearer JWTs.
 //! * `CsrfLayer` (feature `csrf`) refuses what another site made a browser send.
+//! * `issue` (feature `issue`) mints tokens, for applications that are their own authority.
 //! * [`RequireLayer`] refuses whoever may not.
+//! * [`RequireHttpsLayer`] refuses what came over plain http.
 //! * [`authenticate`] and [`guard`] are what they are made of, and open for credentials and checks of your own.
 //!
 //! The same layers serve axum, hyper and tonic: they leave response bodies and errors of the inner service as they are.
@@ -46,7 +48,10 @@ mod budget;
 #[cfg(feature = "csrf")]
 pub mod csrf;
 pub mod guard;
+pub mod https;
 pub mod identity;
+#[cfg(feature = "issue")]
+pub mod issue;
 // Its code needs axum and more, so it is tested in the workspace's end-to-end tests.
 #[cfg(all(doc, not(doctest), feature = "csrf", feature = "session"))]
 #[doc = include_str!("migration.md")]
@@ -66,6 +71,7 @@ pub mod session;
 pub use bearer::BearerLayer;
 #[cfg(feature = "csrf")]
 pub use csrf::CsrfLayer;
+pub use https::RequireHttpsLayer;
 pub use identity::Identity;
 pub use realm::Realm;
 pub use require::RequireLayer;

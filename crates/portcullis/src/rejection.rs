@@ -113,6 +113,8 @@ pub enum Misassembly {
         /// Which realms, from outside to inside.
         realms: [&'static str; 2],
     },
+    /// The peer's address is needed and nobody has left it with the request.
+    PeerUnknown,
 }
 
 /// What is told to somebody who is not signed in: the schemes that would do.
@@ -335,6 +337,10 @@ impl fmt::Display for Misassembly {
                 "session layers of the realms {one} and {other} stand on one path and read the same cookie or header \
                  field; give one of them another name"
             ),
+            Self::PeerUnknown => f.write_str(
+                "RequireHttpsLayer finds no address of the peer; under axum serve with \
+                 into_make_service_with_connect_info",
+            ),
         }
     }
 }
@@ -396,7 +402,7 @@ mod tests {
                 401,
                 16,
                 &[
-                    r#"Bearer realm="api", error="insufficient_user_authentication", acr_values="gold", max_age="60""#,
+                    r#"Bearer realm="api", error="insufficient_user_authentication", error_description="sign in again to do this", acr_values="gold", max_age="60""#,
                 ],
             ),
             (Rejection::Csrf(CsrfReason::CrossSite), 403, 7, &[]),

@@ -6,6 +6,9 @@
 //! * It cannot be told who it is, because a store is out of reach: 503, never a denial.
 //! * No layer has looked: 500, because a layer was forgotten.
 //!
+//! What is asked is a [`Policy`]; policies combine, and may be an application's own. [`AuthorizeLayer`] asks what has to be
+//! waited for, [`PolicyTable`] says it of all routes in one place, and [`PublicLayer`] that a route needs nothing.
+//!
 //! It stands inside the layers that find out who is calling, per route or around everything.
 //!
 //! ```
@@ -28,6 +31,12 @@
 //! # Ok(()) }
 //! ```
 
+#[cfg(any(feature = "bearer", feature = "session"))]
+mod authorize;
+mod policy;
+mod public;
+mod table;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -36,8 +45,14 @@ use std::time::Duration;
 use portcullis_store::{Clock, SystemClock};
 use tower_layer::Layer;
 
+#[cfg(any(feature = "bearer", feature = "session"))]
+pub use self::authorize::{AuthorizeLayer, Authorizer};
+use self::policy::{Caller, Rule, Verdict, all};
+pub use self::policy::{Decision, Policy};
+pub use self::public::{Everybody, PublicLayer};
+pub use self::table::{PolicyTable, PolicyTableBuilder, PolicyTableError, Table};
 use crate::guard::{Check, Guard, GuardLayer, Head, Pass};
-use crate::identity::{AuthMethod, Look, Person, Seen};
+use crate::identity::{AuthMethod, Identity, Look, Person, Seen};
 use crate::realm::{DefaultRealm, Realm, Slot};
 use crate::rejection::{Forbidden, Lack, Rejection};
 use crate::respond::DefaultResponder;
@@ -55,22 +70,10 @@ pub struct RequireLayer<M = DefaultRealm, R = DefaultResponder> {
 /// The check that a [`RequireLayer`] makes.
 #[derive(Clone)]
 pub struct Require {
-    requirements: Vec<Requirement>,
+    rules: Vec<Rule>,
     clock: Arc<dyn Clock>,
     /// Whom to look at.
     slot: &'static Slot,
-}
-
-#[derive(Clone, Debug)]
-enum Requirement {
-    /// All of these scopes.
-    Scopes(Vec<String>),
-    /// One of these scopes.
-    AnyScope(Vec<String>),
-    Role(String),
-    Fresh(Duration),
-    AnyAcr(Vec<String>),
-    Method(AuthMethod),
 }
 
 impl RequireLayer {
@@ -78,7 +81,7 @@ impl RequireLayer {
     pub fn authenticated() -> Self {
         let slot = Slot::of::<DefaultRealm>();
         Self {
-            require: Require { requirements: Vec::new(), clock: Arc::new(SystemClock), slot },
+            require: Require { rules: Vec::new(), clock: Arc::new(SystemClock), slot },
             responder: DefaultResponder,
             realm: PhantomData,
         }
@@ -96,32 +99,32 @@ impl<M, R> RequireLayer<M, R> {
 
     /// The credential has this scope.
     pub fn scope(self, scope: impl Into<String>) -> Self {
-        self.add(Requirement::Scopes(vec![scope.into()]))
+        self.policy(Policy::scope(scope))
     }
 
     /// The credential has one of these scopes.
     pub fn any_scope<T: Into<String>>(self, scopes: impl IntoIterator<Item = T>) -> Self {
-        self.add(Requirement::AnyScope(scopes.into_iter().map(Into::into).collect()))
+        self.policy(Policy::any_scope(scopes))
     }
 
     /// The user has this role.
     pub fn role(self, role: impl Into<String>) -> Self {
-        self.add(Requirement::Role(role.into()))
+        self.policy(Policy::role(role))
     }
 
     /// The user proved who they are no longer ago than `max_age`. Unknown counts as too long ago.
     pub fn fresh(self, max_age: Duration) -> Self {
-        self.add(Requirement::Fresh(max_age))
+        self.policy(Policy::fresh(max_age))
     }
 
     /// The user proved who they are by one of these authentication context classes (RFC 9470).
     pub fn acr<T: Into<String>>(self, classes: impl IntoIterator<Item = T>) -> Self {
-        self.add(Requirement::AnyAcr(classes.into_iter().map(Into::into).collect()))
+        self.policy(Policy::acr(classes))
     }
 
     /// The caller was recognised by this kind of credential.
     pub fn method(self, method: AuthMethod) -> Self {
-        self.add(Requirement::Method(method))
+        self.policy(Policy::method(method))
     }
 
     /// The clock that [`fresh`](Self::fresh) reads. Default: the system's.
@@ -135,13 +138,26 @@ impl<M, R> RequireLayer<M, R> {
         RequireLayer { require: self.require, responder, realm: PhantomData }
     }
 
-    fn add(mut self, requirement: Requirement) -> Self {
-        // Scopes that are all required are told to the client together.
-        match (self.require.requirements.last_mut(), requirement) {
-            (Some(Requirement::Scopes(held)), Requirement::Scopes(more)) => held.extend(more),
-            (_, requirement) => self.require.requirements.push(requirement),
+    /// Whatever this policy asks for besides.
+    pub fn policy(mut self, policy: Policy<M>) -> Self {
+        match (self.require.rules.last_mut(), policy.0) {
+            // Scopes that are all required are told to the client together.
+            (Some(Rule::Scopes(held)), Rule::Scopes(more)) => held.extend(more),
+            (_, Rule::All(rules)) => self.require.rules.extend(rules),
+            (_, rule) => self.require.rules.push(rule),
         }
         self
+    }
+}
+
+impl<M: Realm, R> RequireLayer<M, R> {
+    /// `predicate` says that the caller may make this request. Said after [`realm`](Self::realm), because it looks at the
+    /// identity of one realm; with one of another the answer is 500.
+    pub fn predicate(
+        self,
+        predicate: impl Fn(&Identity<M>, Head<'_>) -> Decision + Send + Sync + 'static,
+    ) -> Self {
+        self.policy(Policy::predicate(predicate))
     }
 }
 
@@ -160,7 +176,7 @@ impl Check for Require {
         match look.seen {
             Seen::Anonymous => Err(Rejection::unauthenticated_by(look.challenges().clone())),
             Seen::Unavailable { retry_after } => Err(Rejection::Unavailable { retry_after }),
-            Seen::Authenticated(who) => self.judge(who, look).map(|()| Pass::new()),
+            Seen::Authenticated(who) => self.judge(who, look, head).map(|()| Pass::new()),
         }
     }
 }
@@ -168,47 +184,73 @@ impl Check for Require {
 const FORGOTTEN: &str = "SessionLayer, BearerLayer or AuthenticateLayer, outside RequireLayer";
 
 impl Require {
-    fn judge(&self, who: &Person, look: Look<'_>) -> Result<(), Rejection> {
-        self.requirements.iter().try_for_each(|requirement| self.meets(requirement, who, look))
+    fn judge(&self, who: &Person, look: Look<'_>, head: Head<'_>) -> Result<(), Rejection> {
+        let caller = Caller { who, head, clock: &*self.clock };
+        match all(self.rules.iter().map(|rule| rule.judge(caller))) {
+            Verdict::Allow => Ok(()),
+            Verdict::Deny(rule) => Err(self.step_up(caller, rule.unmet(who, look))),
+            Verdict::Because(reason) => Err(denied(reason)),
+            Verdict::Unavailable => Err(undecided()),
+            Verdict::Misplaced { realm } => Err(Rejection::missing(FORGOTTEN, realm)),
+        }
     }
 
-    fn meets(&self, requirement: &Requirement, who: &Person, look: Look<'_>) -> Result<(), Rejection> {
-        let met = match requirement {
-            Requirement::Scopes(all) => all.iter().all(|scope| who.has_scope(scope)),
-            Requirement::AnyScope(any) => any.iter().any(|scope| who.has_scope(scope)),
-            Requirement::Role(role) => who.has_role(role),
-            Requirement::Method(method) => who.method() == *method,
-            Requirement::Fresh(max_age) => self.is_fresh(who, *max_age),
-            Requirement::AnyAcr(any) => who.acr().is_some_and(|acr| any.iter().any(|class| class == acr)),
-        };
-        if met { Ok(()) } else { Err(requirement.unmet(who, look)) }
-    }
-
-    fn is_fresh(&self, who: &Person, max_age: Duration) -> bool {
-        who.authenticated_at().is_some_and(|at| self.clock.now().since(at) <= max_age)
+    /// Whoever has to sign in once more is told at once all that it takes (RFC 9470, section 3).
+    fn step_up(&self, caller: Caller<'_>, mut rejection: Rejection) -> Rejection {
+        let Rejection::StepUp { acr_values, max_age, .. } = &mut rejection else { return rejection };
+        for rule in &self.rules {
+            match (rule, rule.judge(caller)) {
+                (Rule::Fresh(age), Verdict::Deny(_)) => {
+                    *max_age = Some(max_age.map_or(*age, |held| held.min(*age)));
+                }
+                (Rule::AnyAcr(classes), Verdict::Deny(_)) if acr_values.is_empty() => {
+                    acr_values.clone_from(classes);
+                }
+                _ => {}
+            }
+        }
+        rejection
     }
 }
 
-impl Requirement {
+/// A policy of the application's says no. The reason is for the log.
+fn denied(reason: &'static str) -> Rejection {
+    tracing::debug!(reason, "the policy denies");
+    Rejection::forbidden(Lack::Policy)
+}
+
+/// A policy of the application's cannot tell.
+fn undecided() -> Rejection {
+    Rejection::Unavailable { retry_after: Duration::from_secs(1) }
+}
+
+impl Rule {
     fn unmet(&self, who: &Person, look: Look<'_>) -> Rejection {
-        let bearer = look.challenge("Bearer").cloned();
+        let bearer = look.challenge("Bearer");
+        // Of a caller without a token too: every 401 says what would do (RFC 9110, section 15.5.2).
+        let challenge = || bearer.or(look.challenges().first()).cloned();
         let lack = match self {
             Self::Scopes(scopes) | Self::AnyScope(scopes) => Lack::Scope(scopes.clone()),
             Self::Role(_) => Lack::Role,
             Self::Method(_) => Lack::Method,
             Self::Fresh(max_age) => {
                 return Rejection::StepUp {
-                    challenge: bearer,
+                    challenge: challenge(),
                     acr_values: Vec::new(),
                     max_age: Some(*max_age),
                 };
             }
             Self::AnyAcr(classes) => {
-                return Rejection::StepUp { challenge: bearer, acr_values: classes.clone(), max_age: None };
+                return Rejection::StepUp {
+                    challenge: challenge(),
+                    acr_values: classes.clone(),
+                    max_age: None,
+                };
             }
+            Self::Predicate(_) | Self::All(_) | Self::Any(_) | Self::Not(_) => Lack::Policy,
         };
         // A scope is named only to whoever came with a token that was verified (RFC 6750, section 3).
-        let challenge = bearer.filter(|_| who.method() == AuthMethod::Bearer);
+        let challenge = bearer.cloned().filter(|_| who.method() == AuthMethod::Bearer);
         Rejection::Forbidden(Forbidden { lack, challenge })
     }
 }
@@ -229,7 +271,7 @@ impl fmt::Debug for Require {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Require")
             .field("realm", &self.slot.name)
-            .field("requirements", &self.requirements)
+            .field("rules", &self.rules)
             .finish_non_exhaustive()
     }
 }

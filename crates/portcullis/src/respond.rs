@@ -2,9 +2,12 @@
 //!
 //! * [`DefaultResponder`] answers HTTP with status and headers and an empty body, gRPC with `grpc-status` over HTTP 200,
 //!   gRPC-web likewise with its own content type.
-//! * A closure is a responder too.
+//! * [`ProblemResponder`] says why in the body, as JSON or text.
+//! * [`LoginRedirect`] sends people to sign in and back to where they were going, and leaves all else to another one:
+//!   `LoginRedirect::to("/login").otherwise(ProblemResponder)`.
+//! * A closure is a responder too, and may ask one of these.
 //! * Whatever a responder makes, the layers add `Cache-Control: no-store` and keep the `Rejection` in the response's
-//!   extensions.
+//!   extensions, and a gRPC or gRPC-web request is answered in its own protocol.
 //!
 //! ```
 //! use http::{Method, Response};
@@ -23,20 +26,31 @@
 //! # Ok::<(), http::Error>(())
 //! ```
 
+mod htmx;
+mod login;
+mod problem;
+mod safe_path;
+
 use std::fmt::Write as _;
 
 use http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE, VARY,
     WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 
+use self::htmx::Htmx;
+pub use self::login::{LoginRedirect, WayBack};
+pub use self::problem::ProblemResponder;
+pub use self::safe_path::{NotSafe, SafePath};
 use crate::guard::Head;
 use crate::rejection::Rejection;
 
 /// Turns a rejection into a response with body `B`.
 ///
-/// Everything in the rejection may be told to the client. `Cache-Control: no-store` need not be set.
+/// Everything in the rejection may be told to the client. `Cache-Control: no-store` need not be set. Who implements it for
+/// a type of their own leaves gRPC to [`DefaultResponder`]; closures are not even asked. Where that was forgotten the layers
+/// put the gRPC status in place, and a body that is left makes the answer malformed.
 pub trait Responder<B> {
     /// The response for this rejection of this request.
     fn respond(&self, rejection: &Rejection, head: &RequestHead) -> Response<B>;
@@ -55,6 +69,8 @@ pub struct RequestHead {
     accept: Option<HeaderValue>,
     /// What `Sec-Fetch-Mode` says about being a navigation, of a method that can be one.
     navigates: Option<bool>,
+    htmx: Option<Box<Htmx>>,
+    extensions: Extensions,
 }
 
 /// Which protocol a request speaks over HTTP, by its content type.
@@ -78,10 +94,17 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 impl RequestHead {
-    /// Notes what a responder needs from the request's head.
+    /// Notes what a responder needs from the request's head. It copies the extensions, so it is for requests that are
+    /// refused.
     #[must_use]
     pub fn of<'a>(head: impl Into<Head<'a>>) -> Self {
         let head = head.into();
+        let htmx = Htmx::of(head.headers).map(Box::new);
+        Self { htmx, extensions: head.extensions.clone(), ..Self::brief(head) }
+    }
+
+    /// Notes what it takes to say that a store has failed, of a request that was let in.
+    pub(crate) fn brief(head: Head<'_>) -> Self {
         let (mut protocol, mut accept, mut navigates) = (Protocol::Http, None, None);
         // Layers note this of every request that may still be refused when its response is there. One pass over a dozen
         // headers costs less than looking three names up.
@@ -102,6 +125,8 @@ impl RequestHead {
             protocol,
             accept: accept.cloned(),
             navigates: if is_safe { navigates } else { Some(false) },
+            htmx: None,
+            extensions: Extensions::new(),
         }
     }
 
@@ -115,6 +140,17 @@ impl RequestHead {
     #[must_use]
     pub fn uri(&self) -> &Uri {
         &self.uri
+    }
+
+    /// What layers outside the refusing one, and the framework, have left with the request. Empty where a session could
+    /// not be saved after the handler had run.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    fn htmx(&self) -> Option<&Htmx> {
+        self.htmx.as_deref()
     }
 
     /// The protocol that the answer must speak.
@@ -139,6 +175,14 @@ impl RequestHead {
 }
 
 impl Protocol {
+    /// Of the answer in gRPC or gRPC-web.
+    fn content_type(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::Http => None,
+            Self::Grpc(content_type) | Self::GrpcWeb(content_type) => Some(content_type),
+        }
+    }
+
     fn of(content_type: &HeaderValue) -> Self {
         let bytes = content_type.as_bytes();
         // A base name ends where a suffix (+proto) or a parameter (;charset) begins.
@@ -160,36 +204,53 @@ impl Protocol {
 
 impl<B, F> Responder<B> for F
 where
+    B: Default,
     F: Fn(&Rejection, &RequestHead) -> Response<B>,
 {
     fn respond(&self, rejection: &Rejection, head: &RequestHead) -> Response<B> {
-        self(rejection, head)
+        grpc_response(rejection, head, B::default).unwrap_or_else(|| self(rejection, head))
     }
 }
 
 impl<B: Default> Responder<B> for DefaultResponder {
     fn respond(&self, rejection: &Rejection, head: &RequestHead) -> Response<B> {
-        let mut response = Response::new(B::default());
-        match head.protocol() {
-            Protocol::Http => http(rejection, &mut response),
-            Protocol::Grpc(content_type) | Protocol::GrpcWeb(content_type) => {
-                grpc(rejection, content_type, response.headers_mut());
-            }
-        }
-        for challenge in rejection.www_authenticate() {
-            response.headers_mut().append(WWW_AUTHENTICATE, challenge);
-        }
-        response
+        grpc_response(rejection, head, B::default).unwrap_or_else(|| {
+            let mut response = Response::new(B::default());
+            http_headers(rejection, &mut response);
+            response
+        })
     }
 }
 
-fn http<B>(rejection: &Rejection, response: &mut Response<B>) {
+/// Status and headers of the answer to a request that speaks plain HTTP.
+fn http_headers<B>(rejection: &Rejection, response: &mut Response<B>) {
     *response.status_mut() = rejection.status();
+    let headers = response.headers_mut();
     if let Some(retry_after) = rejection.retry_after() {
-        response.headers_mut().insert(RETRY_AFTER, retry_after);
+        headers.insert(RETRY_AFTER, retry_after);
     }
     if let Rejection::InsecureTransport { redirect: Some(location) } = rejection {
-        response.headers_mut().insert(LOCATION, location.clone());
+        headers.insert(LOCATION, location.clone());
+    }
+    challenge(rejection, headers);
+}
+
+/// The answer to a request that speaks gRPC or gRPC-web, with an empty body; `None` for others.
+fn grpc_response<B>(
+    rejection: &Rejection,
+    head: &RequestHead,
+    empty: impl FnOnce() -> B,
+) -> Option<Response<B>> {
+    let content_type = head.protocol().content_type()?;
+    let mut response = Response::new(empty());
+    grpc(rejection, content_type, response.headers_mut());
+    challenge(rejection, response.headers_mut());
+    Some(response)
+}
+
+fn challenge(rejection: &Rejection, headers: &mut HeaderMap) {
+    for challenge in rejection.www_authenticate() {
+        headers.append(WWW_AUTHENTICATE, challenge);
     }
 }
 
@@ -223,7 +284,7 @@ pub(crate) fn refuse<B>(
 ) -> Response<B> {
     log(&rejection, head);
     let mut response = responder.respond(&rejection, head);
-    finish(&mut response, rejection);
+    finish(&mut response, rejection, head);
     response
 }
 
@@ -249,7 +310,7 @@ pub(crate) fn render<B>(responder: &impl Responder<B>, response: Response<B>) ->
     }
     left.extensions.extend(std::mem::take(rendered.extensions_mut()));
     *rendered.extensions_mut() = left.extensions;
-    finish(&mut rendered, rejection);
+    finish(&mut rendered, rejection, &unrendered.0);
     rendered
 }
 
@@ -258,7 +319,8 @@ fn unrendered<B>(response: &Response<B>) -> Option<(Rejection, Unrendered)> {
     Some((response.extensions().get::<Rejection>()?.clone(), unrendered.clone()))
 }
 
-fn finish<B>(response: &mut Response<B>, rejection: Rejection) {
+fn finish<B>(response: &mut Response<B>, rejection: Rejection, head: &RequestHead) {
+    speak_grpc(response, &rejection, head);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if matches!(rejection, Rejection::Csrf(_)) {
         // Passing responses need no `Vary`: caches answer no unsafe request from what they hold (RFC 9111, section 4),
@@ -266,6 +328,17 @@ fn finish<B>(response: &mut Response<B>, rejection: Rejection) {
         response.headers_mut().append(VARY, HeaderValue::from_static("sec-fetch-site, origin"));
     }
     response.extensions_mut().insert(rejection);
+}
+
+/// For a responder of the application's own that has not thought of gRPC.
+fn speak_grpc<B>(response: &mut Response<B>, rejection: &Rejection, head: &RequestHead) {
+    let Some(content_type) = head.protocol().content_type() else { return };
+    if response.headers().contains_key(GRPC_STATUS) {
+        return;
+    }
+    *response.status_mut() = StatusCode::OK;
+    response.headers_mut().remove(CONTENT_LENGTH);
+    grpc(rejection, content_type, response.headers_mut());
 }
 
 fn log(rejection: &Rejection, head: &RequestHead) {

@@ -14,7 +14,10 @@ pub(crate) struct Redacted<T>(pub(crate) T);
 pub(crate) struct NoEntropy;
 
 /// `N` bytes from the operating system's random source.
-#[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only sessions mint so far"))]
+#[cfg_attr(
+    not(any(feature = "session", feature = "issue")),
+    expect(dead_code, reason = "only what mints needs random bytes")
+)]
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoEntropy> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| NoEntropy)?;

@@ -1,9 +1,9 @@
 //! [`Probes`]: one use of every command, and what the answers mean.
 
-use redis::{Cmd, Pipeline, ServerError, Value};
+use redis::{ServerError, Value};
 
 use super::report::ServerReport;
-use crate::command::command;
+use crate::command::{Command, Commands, words};
 use crate::keys::Keys;
 use crate::reply::text;
 use crate::verdict::Failure;
@@ -21,7 +21,7 @@ pub(super) struct Probes(Vec<Probe>);
 struct Probe {
     /// As in an ACL line.
     name: &'static str,
-    command: Cmd,
+    command: Command,
     purpose: Purpose,
 }
 
@@ -107,18 +107,13 @@ impl Probes {
         self.push("", words, Purpose::Asked(question));
     }
 
-    fn push(&mut self, name: &'static str, words: &[&str], purpose: Purpose) {
-        let (verb, arguments) = words.split_first().map_or(("PING", &[][..]), |(verb, rest)| (*verb, rest));
-        let command = command(verb, arguments.iter().map(|word| word.as_bytes()));
-        self.0.push(Probe { name, command, purpose });
+    fn push(&mut self, name: &'static str, command: &[&str], purpose: Purpose) {
+        let (verb, arguments) = command.split_first().map_or(("PING", &[][..]), |(verb, rest)| (*verb, rest));
+        self.0.push(Probe { name, command: words(verb, arguments), purpose });
     }
 
-    pub(super) fn pipeline(&self) -> Pipeline {
-        let mut pipeline = Pipeline::with_capacity(self.0.len());
-        for probe in &self.0 {
-            pipeline.add_command(probe.command.clone());
-        }
-        pipeline
+    pub(super) fn commands(&self) -> Commands {
+        self.0.iter().map(|probe| probe.command.clone()).collect()
     }
 
     /// What the answers say, in the order of the probes.

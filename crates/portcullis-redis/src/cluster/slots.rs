@@ -5,8 +5,9 @@
 use std::collections::HashSet;
 
 use crc::{CRC_16_XMODEM, Crc};
-use redis::{Arg, Cmd, Value};
+use redis::Value;
 
+use crate::command::Words;
 use crate::reply::text;
 use crate::server::Place;
 
@@ -87,8 +88,7 @@ fn slot(value: &Value) -> Option<u16> {
 }
 
 /// The slot that a command of ours belongs to: that of its first key. Whatever goes to any node belongs to some slot.
-pub(crate) fn slot_of(command: &Cmd) -> u16 {
-    let mut words = command.args_iter().map(|word| if let Arg::Simple(word) = word { word } else { &[] });
+pub(crate) fn slot_of(mut words: Words<'_>) -> u16 {
     let name = words.next().unwrap_or_default();
     // EVALSHA sha1 numkeys key ..., and all others: COMMAND key ...
     let key = if name.starts_with(b"EVAL") { words.nth(2) } else { words.next() };
@@ -110,7 +110,7 @@ fn hash_tag(key: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::command;
+    use crate::command::words;
 
     fn asked() -> Place {
         Place::tcp("10.0.0.1", 7000)
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_command_belongs_where_its_first_key_does() {
-        let slot = |name, words: &[&str]| slot_of(&command(name, words.iter().map(|word| word.as_bytes())));
+        let slot = |name, arguments: &[&str]| slot_of(words(name, arguments).words());
         let foo = slot_of_key(b"foo");
         assert_eq!(slot("GET", &["foo"]), foo);
         assert_eq!(slot("ZREM", &["foo", "bar"]), foo);

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Extensions, HeaderMap, Method, Request};
+use http::header::{CACHE_CONTROL, SEC_WEBSOCKET_PROTOCOL};
+use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode};
 use portcullis_store::{Clock, StoreError, TokenStatus};
 use zeroize::Zeroizing;
 
@@ -15,10 +16,11 @@ use super::keys::{KeyQuery, Missed, Missing};
 use super::miss::{Failure, Miss, Verdict};
 use super::refusal::Refusal;
 use super::revocation::{Marks, RevocationCheck, Unchecked};
-use super::token::{self, BearerToken, Malformed, Offered};
+use super::token::{Malformed, Offered};
+use super::token_source::{Place, Sources, subprotocol};
 use super::verifier::{Occasion, Verifier};
-use crate::authenticate::{Authenticator, OnConflict, Opened, Opening};
-use crate::identity::{Authentication, Carrier, Identity};
+use crate::authenticate::{Authenticator, Closing, Edits, OnConflict, Opening};
+use crate::identity::{Authentication, Identity};
 use crate::realm::Slot;
 use crate::rejection::{Challenge, Rejection};
 
@@ -29,6 +31,8 @@ pub struct BearerAuthenticator {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) challenge: Challenge,
     pub(super) policy: Policy,
+    /// Where a token may stand.
+    pub(super) sources: Sources,
     /// What was verified a moment ago.
     pub(super) cache: Option<Arc<Cache>>,
     /// Whether a good token was taken back is asked by this.
@@ -45,6 +49,14 @@ pub(super) struct Policy {
     pub(super) on_conflict: OnConflict,
 }
 
+/// What the way out needs to know of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit {
+    /// Where the token stood that was verified, if there was one.
+    place: Option<Place>,
+    is_connect: bool,
+}
+
 /// What came of looking for a token and verifying it.
 enum Found {
     Absent,
@@ -57,11 +69,19 @@ enum Found {
 struct Accepted {
     identity: Identity,
     marks: Option<Marks>,
+    place: Place,
+}
+
+/// A token that waits for its key, and what its request asks for.
+#[derive(Clone, Copy)]
+struct Held<'a> {
+    token: &'a str,
+    place: Place,
+    method: &'a Method,
 }
 
 impl Authenticator for BearerAuthenticator {
-    /// Whether a token was verified.
-    type Visit = bool;
+    type Visit = Visit;
 
     fn challenge(&self) -> Option<Challenge> {
         Some(self.challenge.clone())
@@ -71,31 +91,72 @@ impl Authenticator for BearerAuthenticator {
         self.policy.on_conflict
     }
 
-    fn open<B>(&self, request: &mut Request<B>) -> Opening<bool> {
-        token::mark_sensitive(request.headers_mut());
-        match self.find(request.headers()) {
+    fn open<B>(&self, request: &mut Request<B>) -> Opening<Visit> {
+        self.sources.mark_sensitive(request.headers_mut());
+        match self.find(request) {
             Found::Absent if self.policy.required => {
                 Opening::refused(self.unauthenticated(request.extensions()))
             }
-            Found::Absent => Opening::anonymous(false),
+            Found::Absent => Opening::anonymous(Visit::of_nobody()),
             Found::Malformed(malformed) => Opening::refused(self.bad_request(malformed)),
             Found::Accepted(accepted) => self.admit(accepted, request.method()),
-            Found::Failed(Failure::Missed(miss)) => self.ask(miss, request.headers(), request.method()),
+            Found::Failed(Failure::Missed(miss)) => self.ask(miss, request),
             Found::Failed(Failure::Refused(refusal)) => Opening::refused(self.invalid_token(refusal)),
             Found::Failed(Failure::Unavailable { retry_after }) => Opening::refused(unavailable(retry_after)),
         }
     }
 
-    fn enter<B>(&self, verified: &bool, request: &mut Request<B>) {
-        if *verified && self.policy.strip {
-            token::strip(request.headers_mut());
+    fn enter<B>(&self, visit: &Visit, request: &mut Request<B>) {
+        // A token among the subprotocols could be chosen as one, and so sent back.
+        let strips = |place| self.policy.strip || place == Place::WebSocket;
+        if let Some(place) = visit.place.filter(|&place| strips(place)) {
+            self.sources.strip(place, request);
         }
+    }
+
+    fn close<B>(&self, visit: Visit, response: &Response<B>) -> Closing {
+        visit.edits(response).map_or_else(Closing::nothing, Closing::edits)
+    }
+}
+
+impl Visit {
+    const fn of_nobody() -> Self {
+        Self { place: None, is_connect: false }
+    }
+
+    fn of(place: Place, method: &Method) -> Self {
+        Self { place: Some(place), is_connect: *method == Method::CONNECT }
+    }
+
+    /// What the response lacks because of where the token stood.
+    fn edits<B>(self, response: &Response<B>) -> Option<Edits> {
+        let (name, value) = match self.place? {
+            Place::WebSocket if self.is_switched(response.status()) => {
+                (SEC_WEBSOCKET_PROTOCOL, subprotocol())
+            }
+            // RFC 6750, section 2.3.
+            Place::Query if response.status().is_success() => {
+                (CACHE_CONTROL, HeaderValue::from_static("private"))
+            }
+            Place::WebSocket | Place::Query | Place::Authorization | Place::Cookie => return None,
+        };
+        let mut edits = Edits::default();
+        let lacks = !response.headers().contains_key(&name);
+        lacks.then(|| {
+            edits.insert(name, value);
+            edits
+        })
+    }
+
+    /// Whether the connection is a WebSocket from now on (RFC 6455, section 4.2.2; RFC 8441, section 5).
+    fn is_switched(self, status: StatusCode) -> bool {
+        status == StatusCode::SWITCHING_PROTOCOLS || self.is_connect && status.is_success()
     }
 }
 
 impl BearerAuthenticator {
-    fn find(&self, headers: &HeaderMap) -> Found {
-        match Offered::find(headers) {
+    fn find<B>(&self, request: &Request<B>) -> Found {
+        match self.sources.find(request.uri(), request.headers()) {
             Ok(None) => Found::Absent,
             Err(malformed) => Found::Malformed(malformed),
             Ok(Some(offered)) => self.recognise(offered),
@@ -105,32 +166,37 @@ impl BearerAuthenticator {
     /// Whom the token names, as it was found out a moment ago or is now. One that is known is not looked at otherwise: it
     /// is the same to the byte.
     fn recognise(&self, offered: Offered<'_>) -> Found {
-        let occasion = self.occasion();
+        let place = offered.place();
+        let occasion = self.occasion(place);
         let known = self.cache.as_ref().and_then(|cache| cache.get(offered.as_bytes(), occasion));
         if let Some(known) = known {
-            return Found::Accepted(Accepted { identity: known.identity.clone(), marks: known.marks });
+            return Found::Accepted(Accepted { identity: known.identity.clone(), marks: known.marks, place });
         }
         match offered.check() {
-            Ok(token) => self.verify(token.as_str(), occasion).map_or_else(Found::Failed, Found::Accepted),
+            Ok(token) => {
+                let verified = self.verify(token.as_str(), place, occasion);
+                verified.map_or_else(Found::Failed, Found::Accepted)
+            }
             Err(malformed) => Found::Malformed(malformed),
         }
     }
 
-    fn occasion(&self) -> Occasion {
-        Occasion { carrier: Carrier::Explicit, now: self.clock.now(), wants_marks: self.check.is_some() }
+    fn occasion(&self, place: Place) -> Occasion {
+        Occasion { carrier: place.carrier(), now: self.clock.now(), wants_marks: self.check.is_some() }
     }
 
-    fn verify(&self, token: &str, occasion: Occasion) -> Result<Accepted, Failure> {
+    fn verify(&self, token: &str, place: Place, occasion: Occasion) -> Result<Accepted, Failure> {
         let verified = self.verifier.verify(token, occasion)?;
         if let Some(cache) = &self.cache {
             cache.keep(token, verified.to_remember(occasion.now));
         }
-        Ok(Accepted { identity: verified.identity, marks: verified.marks })
+        Ok(Accepted { identity: verified.identity, marks: verified.marks, place })
     }
 
     /// Lets a good token in, unless it was taken back. A store in this process is asked without waiting.
-    fn admit(&self, Accepted { identity, marks }: Accepted, method: &Method) -> Opening<bool> {
-        let Some(check) = &self.check else { return Opening::authenticated(identity, true) };
+    fn admit(&self, Accepted { identity, marks, place }: Accepted, method: &Method) -> Opening<Visit> {
+        let visit = Visit::of(place, method);
+        let Some(check) = &self.check else { return Opening::authenticated(identity, visit) };
         let marks = match marks.ok_or(Refusal::NotRevocable) {
             Ok(marks) => check.admit(&marks, self.clock.now()).map(|()| marks),
             Err(refusal) => Err(refusal),
@@ -140,45 +206,46 @@ impl BearerAuthenticator {
             Err(refusal) => return Opening::refused(self.invalid_token(refusal)),
         };
         if let Some(answer) = check.revocations().status_now(&marks) {
-            return Opening::Ready(self.checked(check, identity, &marks, answer, method));
+            let checked = self.checked(check, &marks, answer, method);
+            return Opening::Ready(checked.map(|()| (Authentication::authenticated(identity), visit)));
         }
         let (this, check, method) = (self.clone(), Arc::clone(check), method.clone());
         Opening::pending(async move {
             let answer = check.revocations().status(&marks).await;
-            this.checked(&check, identity, &marks, answer, &method)
+            this.checked(&check, &marks, answer, &method)?;
+            Ok((Authentication::authenticated(identity), visit))
         })
     }
 
     fn checked(
         &self,
         check: &RevocationCheck,
-        identity: Identity,
         marks: &Marks,
         answer: Result<TokenStatus, StoreError>,
         method: &Method,
-    ) -> Opened<bool> {
-        match check.settle(marks, answer, method, self.clock.now()) {
-            Ok(()) => Ok((Authentication::authenticated(identity), true)),
-            Err(Unchecked::Refused(refusal)) => Err(self.invalid_token(refusal)),
-            Err(Unchecked::Unavailable) => {
-                Err(Rejection::Unavailable { retry_after: Duration::from_secs(1) })
-            }
-        }
+    ) -> Result<(), Rejection> {
+        check.settle(marks, answer, method, self.clock.now()).map_err(|unchecked| match unchecked {
+            Unchecked::Refused(refusal) => self.invalid_token(refusal),
+            Unchecked::Unavailable => Rejection::Unavailable { retry_after: Duration::from_secs(1) },
+        })
     }
 
     /// Asks the source, and waits for it if it has to ask its issuer.
-    fn ask(&self, miss: Miss, headers: &HeaderMap, method: &Method) -> Opening<bool> {
+    fn ask<B>(&self, miss: Miss, request: &Request<B>) -> Opening<Visit> {
         let missing = miss.ask();
-        let token = match BearerToken::find(headers) {
-            Ok(Some(token)) => token.as_str(),
-            Ok(None) | Err(_) => "",
+        // It was there a moment ago.
+        let found = self.sources.find(request.uri(), request.headers()).ok().flatten();
+        let Some((place, Ok(token))) = found.map(|offered| (offered.place(), offered.check())) else {
+            return Opening::refused(self.bad_request(Malformed::Syntax));
         };
+        let (token, method) = (token.as_str(), request.method());
         match missing {
-            Missing::Ready(missed) => self.settle(miss, missed, token, method),
+            Missing::Ready(missed) => self.settle(miss, missed, Held { token, place, method }),
             Missing::Pending(missed) => {
                 let (this, token, method) = (self.clone(), Zeroizing::new(token.to_owned()), method.clone());
                 Opening::pending(async move {
-                    match this.settle(miss, missed.await, &token, &method) {
+                    let held = Held { token: &token, place, method: &method };
+                    match this.settle(miss, missed.await, held) {
                         Opening::Ready(opened) => opened,
                         Opening::Pending(opening) => opening.await,
                     }
@@ -187,11 +254,11 @@ impl BearerAuthenticator {
         }
     }
 
-    fn settle(&self, miss: Miss, missed: Missed, token: &str, method: &Method) -> Opening<bool> {
+    fn settle(&self, miss: Miss, missed: Missed, held: Held<'_>) -> Opening<Visit> {
         let failure = match miss.settle(missed, self.clock.now()) {
             Verdict::Failed(failure) => failure,
-            Verdict::Again => match self.verify(token, self.occasion()) {
-                Ok(accepted) => return self.admit(accepted, method),
+            Verdict::Again => match self.verify(held.token, held.place, self.occasion(held.place)) {
+                Ok(accepted) => return self.admit(accepted, held.method),
                 Err(failure) => failure,
             },
         };
@@ -217,7 +284,7 @@ impl BearerAuthenticator {
                 missed.await;
             }
             if issuer.keys.snapshot().is_empty() {
-                without.push(issuer.rules.issuer.clone());
+                without.push(issuer.rules.issuer.as_str().to_owned());
             }
         }
         KeysUnavailable::of(without)
@@ -255,6 +322,7 @@ impl fmt::Debug for BearerAuthenticator {
         f.debug_struct("BearerAuthenticator")
             .field("verifier", &self.verifier)
             .field("policy", &self.policy)
+            .field("sources", &self.sources)
             .field("cache", &self.cache)
             .field("check", &self.check)
             .field("realm", &self.slot.name)

@@ -41,6 +41,8 @@ pub(super) struct Claims<'a> {
     /// `cnf` is there.
     pub(super) is_bound: bool,
     pub(super) granted: Granted<'a>,
+    /// Those that the configuration names beside these.
+    named: Vec<(Cow<'a, str>, Texts<'a>)>,
     duplicate: bool,
 }
 
@@ -59,6 +61,33 @@ impl<'a> Claims<'a> {
             .and_then(|claims| deserializer.end().map(|()| claims))
             .map_err(|_| Refusal::MalformedClaims)?;
         if claims.duplicate { Err(Refusal::DuplicateClaim) } else { Ok(claims) }
+    }
+}
+
+impl<'a> Claims<'a> {
+    /// What a claim says that the configuration names, if it is a string or a list of strings.
+    pub(super) fn texts(&self, name: &str) -> Option<&[Cow<'a, str>]> {
+        let known = match name {
+            "client_id" => &self.client_id,
+            "typ" => &self.typ,
+            "token_use" => &self.token_use,
+            "acr" => &self.acr,
+            _ => return self.named(name).map(Texts::as_slice),
+        };
+        known.as_ref().map(std::slice::from_ref)
+    }
+
+    /// What a claim says that the configuration names, if it is one string.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        match self.named(name) {
+            Some(Texts::One(text)) => Some(text),
+            Some(Texts::Many(_)) => None,
+            None => self.texts(name).and_then(|texts| texts.first()).map(|text| &**text),
+        }
+    }
+
+    fn named(&self, name: &str) -> Option<&Texts<'a>> {
+        self.named.iter().find(|(held, _)| held == name).map(|(_, texts)| texts)
     }
 }
 
@@ -103,11 +132,11 @@ impl<'de> Visitor<'de> for Reader<'_> {
 impl Reader<'_> {
     fn read<'de, A: MapAccess<'de>>(
         &self,
-        name: &str,
+        name: &Cow<'de, str>,
         members: &mut A,
         claims: &mut Claims<'de>,
     ) -> Result<(), A::Error> {
-        match name {
+        match &**name {
             "iss" => claims.iss = text(members)?,
             "sub" => claims.sub = text(members)?,
             "aud" => claims.aud = Some(members.next_value()?),
@@ -131,6 +160,7 @@ impl Reader<'_> {
                 claims.is_bound = true;
                 members.next_value::<IgnoredAny>()?;
             }
+            _ if self.0.names(name) => claims.named.push((name.clone(), members.next_value()?)),
             _ => return self.0.read(name, members, &mut claims.granted),
         }
         Ok(())

@@ -19,8 +19,10 @@ pub struct BuildError {
 pub enum BuildErrorKind {
     /// A layer without issuers.
     NoIssuer,
-    /// An issuer with an empty name, or two of the same name.
+    /// An issuer with an empty name, or two of which one token could be.
     BadIssuer,
+    /// A template without exactly one claim in braces, or tenants that are none, or are not what the provider calls them.
+    BadTenants,
     /// An audience without names, or with an empty one.
     BadAudience,
     /// An issuer without keys.
@@ -33,8 +35,14 @@ pub enum BuildErrorKind {
     LeewayTooLong,
     /// A realm's name that cannot be part of a key in the store.
     BadRealm,
-    /// A claim for scopes or roles that has an empty name or already has a meaning of its own.
+    /// A claim for scopes or roles, or one of which a value is required, that has an empty name or another meaning
+    /// already.
     BadClaim,
+    /// A name for a [source of tokens](super::TokenSource) that cannot be a cookie's or parameter's.
+    BadSource,
+    /// A [resource's](super::ResourceMetadata) identifier that is not an `https` URL without query and fragment, or a member
+    /// of its metadata that cannot be set.
+    BadResource,
     /// The key set is not a JSON object with a list of keys, or the PEM text is not PEM.
     MalformedKeys,
     /// More than 100 keys.
@@ -101,7 +109,10 @@ impl fmt::Display for BuildError {
         }
         f.write_str(match self.kind {
             BuildErrorKind::NoIssuer => "no issuer is configured",
-            BuildErrorKind::BadIssuer => "an issuer's name is empty or given twice",
+            BuildErrorKind::BadIssuer => "an issuer's name is empty or that of another, too",
+            BuildErrorKind::BadTenants => {
+                "the template has not one claim in braces, or the tenants are none or malformed"
+            }
             BuildErrorKind::BadAudience => "the audience is empty",
             BuildErrorKind::NoKeys => "no keys are configured",
             BuildErrorKind::BadAlgorithms => {
@@ -110,7 +121,11 @@ impl fmt::Display for BuildError {
             BuildErrorKind::NoKeyForAlgorithms => "no key can be used with the allowed algorithms",
             BuildErrorKind::LeewayTooLong => "the leeway is over five minutes",
             BuildErrorKind::BadRealm => "the realm's name cannot be part of a key",
-            BuildErrorKind::BadClaim => "a claim for scopes or roles is empty or has another meaning",
+            BuildErrorKind::BadClaim => "a claim that is named is empty or has another meaning",
+            BuildErrorKind::BadSource => {
+                "the name of a source of tokens is empty or has forbidden characters"
+            }
+            BuildErrorKind::BadResource => "the resource's identifier or metadata is malformed",
             BuildErrorKind::MalformedKeys => "the keys are neither a JWK set nor PEM",
             BuildErrorKind::TooManyKeys => "there are more than 100 keys",
             BuildErrorKind::MixedKeys => "symmetric keys stand among asymmetric ones",

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::algorithm::{Algorithm, Algorithms};
+use super::audience::Audience;
 use super::error::{BuildError, BuildErrorKind};
 use super::keys::{AbsentKeys, KeySource};
-use super::rules::{Audience, Profile, Rules};
+use super::rules::{Profile, Requirement, Rules};
 use super::shape::{ClaimPath, Shape};
+use super::tenants::{IssuerName, Tenants};
 use super::verifier::TrustedIssuer;
 
 /// An issuer of tokens. It is checked when the layer is built.
@@ -22,19 +24,41 @@ pub struct Issuer {
 }
 
 /// The most that two clocks may be apart.
-pub(super) const MAX_LEEWAY: Duration = Duration::from_secs(300);
+pub(crate) const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 impl Issuer {
     /// Tokens whose `iss` is exactly this name, meant for this audience.
     pub fn new(name: impl Into<String>, audience: Audience) -> Self {
+        Self::named(IssuerName::Exact(name.into()), audience)
+    }
+
+    /// Tokens of several tenants of one provider, meant for this audience: `iss` must be the template, filled with the
+    /// tenant that the token itself names in the claim in braces, and that tenant must be among these.
+    ///
+    /// All of them have one [source of keys](Self::keys). Where its keys say by a member `issuer` whose they are, as
+    /// Entra's do, a key signs for no other tenant.
+    ///
+    /// ```
+    /// use portcullis::bearer::{Audience, Issuer, Tenants};
+    ///
+    /// let tenants = Tenants::list(["8eaef023-2b34-4da1-9baa-8bc8c9d6a490", "72f988bf-86f1-41af-91ab-2d7cd011db47"]);
+    /// let issuer =
+    ///     Issuer::templated("https://login.microsoftonline.com/{tid}/v2.0", tenants, Audience::one_of(["api"]));
+    /// ```
+    pub fn templated(template: impl Into<String>, tenants: Tenants, audience: Audience) -> Self {
+        Self::named(IssuerName::templated(template.into(), tenants), audience)
+    }
+
+    fn named(issuer: IssuerName, audience: Audience) -> Self {
         let rules = Rules {
-            issuer: name.into(),
+            issuer,
             audience,
+            requirements: Vec::new(),
             profile: Profile::default(),
             leeway: Duration::from_secs(5),
             max_age: None,
         };
-        let shape = Shape { scopes: vec!["scope".into(), "scp".into()], roles: None, versioned: false };
+        let shape = Shape { scopes: vec!["scope".into(), "scp".into()], ..Shape::default() };
         Self { rules, shape, keys: None, algorithms: None }
     }
 
@@ -70,9 +94,29 @@ impl Issuer {
         self
     }
 
-    /// The claims that hold scopes: strings separated by spaces, or lists of strings; what several say counts together.
-    /// Default: `scope` and `scp`.
-    pub fn scope_claims<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+    /// Every token must have this claim with this value, a string: `.require_claim("token_use", "access")`. Each call adds
+    /// a requirement.
+    ///
+    /// Of the registered claims that can be `client_id`, `typ`, `token_use` and `acr`. What a single route asks for is a
+    /// matter of [`RequireLayer`](crate::RequireLayer).
+    pub fn require_claim(self, claim: impl Into<String>, value: impl Into<String>) -> Self {
+        self.require(claim, [value.into()])
+    }
+
+    /// Every token must have this claim, with one of these values if there are any.
+    pub(super) fn require(
+        mut self,
+        claim: impl Into<String>,
+        values: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let values = values.into_iter().collect();
+        self.rules.requirements.push(Requirement { claim: claim.into(), values });
+        self
+    }
+
+    /// The claims that hold scopes, each by its name or [path](ClaimPath): strings separated by spaces, or lists of
+    /// strings; what several say counts together. Default: `scope` and `scp`.
+    pub fn scope_claims<T: Into<ClaimPath>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.shape.scopes = names.into_iter().map(Into::into).collect();
         self
     }
@@ -96,20 +140,24 @@ impl Issuer {
     }
 
     /// The issuer's name.
-    pub(super) fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &IssuerName {
         &self.rules.issuer
     }
 
     /// Checks the fields against each other.
     pub(super) fn build(self) -> Result<TrustedIssuer, BuildError> {
-        let Self { rules, shape, keys, algorithms } = self;
-        let fail = |kind| Err(BuildError::of_issuer(kind, &rules.issuer));
+        let Self { rules, mut shape, keys, algorithms } = self;
+        let fail = |kind| Err(BuildError::of_issuer(kind, rules.issuer.as_str()));
+        if !rules.issuer.is_sound() {
+            return fail(BuildErrorKind::BadTenants);
+        }
         if !rules.audience.is_sound() {
             return fail(BuildErrorKind::BadAudience);
         }
         if rules.leeway > MAX_LEEWAY {
             return fail(BuildErrorKind::LeewayTooLong);
         }
+        shape.named = rules.claims();
         if !shape.is_sound() {
             return fail(BuildErrorKind::BadClaim);
         }

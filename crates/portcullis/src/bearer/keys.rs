@@ -15,6 +15,7 @@ use aws_lc_rs::signature::ParsedPublicKey;
 
 pub(super) use self::absent::AbsentKeys;
 pub use self::hmac::{HmacKey, HmacKeys};
+pub(crate) use self::rsa::numbers as rsa_numbers;
 pub use self::source::{KeyHealth, KeyQuery, KeySource, KeyState, Missed, Missing};
 use super::algorithm::{Algorithm, Algorithms, Scheme};
 use super::error::{BuildError, BuildErrorKind};
@@ -35,6 +36,8 @@ pub struct StaticKeys(Arc<KeySet>);
 /// A key and the one algorithm that it is used with. An RSA key that names no algorithm is several of these.
 pub(super) struct Key {
     kid: Option<Box<str>>,
+    /// Whose it is, in a set of the keys of several.
+    issuer: Option<Box<str>>,
     algorithm: Algorithm,
     material: Material,
     uid: KeyUid,
@@ -118,13 +121,12 @@ impl KeySet {
         kid: Option<&str>,
         message: &[u8],
         signature: &[u8],
-    ) -> Result<KeyUid, Refusal> {
+    ) -> Result<&Key, Refusal> {
         let candidates = || self.keys.iter().filter(|key| key.may_be(algorithm, kid));
         match candidates().take(MAX_CANDIDATES + 1).count() {
             0 => Err(Refusal::UnknownKey),
             1..=MAX_CANDIDATES => {
-                let found = candidates().find(|key| key.verify(message, signature));
-                found.map(|key| key.uid).ok_or(Refusal::BadSignature)
+                candidates().find(|key| key.verify(message, signature)).ok_or(Refusal::BadSignature)
             }
             _ => Err(Refusal::AmbiguousKey),
         }
@@ -169,7 +171,21 @@ impl StaticKeys {
 impl Key {
     fn new(kid: Option<Box<str>>, algorithm: Algorithm, material: Material) -> Self {
         let uid = KeyUid::of(kid.as_deref(), algorithm, &material);
-        Self { kid, algorithm, material, uid }
+        Self { kid, issuer: None, algorithm, material, uid }
+    }
+
+    /// The same, said to be this issuer's.
+    fn of_issuer(mut self, issuer: Option<Box<str>>) -> Self {
+        self.issuer = issuer;
+        self
+    }
+
+    pub(super) const fn uid(&self) -> KeyUid {
+        self.uid
+    }
+
+    pub(super) fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     fn may_be(&self, algorithm: Algorithm, kid: Option<&str>) -> bool {

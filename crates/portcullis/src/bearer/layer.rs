@@ -12,7 +12,9 @@ use super::cache::{Cache, CacheUsage, TokenCache};
 use super::error::{BuildError, BuildErrorKind, KeysUnavailable};
 use super::issuer::Issuer;
 use super::keys::KeyHealth;
+use super::metadata::ResourceMetadata;
 use super::revocation::RevocationCheck;
+use super::token_source::{Sources, TokenSource};
 use super::verifier::Verifier;
 use crate::authenticate::{Authenticate, AuthenticateLayer, OnConflict};
 use crate::realm::{DefaultRealm, Realm, Slot};
@@ -33,13 +35,14 @@ impl BearerLayer {
     /// Accepts the tokens of these issuers.
     ///
     /// # Errors
-    /// When there is no issuer, two have one name, or one's configuration contradicts itself.
+    /// When there is no issuer, a token could be of two, or one's configuration contradicts itself.
     pub fn new(issuers: impl IntoIterator<Item = Issuer>) -> Result<Self, BuildError> {
         let authenticator = BearerAuthenticator {
             verifier: Arc::new(verifier(issuers.into_iter().collect())?),
             clock: Arc::new(SystemClock),
-            challenge: challenge("api".into()),
+            challenge: Challenge::new("Bearer").param("realm", "api"),
             policy: Policy::default(),
+            sources: Sources::default(),
             cache: None,
             check: None,
             slot: Slot::of::<DefaultRealm>(),
@@ -68,13 +71,32 @@ impl<M, R> BearerLayer<M, R> {
     }
 
     /// The protection space that challenges name as `realm` (RFC 9110, section 11.5). Default: `api`.
-    pub fn protection_space(mut self, name: impl Into<String>) -> Self {
-        self.authenticator.challenge = challenge(name.into());
+    pub fn protection_space(self, name: impl Into<String>) -> Self {
+        self.set_challenge("realm", name.into())
+    }
+
+    /// Where challenges say that clients find out whom to ask for a token (`resource_metadata`, RFC 9728, section 5.1).
+    /// Default: nowhere.
+    pub fn resource_metadata(self, metadata: &ResourceMetadata) -> Self {
+        self.set_challenge("resource_metadata", metadata.url().to_owned())
+    }
+
+    fn set_challenge(mut self, param: &'static str, value: String) -> Self {
+        self.authenticator.challenge = self.authenticator.challenge.param(param, value);
         self
     }
 
-    /// Takes a verified token off the request, so that nothing further in can log it or send it on. A layer of this
-    /// kind further in then finds none. Default: it stays, marked as sensitive.
+    /// Looks for a token here, too. Default: in `Authorization` only, where every service takes one (RFC 6750, section 2).
+    ///
+    /// A request with two tokens is refused with 400, also when both are the same.
+    pub fn add_source(mut self, source: TokenSource) -> Self {
+        self.authenticator.sources = self.authenticator.sources.with(source);
+        self
+    }
+
+    /// Takes a verified token off the request, wherever it [stands](Self::add_source), so that nothing further in can log
+    /// it or send it on. A layer of this kind further in then finds none. Default: it stays; what holds it is marked as
+    /// sensitive, unless it is the URI.
     pub fn strip_token(mut self) -> Self {
         self.authenticator.policy.strip = true;
         self
@@ -145,16 +167,12 @@ fn verifier(issuers: Vec<Issuer>) -> Result<Verifier, BuildError> {
         return Err(BuildErrorKind::NoIssuer.into());
     }
     for (index, issuer) in issuers.iter().enumerate() {
-        let earlier = issuers.iter().take(index).any(|other| other.name() == issuer.name());
+        let earlier = issuers.iter().take(index).any(|other| other.name().overlaps(issuer.name()));
         if issuer.name().is_empty() || earlier {
-            return Err(BuildError::of_issuer(BuildErrorKind::BadIssuer, issuer.name()));
+            return Err(BuildError::of_issuer(BuildErrorKind::BadIssuer, issuer.name().as_str()));
         }
     }
     issuers.into_iter().map(Issuer::build).collect::<Result<_, _>>().map(Verifier::new)
-}
-
-fn challenge(realm: String) -> Challenge {
-    Challenge::new("Bearer").param("realm", realm)
 }
 
 impl<S, M, R: Clone> Layer<S> for BearerLayer<M, R> {

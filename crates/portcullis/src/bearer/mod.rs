@@ -3,9 +3,11 @@
 //! * No `Authorization`, or one of another scheme: the request passes as anonymous, and
 //!   [`RequireLayer`](crate::RequireLayer) decides; with [`required`](BearerLayer::required) it is 401 here.
 //! * A token that is present and bad is 401 here, whatever session came along; it never counts as absent.
-//! * Two `Authorization` headers, or one that says `Bearer` and is malformed: 400.
+//! * Two `Authorization` headers, or one that says `Bearer` and is malformed: 400. So are tokens in two places, where a
+//!   layer looks in [more than one](TokenSource).
 //! * Issuer and audience must match to the letter, the algorithm must be allowed for the issuer, and a key is used with
 //!   one algorithm only. `crit` and its like are refused; a token never brings its own key.
+//! * Well-known providers have [presets](Issuer::auth0), and one issuer can have many [tenants](Tenants).
 //! * `exp` is required. A leeway of 5 seconds evens out clocks.
 //! * An ID token, a refresh token, or a token that is bound to a key (`cnf`) is no access token.
 //! * A token that the keys at hand do not verify asks their [source](KeySource) once; it is the only thing that is waited
@@ -14,6 +16,8 @@
 //!   one round trip for each request, also for tokens that are known from before. While the store is away that is 503,
 //!   unless [said otherwise](OnOutage).
 //! * What was verified can be [remembered](BearerLayer::cache) for a minute, so that it costs a tenth.
+//! * Challenges say what was wrong by RFC 6750 and RFC 9470, and where a client [finds out](ResourceMetadata) whom to ask
+//!   for a token (RFC 9728).
 //! * Why a token was refused goes to `tracing` in full, at debug; the client is told in a few words.
 //!
 //! Whoever holds a bearer token can use it: serve it over HTTPS only, and keep request headers out of logs (the layer
@@ -51,6 +55,7 @@
 //! ```
 
 mod algorithm;
+mod audience;
 mod authenticator;
 mod cache;
 mod claims;
@@ -60,29 +65,44 @@ mod header;
 mod issuer;
 mod keys;
 mod layer;
+mod metadata;
 mod miss;
+mod presets;
 mod refusal;
 mod revocation;
 mod rules;
 mod shape;
+mod tenants;
 mod text;
 mod token;
+mod token_source;
 mod verifier;
 
 pub use algorithm::Algorithm;
+pub use audience::Audience;
 pub use authenticator::BearerAuthenticator;
 pub use cache::{CacheUsage, TokenCache};
 pub use error::{BuildError, BuildErrorKind, KeysUnavailable};
 pub use issuer::Issuer;
+#[cfg_attr(
+    not(feature = "issue"),
+    expect(unused_imports, reason = "only issuers of tokens wait for as long")
+)]
+pub(crate) use issuer::MAX_LEEWAY;
+#[cfg_attr(not(feature = "issue"), expect(unused_imports, reason = "only who mints publishes keys"))]
+pub(crate) use keys::rsa_numbers;
 pub use keys::{
     HmacKey, HmacKeys, KeyHealth, KeyQuery, KeySet, KeySource, KeyState, Missed, Missing, StaticKeys,
 };
 pub use layer::BearerLayer;
+pub use metadata::{MetadataService, ResourceMetadata};
 pub use refusal::Refusal;
 pub use revocation::{
     MemoryTokenBackend, OnOutage, RevocationCheck, RevocationError, RevocationErrorKind, Revocations,
 };
-pub use rules::{Audience, Profile};
+pub use rules::Profile;
 pub use shape::ClaimPath;
+pub use tenants::Tenants;
+pub use token_source::TokenSource;
 #[doc(hidden)]
 pub use verifier::verify_compact;

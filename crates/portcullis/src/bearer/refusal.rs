@@ -43,7 +43,9 @@ pub enum Refusal {
     DuplicateClaim,
     /// A claim that the profile requires is missing.
     MissingClaim,
-    /// `aud` does not name this service.
+    /// A claim that the issuer's configuration requires has another value.
+    WrongClaim,
+    /// `aud`, or the claim in its place, does not name this service.
     WrongAudience,
     /// `exp` has passed.
     Expired,
@@ -88,6 +90,7 @@ impl Refusal {
             Self::UnknownKey | Self::AmbiguousKey | Self::BadSignature => "the signature cannot be verified",
             Self::MalformedClaims | Self::DuplicateClaim => "the claims are malformed",
             Self::MissingClaim | Self::NotRevocable => "a required claim is missing",
+            Self::WrongClaim => "a required claim has another value",
             Self::WrongAudience => "the token is meant for another audience",
             Self::Expired | Self::TooOld => "the token has expired",
             Self::NotYetValid | Self::IssuedInFuture => "the token is not valid yet",
@@ -121,6 +124,7 @@ impl Refusal {
             Self::MalformedClaims => "malformed_claims",
             Self::DuplicateClaim => "duplicate_claim",
             Self::MissingClaim => "missing_claim",
+            Self::WrongClaim => "wrong_claim",
             Self::WrongAudience => "wrong_audience",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_store::{
-    Clock, StoreError, SystemClock, Timestamp, TokenBackend, TokenQuery, TokenStatus, UserKey,
+    Clock, StoreError, SystemClock, Timestamp, TokenBackend, TokenEpoch, TokenQuery, TokenStatus, UserKey,
 };
 use serde::Deserialize;
 
@@ -193,8 +193,23 @@ impl Revocations {
     /// # Errors
     /// [`RevocationErrorKind::Store`].
     pub async fn version(&self, issuer: &str, subject: &str) -> Result<u64, RevocationError> {
+        Ok(self.epoch(issuer, subject).await?.as_version())
+    }
+
+    /// The epoch of a user's tokens, at once if it is at hand.
+    pub(crate) async fn epoch(&self, issuer: &str, subject: &str) -> Result<TokenEpoch, StoreError> {
         let query = TokenQuery { user: self.user(issuer, subject), token: None, family: None };
-        Ok(self.backend.status(query).await?.user.as_version())
+        let status = match self.backend.status_now(query) {
+            Some(status) => status,
+            None => self.backend.status(query).await,
+        };
+        Ok(status?.user)
+    }
+
+    /// How long the longest token may live.
+    #[cfg_attr(not(feature = "issue"), expect(dead_code, reason = "only who mints tokens has to keep to it"))]
+    pub(crate) const fn longest(&self) -> Duration {
+        self.longest_token
     }
 
     pub(super) fn status_now(&self, marks: &Marks) -> Option<Result<TokenStatus, StoreError>> {

@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use portcullis_store::Timestamp;
 
+use super::audience::Audience;
 use super::claims::Claims;
 use super::header::JoseHeader;
 use super::refusal::Refusal;
-
-/// Who is meant by a token's `aud` (RFC 7519, section 4.1.3).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Audience(Vec<String>);
+use super::tenants::IssuerName;
 
 /// What counts as an access token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,30 +26,30 @@ pub enum Profile {
 /// The rules of one issuer.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
-    pub(super) issuer: String,
+    pub(super) issuer: IssuerName,
     pub(super) audience: Audience,
+    pub(super) requirements: Vec<Requirement>,
     pub(super) profile: Profile,
     pub(super) leeway: Duration,
     pub(super) max_age: Option<Duration>,
 }
 
-impl Audience {
-    /// The token must be meant for one of these; others may be named beside it.
-    pub fn one_of<T: Into<String>>(names: impl IntoIterator<Item = T>) -> Self {
-        Self(names.into_iter().map(Into::into).collect())
-    }
-
-    /// Whether there are names, none of them empty.
-    pub(super) fn is_sound(&self) -> bool {
-        !self.0.is_empty() && self.0.iter().all(|name| !name.is_empty())
-    }
-
-    fn names(&self, audience: &str) -> bool {
-        self.0.iter().any(|name| name == audience)
-    }
+/// A claim that every token must have.
+#[derive(Clone, Debug)]
+pub(super) struct Requirement {
+    pub(super) claim: String,
+    /// What it must be, one of these; whatever it is, if there are none.
+    pub(super) values: Vec<String>,
 }
 
 impl Rules {
+    /// The claims that it names.
+    pub(super) fn claims(&self) -> Vec<String> {
+        let required = self.requirements.iter().map(|requirement| requirement.claim.as_str());
+        let others = self.issuer.claim().into_iter().chain(self.audience.other_claim());
+        others.chain(required).map(str::to_owned).collect()
+    }
+
     /// Whether a token whose signature has been verified is accepted at this moment.
     pub(super) fn judge(
         &self,
@@ -59,19 +57,12 @@ impl Rules {
         claims: &Claims<'_>,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        self.judge_issuer(claims)?;
+        self.issuer.judge(claims)?;
         self.judge_type(header, claims)?;
-        self.judge_audience(claims)?;
+        self.requirements.iter().try_for_each(|requirement| requirement.judge(claims))?;
+        self.audience.judge(claims)?;
         self.judge_time(claims, now)?;
         if claims.is_bound { Err(Refusal::SenderConstrained) } else { Ok(()) }
-    }
-
-    fn judge_issuer(&self, claims: &Claims<'_>) -> Result<(), Refusal> {
-        match &claims.iss {
-            Some(iss) if *iss == self.issuer => Ok(()),
-            Some(_) => Err(Refusal::UnknownIssuer),
-            None => Err(Refusal::MissingClaim),
-        }
     }
 
     fn judge_type(&self, header: &JoseHeader<'_>, claims: &Claims<'_>) -> Result<(), Refusal> {
@@ -94,12 +85,6 @@ impl Rules {
             }
         };
         if is_complete { Ok(()) } else { Err(Refusal::MissingClaim) }
-    }
-
-    fn judge_audience(&self, claims: &Claims<'_>) -> Result<(), Refusal> {
-        let aud = claims.aud.as_ref().ok_or(Refusal::MissingClaim)?;
-        let is_named = aud.as_slice().iter().any(|name| self.audience.names(name));
-        if is_named { Ok(()) } else { Err(Refusal::WrongAudience) }
     }
 
     /// Valid from `nbf` on and until, not at, `exp` (RFC 7519, sections 4.1.4 and 4.1.5), both moved by the leeway.
@@ -132,6 +117,14 @@ impl Rules {
 
     fn last_moment(&self, iat: Timestamp, max_age: Duration) -> Timestamp {
         iat.saturating_add(max_age).saturating_add(self.leeway)
+    }
+}
+
+impl Requirement {
+    fn judge(&self, claims: &Claims<'_>) -> Result<(), Refusal> {
+        let held = claims.text(&self.claim).ok_or(Refusal::MissingClaim)?;
+        let is_met = self.values.is_empty() || self.values.iter().any(|value| value == held);
+        if is_met { Ok(()) } else { Err(Refusal::WrongClaim) }
     }
 }
 

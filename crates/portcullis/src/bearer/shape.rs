@@ -9,11 +9,13 @@ use smallvec::SmallVec;
 use super::claims::VERSION;
 use super::text::{Text, Texts};
 
-/// The claims that hold scopes and roles.
-#[derive(Clone, Debug)]
+/// The claims that hold scopes and roles, and others that the configuration names.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Shape {
-    pub(super) scopes: Vec<String>,
+    pub(super) scopes: Vec<ClaimPath>,
     pub(super) roles: Option<ClaimPath>,
+    /// Those that are looked at for what they say.
+    pub(super) named: Vec<String>,
     /// Whether the tokens carry a version of their user.
     pub(super) versioned: bool,
 }
@@ -33,6 +35,16 @@ pub(super) struct Granted<'a> {
     pub(super) scopes: Words<'a>,
     pub(super) roles: Words<'a>,
 }
+
+/// What the words at a path are.
+#[derive(Clone, Copy, Debug)]
+enum Grant {
+    Scopes,
+    Roles,
+}
+
+/// Paths that go on below a name, and what is at their ends.
+type Paths<'p> = SmallVec<[(&'p [String], Grant); 2]>;
 
 /// Names that cannot hold scopes or roles, because they mean something else.
 const REGISTERED: [&str; 19] = [
@@ -57,7 +69,15 @@ const REGISTERED: [&str; 19] = [
     "cnf",
 ];
 
+/// Of those, the ones of which a value can be required.
+const REQUIRABLE: [&str; 4] = ["client_id", "typ", "token_use", "acr"];
+
 impl Shape {
+    /// Whether the configuration names this claim for what it says.
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.named.iter().any(|named| named == name)
+    }
+
     /// Reads a claim whose name means nothing to the layer itself.
     pub(super) fn read<'de, A: MapAccess<'de>>(
         &self,
@@ -65,27 +85,33 @@ impl Shape {
         members: &mut A,
         granted: &mut Granted<'de>,
     ) -> Result<(), A::Error> {
-        let roles = self.roles.as_ref().and_then(|ClaimPath(path)| path.split_first());
-        if self.scopes.iter().any(|scope| scope == name) {
-            add_scopes(members.next_value()?, &mut granted.scopes);
-        } else if let Some((_, path)) = roles.filter(|(first, _)| *first == name) {
-            members.next_value_seed(Descent { path, words: &mut granted.roles })?;
-        } else {
+        let paths = below(self.paths(), name);
+        if paths.is_empty() {
             members.next_value::<IgnoredAny>()?;
+            return Ok(());
         }
-        Ok(())
+        members.next_value_seed(Descent { paths, granted })
+    }
+
+    fn paths(&self) -> impl Iterator<Item = (&[String], Grant)> + Clone {
+        let scopes = self.scopes.iter().map(|ClaimPath(path)| (path.as_slice(), Grant::Scopes));
+        scopes.chain(self.roles.iter().map(|ClaimPath(path)| (path.as_slice(), Grant::Roles)))
     }
 
     /// Whether every name is there and free to hold what it is to hold.
     pub(super) fn is_sound(&self) -> bool {
         let version = |name: &str| self.versioned && name == VERSION;
-        let free = |name: &String| !name.is_empty() && !REGISTERED.contains(&name.as_str()) && !version(name);
-        let scopes = self.scopes.iter().all(free);
-        let roles = self.roles.as_ref().is_none_or(|ClaimPath(path)| {
-            path.first().is_some_and(|first| free(first) && !self.scopes.contains(first))
+        let free = |name: &str| !name.is_empty() && !REGISTERED.contains(&name) && !version(name);
+        let leads = |name: &str| self.paths().any(|(path, _)| path.first().is_some_and(|it| it == name));
+        let paths = self.paths().enumerate().all(|(index, (path, _))| {
+            // Of two that lead through one place, neither ends there.
+            let crosses = |(other, _): (&[String], Grant)| path.starts_with(other) || other.starts_with(path);
+            path.first().is_some_and(|first| free(first))
                 && path.iter().all(|name| !name.is_empty())
+                && !self.paths().take(index).any(crosses)
         });
-        scopes && roles
+        let requirable = |name: &str| REQUIRABLE.contains(&name) || free(name) && !leads(name);
+        paths && self.named.iter().all(|name| requirable(name))
     }
 }
 
@@ -120,25 +146,33 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(' ').filter(|word| !word.is_empty())
 }
 
-/// Goes down a path to the words at its end. Anything but an object on the way has no words in it.
+/// The paths that begin with this name, without it.
+fn below<'p>(paths: impl Iterator<Item = (&'p [String], Grant)>, name: &str) -> Paths<'p> {
+    let split = paths.filter_map(|(path, grant)| Some((path.split_first()?, grant)));
+    split.filter(|((first, _), _)| *first == name).map(|((_, rest), grant)| (rest, grant)).collect()
+}
+
+/// Goes down paths to the words at their ends. Anything but an object on the way has no words in it.
 struct Descent<'p, 'w, 'de> {
-    path: &'p [String],
-    words: &'w mut Words<'de>,
+    paths: Paths<'p>,
+    granted: &'w mut Granted<'de>,
 }
 
 impl<'de> DeserializeSeed<'de> for Descent<'_, '_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        if self.path.is_empty() {
-            match Texts::deserialize(deserializer)? {
-                Texts::One(one) => self.words.push(one),
-                Texts::Many(many) => self.words.extend(many),
-            }
-            Ok(())
-        } else {
-            deserializer.deserialize_map(self)
+        // A path that ends here is the only one.
+        let Some((_, grant)) = self.paths.iter().find(|(rest, _)| rest.is_empty()) else {
+            return deserializer.deserialize_map(self);
+        };
+        let texts = Texts::deserialize(deserializer)?;
+        match (grant, texts) {
+            (Grant::Scopes, texts) => add_scopes(texts, &mut self.granted.scopes),
+            (Grant::Roles, Texts::One(one)) => self.granted.roles.push(one),
+            (Grant::Roles, Texts::Many(many)) => self.granted.roles.extend(many),
         }
+        Ok(())
     }
 }
 
@@ -146,20 +180,20 @@ impl<'de> Visitor<'de> for Descent<'_, '_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object on the way to the roles")
+        f.write_str("an object on the way to scopes or roles")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let Some((next, path)) = self.path.split_first() else { return Ok(()) };
-        let mut found = false;
+        let mut found = SmallVec::<[Cow<'de, str>; 2]>::new();
         while let Some(Text(name)) = members.next_key()? {
-            if name != *next {
+            let paths = below(self.paths.iter().copied(), &name);
+            if paths.is_empty() {
                 members.next_value::<IgnoredAny>()?;
-            } else if found {
-                return Err(A::Error::custom("a member on the way to the roles stands twice"));
+            } else if found.contains(&name) {
+                return Err(A::Error::custom("a member on the way to scopes or roles stands twice"));
             } else {
-                found = true;
-                members.next_value_seed(Descent { path, words: &mut *self.words })?;
+                found.push(name);
+                members.next_value_seed(Descent { paths, granted: &mut *self.granted })?;
             }
         }
         Ok(())

@@ -7,9 +7,14 @@
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-/// What came in a token's place. Of what it is made has not been looked at.
+use super::token_source::Place;
+
+/// What came in a token's place, and which that is. Of what it is made has not been looked at.
 #[derive(Clone, Copy)]
-pub(super) struct Offered<'a>(&'a [u8]);
+pub(super) struct Offered<'a> {
+    bytes: &'a [u8],
+    place: Place,
+}
 
 /// The token as it came, made of the characters of `b64token` only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,25 +23,26 @@ pub(super) struct BearerToken<'a>(&'a str);
 /// The request's credentials contradict its syntax.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Malformed {
-    /// Two `Authorization` headers, which is a list of one (RFC 9110, section 11.6.2).
+    /// Two `Authorization` headers, which is a list of one (RFC 9110, section 11.6.2), or two tokens elsewhere.
     Twice,
-    /// `Authorization` is not a scheme followed by one token.
+    /// A token in each of two places (RFC 6750, section 2).
+    TwoPlaces,
+    /// `Authorization` is not a scheme followed by one token, or what stands elsewhere is none.
     Syntax,
 }
 
 impl<'a> BearerToken<'a> {
-    /// Looks for the token.
-    pub(super) fn find(headers: &'a HeaderMap) -> Result<Option<Self>, Malformed> {
-        Offered::find(headers)?.map(Offered::check).transpose()
-    }
-
     pub(super) fn as_str(self) -> &'a str {
         self.0
     }
 }
 
 impl<'a> Offered<'a> {
-    /// Looks for what stands in a token's place.
+    pub(super) const fn new(bytes: &'a [u8], place: Place) -> Self {
+        Self { bytes, place }
+    }
+
+    /// Looks for what stands in `Authorization`.
     pub(super) fn find(headers: &'a HeaderMap) -> Result<Option<Self>, Malformed> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         match (values.next(), values.next()) {
@@ -55,16 +61,20 @@ impl<'a> Offered<'a> {
         if !scheme.eq_ignore_ascii_case(b"Bearer") {
             return Ok(None);
         }
-        after_spaces(rest).map(|token| Some(Self(token))).ok_or(Malformed::Syntax)
+        after_spaces(rest).map(|token| Some(Self::new(token, Place::Authorization))).ok_or(Malformed::Syntax)
     }
 
     pub(super) const fn as_bytes(self) -> &'a [u8] {
-        self.0
+        self.bytes
+    }
+
+    pub(super) const fn place(self) -> Place {
+        self.place
     }
 
     /// The token, if it is made of what tokens are made of.
     pub(super) fn check(self) -> Result<BearerToken<'a>, Malformed> {
-        let token = Some(self.0).filter(|token| is_b64token(token)).ok_or(Malformed::Syntax)?;
+        let token = Some(self.bytes).filter(|token| is_b64token(token)).ok_or(Malformed::Syntax)?;
         std::str::from_utf8(token).map(BearerToken).map_err(|_| Malformed::Syntax)
     }
 }
@@ -73,8 +83,9 @@ impl Malformed {
     /// What the client is told.
     pub(super) const fn description(self) -> &'static str {
         match self {
-            Self::Twice => "more than one Authorization header",
-            Self::Syntax => "the Authorization header is malformed",
+            Self::Twice => "more than one token or Authorization header",
+            Self::TwoPlaces => "a token in more than one place",
+            Self::Syntax => "the credentials are malformed",
         }
     }
 
@@ -82,21 +93,10 @@ impl Malformed {
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Twice => "two_credentials",
+            Self::TwoPlaces => "two_places",
             Self::Syntax => "malformed_credentials",
         }
     }
-}
-
-/// Keeps the credential out of logs: a sensitive value prints as `Sensitive`.
-pub(super) fn mark_sensitive(headers: &mut HeaderMap) {
-    if let Some(value) = headers.get_mut(AUTHORIZATION) {
-        value.set_sensitive(true);
-    }
-}
-
-/// Takes the credential off the request.
-pub(super) fn strip(headers: &mut HeaderMap) {
-    headers.remove(AUTHORIZATION);
 }
 
 /// What follows one or more spaces; `None` if there is no space.
@@ -106,7 +106,7 @@ fn after_spaces(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 /// `tchar` of RFC 9110, section 5.6.2.
-fn is_token_char(byte: u8) -> bool {
+pub(super) fn is_token_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
@@ -171,7 +171,8 @@ mod tests {
             for value in values {
                 headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
             }
-            assert_eq!(BearerToken::find(&headers), expected, "{name}");
+            let found = Offered::find(&headers).and_then(|it| it.map(Offered::check).transpose());
+            assert_eq!(found, expected, "{name}");
         }
     }
 }

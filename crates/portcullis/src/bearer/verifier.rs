@@ -14,7 +14,7 @@ use super::algorithm::Algorithms;
 use super::cache::Remembered;
 use super::claims::{Claims, peek_issuer};
 use super::header::JoseHeader;
-use super::keys::{AbsentKeys, KeySet, KeySource, KeyUid};
+use super::keys::{AbsentKeys, Key, KeySet, KeySource, KeyUid};
 use super::miss::{Failure, Miss};
 use super::refusal::Refusal;
 use super::revocation::Marks;
@@ -102,6 +102,8 @@ impl Verifier {
         let key = issuer.verify(&header, &jws, &keys, occasion.now)?;
         let claims = Claims::parse(text(&jws.payload)?, &issuer.shape)?;
         issuer.rules.judge(&header, &claims, occasion.now)?;
+        issuer.judge_key(key, &claims)?;
+        let key = key.uid();
         Ok(Verified {
             identity: issuer.identify(&claims, text(&jws.payload)?, occasion.carrier)?,
             marks: occasion.wants_marks.then(|| issuer.marks(&claims)),
@@ -119,18 +121,18 @@ impl Verifier {
             return Ok(only);
         }
         let iss = peek_issuer(text(payload)?)?;
-        self.issuers.iter().find(|issuer| issuer.rules.issuer == iss).ok_or(Refusal::UnknownIssuer)
+        self.issuers.iter().find(|issuer| issuer.rules.issuer.is(&iss)).ok_or(Refusal::UnknownIssuer)
     }
 }
 
 impl TrustedIssuer {
-    fn verify(
+    fn verify<'k>(
         self: &Arc<Self>,
         header: &JoseHeader<'_>,
         jws: &Jws<'_>,
-        keys: &Arc<KeySet>,
+        keys: &'k Arc<KeySet>,
         now: Timestamp,
-    ) -> Result<KeyUid, Failure> {
+    ) -> Result<&'k Key, Failure> {
         if !self.algorithms.contains(header.algorithm) {
             return Err(Refusal::AlgorithmNotAllowed.into());
         }
@@ -144,15 +146,21 @@ impl TrustedIssuer {
         })
     }
 
+    /// Of many tenants' keys in one set, the one that has signed must be the token's tenant's.
+    fn judge_key(&self, key: &Key, claims: &Claims<'_>) -> Result<(), Refusal> {
+        let iss = claims.iss.as_deref().unwrap_or_default();
+        if self.rules.issuer.lets_sign(key.issuer(), iss) { Ok(()) } else { Err(Refusal::BadSignature) }
+    }
+
     fn is_named_by(&self, payload: &[u8]) -> bool {
-        text(payload).and_then(peek_issuer).is_ok_and(|iss| iss == self.rules.issuer)
+        text(payload).and_then(peek_issuer).is_ok_and(|iss| self.rules.issuer.is(&iss))
     }
 
     fn identify(&self, claims: &Claims<'_>, payload: &str, carrier: Carrier) -> Result<Identity, Refusal> {
         let subject = claims.sub.as_deref().filter(|sub| !sub.is_empty()).ok_or(Refusal::MissingClaim)?;
         let stated = Stated {
             subject,
-            issuer: &self.rules.issuer,
+            issuer: claims.iss.as_deref().unwrap_or_default(),
             acr: claims.acr.as_deref(),
             claims: payload,
             amr: &refs(claims.amr.as_ref().map(Texts::as_slice).unwrap_or_default()),
@@ -167,7 +175,7 @@ impl TrustedIssuer {
 
     /// By what a token with these claims, of which one is the subject, can be revoked.
     fn marks(&self, claims: &Claims<'_>) -> Marks {
-        let (issuer, subject) = (self.rules.issuer.as_str(), claims.sub.as_deref().unwrap_or_default());
+        let [issuer, subject] = [&claims.iss, &claims.sub].map(|name| name.as_deref().unwrap_or_default());
         Marks::of(claims, issuer, subject, self.shape.versioned, self.rules.leeway)
     }
 }
@@ -214,7 +222,7 @@ impl<'a> Jws<'a> {
         })
     }
 
-    fn verify(&self, header: &JoseHeader<'_>, keys: &KeySet) -> Result<KeyUid, Refusal> {
+    fn verify<'k>(&self, header: &JoseHeader<'_>, keys: &'k KeySet) -> Result<&'k Key, Refusal> {
         keys.verify(header.algorithm, header.kid.as_deref(), self.message, self.signature.as_bytes())
     }
 }

@@ -56,7 +56,10 @@ impl Challenge {
         if !self.has_errors() {
             return self.header(&[]);
         }
-        let mut more = vec![("error", Cow::from("insufficient_user_authentication"))];
+        let mut more = vec![
+            ("error", Cow::from("insufficient_user_authentication")),
+            ("error_description", Cow::from("sign in again to do this")),
+        ];
         if !acr_values.is_empty() {
             more.push(("acr_values", acr_values.join(" ").into()));
         }

@@ -83,7 +83,7 @@ impl SessionAuthenticator {
 
     /// What the way out needs of the head, should it have to refuse; where nothing can be written, it does not.
     fn late_head(&self, head: Head<'_>) -> Option<RequestHead> {
-        (!self.core.read_only).then(|| RequestHead::of(head))
+        (!self.core.read_only).then(|| RequestHead::brief(head))
     }
 
     fn look(&self, head: Head<'_>) -> Opening<Visit> {

@@ -1,9 +1,13 @@
-//! What clients are told, read by a parser that knows RFC 9110 and nothing of the library.
+//! What clients are told, read by two parsers that know RFC 9110 and nothing of the library: one of these tests, as strict
+//! as the grammar, and `http-auth`, which clients use.
+
+use std::time::Duration;
 
 use http::{Request, Response};
 use portcullis::authenticate::{AuthenticateLayer, Authenticator, Opening};
 use portcullis::bearer::Algorithm;
 use portcullis::{BearerLayer, Identity, RequireLayer};
+use portcullis_store::ManualClock;
 use serde_json::json;
 use tower::{Layer, Service, service_fn};
 
@@ -68,7 +72,16 @@ fn challenge(response: &Response<String>) -> Vec<(String, String)> {
     let [one] = all[..] else { panic!("{all:?}") };
     let (scheme, params) = parse(one.to_str().unwrap());
     assert_eq!(scheme, "Bearer");
+    assert_eq!(by_http_auth(one.to_str().unwrap()), params);
     params
+}
+
+/// As a client reads it.
+fn by_http_auth(header: &str) -> Vec<(String, String)> {
+    let challenges = http_auth::parser::ChallengeParser::new(header).collect::<Result<Vec<_>, _>>().unwrap();
+    let [one] = challenges.as_slice() else { panic!("{header}") };
+    assert_eq!(one.scheme, "Bearer");
+    one.params.iter().map(|(name, value)| ((*name).to_owned(), value.to_unescaped())).collect()
 }
 
 fn param<'a>(params: &'a [(String, String)], name: &str) -> Option<&'a str> {
@@ -147,6 +160,45 @@ fn hostile_scopes_stay_in_their_quotes() {
         let printable: String = scope.chars().filter(|c| (' '..='~').contains(c)).collect();
         assert_eq!(param(&params, "scope"), Some(printable.as_str()));
         assert_eq!(param(&params, "error"), Some("insufficient_scope"));
+    }
+}
+
+#[test]
+fn a_step_up_asks_for_everything_at_once() {
+    let bearer = layer([ES256.issuer()]);
+    let require = RequireLayer::authenticated().clock(ManualClock::default());
+    let hour = Duration::from_secs(3600);
+    let rows = [
+        ("fresh", require.clone().fresh(hour), None, Some("3600")),
+        ("strong", require.clone().acr(["gold", "silver"]), Some("gold silver"), None),
+        ("both", require.clone().acr(["gold"]).fresh(hour), Some("gold"), Some("3600")),
+        ("both the other way", require.clone().fresh(hour).acr(["gold"]), Some("gold"), Some("3600")),
+        ("the shorter time", require.clone().fresh(hour).fresh(hour / 60), None, Some("60")),
+        ("what is on both lists", require.clone().acr(["a", "b"]).acr(["b", "c"]), Some("b"), None),
+    ];
+    for (name, require, acr_values, max_age) in rows {
+        let mut request = Request::new(String::new());
+        let authorization = format!("Bearer {}", ES256.token(&claims()));
+        request.headers_mut().insert("authorization", authorization.parse().unwrap());
+        let response = at_once(bearer.layer(require.layer(service_fn(handler))).call(request));
+        assert_eq!(response.status(), 401, "{name}");
+        let params = challenge(&response);
+        assert_eq!(param(&params, "error"), Some("insufficient_user_authentication"), "{name}");
+        assert!(param(&params, "error_description").is_some(), "{name}");
+        assert_eq!(
+            (param(&params, "acr_values"), param(&params, "max_age")),
+            (acr_values, max_age),
+            "{name}"
+        );
+    }
+    for acr in HOSTILE {
+        let require = RequireLayer::authenticated().acr([acr]);
+        let mut request = Request::new(String::new());
+        let authorization = format!("Bearer {}", ES256.token(&claims()));
+        request.headers_mut().insert("authorization", authorization.parse().unwrap());
+        let response = at_once(bearer.layer(require.layer(service_fn(handler))).call(request));
+        let printable: String = acr.chars().filter(|c| (' '..='~').contains(c)).collect();
+        assert_eq!(param(&challenge(&response), "acr_values"), Some(printable.as_str()));
     }
 }
 

@@ -75,6 +75,66 @@ fn the_audience_must_name_this_service() {
 }
 
 #[test]
+fn another_claim_can_name_the_audience() {
+    let wrong = Err("the token is meant for another audience");
+    let plain = layer([issuer(Audience::claim("azp", ["web", "app"]))]);
+    let both = layer([issuer(Audience::claim("azp", ["web", "app"]).with_aud(["api"]))]);
+    let rows = [
+        ("the name", json!({ "azp": "web" }), Ok(()), Ok(())),
+        ("its other name", json!({ "azp": "app" }), Ok(()), Ok(())),
+        ("among others", json!({ "azp": ["x", "web"] }), Ok(()), Ok(())),
+        ("another", json!({ "azp": "evil" }), wrong, wrong),
+        ("a prefix", json!({ "azp": "we" }), wrong, wrong),
+        ("empty", json!({ "azp": "" }), wrong, wrong),
+        ("nobody", json!({ "azp": [] }), wrong, wrong),
+        ("absent", json!({}), MISSING, MISSING),
+        ("a number", json!({ "azp": 1 }), MALFORMED, MALFORMED),
+        ("with an aud", json!({ "azp": "web", "aud": "api" }), wrong, Ok(())),
+        ("with another aud", json!({ "azp": "web", "aud": "other" }), wrong, wrong),
+        ("with an empty aud", json!({ "azp": "web", "aud": [] }), wrong, wrong),
+        ("with an aud alone", json!({ "aud": "api" }), wrong, MISSING),
+        ("the names confused", json!({ "azp": "api", "aud": "web" }), wrong, wrong),
+    ];
+    for (name, more, by_plain, by_both) in rows {
+        let mut claims = claims_without("aud");
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        check(&plain, name, &claims, by_plain);
+        check(&both, name, &claims, by_both);
+    }
+}
+
+#[test]
+fn a_required_claim_has_its_value() {
+    let wrong = Err("a required claim has another value");
+    let issuer = || issuer(Audience::one_of(["api"])).require_claim("use", "access");
+    let rows = [
+        ("the value", json!({ "use": "access" }), Ok(())),
+        ("another", json!({ "use": "id" }), wrong),
+        ("other case", json!({ "use": "Access" }), wrong),
+        ("longer", json!({ "use": "access " }), wrong),
+        ("empty", json!({ "use": "" }), wrong),
+        ("a list of it", json!({ "use": ["access"] }), MISSING),
+        ("absent", json!({}), MISSING),
+        ("null", json!({ "use": null }), MALFORMED),
+        ("true", json!({ "use": true }), MALFORMED),
+        ("elsewhere", json!({ "a": { "use": "access" } }), MISSING),
+    ];
+    let one = layer([issuer()]);
+    for (name, more, expected) in rows {
+        let mut claims = claims();
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        check(&one, name, &claims, expected);
+    }
+    let two = layer([issuer().require_claim("acr", "gold")]);
+    let mut claims = claims_with("use", json!("access"));
+    check(&two, "one of two", &claims, MISSING);
+    claims["acr"] = json!("silver");
+    check(&two, "one right, one wrong", &claims, wrong);
+    claims["acr"] = json!("gold");
+    check(&two, "both", &claims, Ok(()));
+}
+
+#[test]
 fn a_subject_is_required() {
     let layer = layer([ES256.issuer()]);
     for (name, sub, expected) in [
@@ -234,6 +294,30 @@ fn a_top_level_claim_can_hold_roles() {
     claims["scope"] = json!("ignored");
     let me = ask(&layer, &ES256.token(&claims)).unwrap();
     assert!(me.roles().eq(["admin"]) && me.scopes().eq(["read:x"]));
+}
+
+#[test]
+fn scopes_and_roles_can_stand_below_one_name() {
+    let issuer =
+        ES256.issuer().scope_claims([["access", "scopes"], ["more", "s"]]).roles_claim(["access", "roles"]);
+    let layer = layer([issuer]);
+    let access = json!({ "x": [1], "roles": ["r"], "scopes": "a b" });
+    let mut claims = claims_with("access", access);
+    claims["more"] = json!({ "s": ["c d"] });
+    claims["scope"] = json!("ignored");
+    let me = ask(&layer, &ES256.token(&claims)).unwrap();
+    assert!(me.roles().eq(["r"]) && me.scopes().eq(["a", "b", "c d"]), "{me:?}");
+    for (name, access) in [
+        ("a list on the way", json!([])),
+        ("a number", json!({ "scopes": 1 })),
+        ("an object at the end", json!({ "roles": { "r": true } })),
+    ] {
+        check(&layer, name, &claims_with("access", access), MALFORMED);
+    }
+    let twice = claims_with("x", json!(1)).to_string();
+    let twice = twice.replacen('{', r#"{"access":{"scopes":"a","scopes":"b"},"#, 1);
+    let token = ES256.compact(ES256.header().to_string().as_bytes(), twice.as_bytes());
+    assert_eq!(ask(&layer, &token).map(drop), MALFORMED);
 }
 
 #[test]

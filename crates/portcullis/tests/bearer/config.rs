@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis::BearerLayer;
-use portcullis::bearer::{Algorithm, Audience, BuildErrorKind, HmacKeys, Issuer};
+use portcullis::bearer::{Algorithm, Audience, BuildErrorKind, HmacKeys, Issuer, Tenants};
 
 use crate::mint::{self, ISSUER, SECRET, jwks};
 
@@ -16,7 +16,15 @@ fn a_configuration_that_contradicts_itself_is_not_built() {
     let shared = || bare().keys(HmacKeys::new([*SECRET]).unwrap());
     let long = Duration::from_secs(301);
     let nobody: [&str; 0] = [];
-    let rows: [(&str, Vec<Issuer>, Option<BuildErrorKind>); 24] = [
+    let tenants = |template: &str, tenants: &[&str]| {
+        Issuer::templated(template, Tenants::list(tenants.iter().copied()), Audience::one_of(["api"]))
+            .keys(jwks([mint::ES256.jwk("k")]))
+    };
+    let by = |name: &str, values: &[&str]| {
+        let audience = Audience::claim(name, values.iter().copied());
+        Issuer::new(ISSUER, audience).keys(jwks([mint::ES256.jwk("k")]))
+    };
+    let rows: [(&str, Vec<Issuer>, Option<BuildErrorKind>); 45] = [
         ("good", vec![good()], None),
         ("no issuer", vec![], Some(NoIssuer)),
         ("an issuer twice", vec![good(), good()], Some(BadIssuer)),
@@ -44,6 +52,35 @@ fn a_configuration_that_contradicts_itself_is_not_built() {
         ("roles in a nameless object", vec![good().roles_claim(["a", ""])], Some(BadClaim)),
         ("scopes in sub", vec![good().scope_claims(["sub"])], Some(BadClaim)),
         ("no scopes", vec![good().scope_claims(nobody)], None),
+        (
+            "scopes and roles below one name",
+            vec![good().scope_claims([["a", "s"]]).roles_claim(["a", "r"])],
+            None,
+        ),
+        ("roles inside of scopes", vec![good().scope_claims(["a"]).roles_claim(["a", "r"])], Some(BadClaim)),
+        ("scopes inside of roles", vec![good().scope_claims([["a", "s"]]).roles_claim("a")], Some(BadClaim)),
+        ("a scope claim twice", vec![good().scope_claims(["a", "a"])], Some(BadClaim)),
+        ("scopes in an object in aud", vec![good().scope_claims([["aud", "s"]])], Some(BadClaim)),
+        ("an audience by client_id", vec![by("client_id", &["web"])], None),
+        ("an audience by azp", vec![by("azp", &["web"])], None),
+        ("an audience by aud as another claim", vec![by("aud", &["web"])], Some(BadClaim)),
+        ("an audience by a nameless claim", vec![by("", &["web"])], Some(BadClaim)),
+        ("an audience by a claim for scopes", vec![by("scope", &["web"])], Some(BadClaim)),
+        ("an audience by a claim of nothing", vec![by("client_id", &[])], Some(BadAudience)),
+        ("an audience by a claim of an empty name", vec![by("client_id", &[""])], Some(BadAudience)),
+        ("a requirement", vec![good().require_claim("token_use", "access")], None),
+        ("a required iss", vec![good().require_claim("iss", ISSUER)], Some(BadClaim)),
+        ("a required role", vec![good().roles_claim(["r", "x"]).require_claim("r", "a")], Some(BadClaim)),
+        ("a required version", vec![good().versioned().require_claim("tv", "1")], Some(BadClaim)),
+        ("tenants", vec![tenants("https://idp.example/{tid}", &["a"])], None),
+        ("no tenants", vec![tenants("https://idp.example/{tid}", &[])], Some(BadTenants)),
+        ("no template", vec![tenants("https://idp.example/", &["a"])], Some(BadTenants)),
+        ("tenants by sub", vec![tenants("https://idp.example/{sub}", &["a"])], Some(BadClaim)),
+        (
+            "a tenant who is an issuer, too",
+            vec![good(), tenants("https://{tid}.example", &["idp"])],
+            Some(BadIssuer),
+        ),
         ("roles in scope, which holds none", vec![good().scope_claims(["scp"]).roles_claim("scope")], None),
     ];
     for (name, issuers, expected) in rows {

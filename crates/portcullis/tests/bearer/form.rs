@@ -99,7 +99,7 @@ fn anything_but_three_parts_of_strict_base64url_is_refused() {
     let layer = layer([ES256.issuer()]);
     let token = ES256.token(&claims());
     let [header, payload, signature] = *token.split('.').collect::<Vec<_>>() else { panic!() };
-    let invalid = "the Authorization header is malformed";
+    let invalid = "the credentials are malformed";
     let rows = [
         ("one part", header.to_owned(), "the token is malformed"),
         ("two parts", format!("{header}.{payload}"), "the token is malformed"),

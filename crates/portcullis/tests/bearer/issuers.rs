@@ -1,6 +1,6 @@
 //! Several issuers in one layer.
 
-use portcullis::bearer::{Algorithm, Audience, HmacKeys, Issuer};
+use portcullis::bearer::{Algorithm, Audience, HmacKeys, Issuer, Tenants};
 use serde_json::json;
 
 use crate::mint::{ALL, ES256, SECRET, Signer, ask, claims_with, claims_without, jwks, layer};
@@ -67,4 +67,31 @@ fn an_issuer_that_stands_twice_in_a_payload_names_nobody() {
         let token = signer.compact(signer.header().to_string().as_bytes(), payload.as_bytes());
         assert_eq!(ask(&layer, &token).err(), Some("the claims are malformed"));
     }
+}
+
+#[test]
+fn a_template_stands_beside_other_issuers_and_has_keys_of_its_own() {
+    let (one, many) = (Signer::new(Algorithm::ES256), Signer::new(Algorithm::ES256));
+    let tenants = Tenants::list(["a", "b"]);
+    let templated = Issuer::templated("https://many.example/{org}", tenants, Audience::one_of(["api"]))
+        .keys(jwks([many.jwk("k")]));
+    let layer = layer([issuer(ONE, &one, "api"), templated]);
+    for (name, signer, iss, org, expected) in [
+        ("one's", &one, ONE, "a", true),
+        ("a tenant's", &many, "https://many.example/a", "a", true),
+        ("another tenant's", &many, "https://many.example/b", "b", true),
+        ("a tenant's in another's name", &many, "https://many.example/a", "b", false),
+        ("a stranger's", &many, "https://many.example/c", "c", false),
+        ("a tenant's by one's key", &one, "https://many.example/a", "a", false),
+        ("one's by the tenants' key", &many, ONE, "a", false),
+        ("the template itself", &many, "https://many.example/{org}", "{org}", false),
+        ("a longer name", &many, "https://many.example/a/", "a", false),
+        ("nobody's", &many, "https://many.example/", "", false),
+    ] {
+        let mut claims = claims_with("iss", json!(iss));
+        claims["org"] = json!(org);
+        assert_eq!(ask(&layer, &signer.token(&claims)).is_ok(), expected, "{name}");
+    }
+    let names: Vec<_> = layer.key_health().map(|(name, _)| name).collect();
+    assert_eq!(names, [ONE, "https://many.example/{org}"]);
 }

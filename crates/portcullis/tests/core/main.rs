@@ -17,4 +17,9 @@ mod csrf;
 mod extractors;
 mod grpc;
 mod guard;
+mod https;
+#[cfg(all(feature = "axum", feature = "session"))]
+mod policy;
 mod require;
+#[cfg(feature = "axum")]
+mod respond;

@@ -122,7 +122,9 @@ async fn a_refusal_says_what_would_do_to_those_who_may_know() {
             "step-up",
             &step_up,
             Finds::identity(by_bearer("ada")),
-            Some(r#"Bearer error="insufficient_user_authentication", acr_values="gold""#),
+            Some(
+                r#"Bearer error="insufficient_user_authentication", error_description="sign in again to do this", acr_values="gold""#,
+            ),
         ),
     ];
     for (name, layer, who, expected) in rows {

@@ -49,13 +49,15 @@ impl<'a> Jwk<'a> {
         }
         self.check_twins(index, all)?;
         self.check_use()?;
-        match self.text("kty")? {
+        let keys = match self.text("kty")? {
             "EC" => self.ec(),
             "OKP" => self.okp(),
             "RSA" => self.rsa(),
             "oct" => Err(Unusable::Symmetric),
             _ => Err(Unusable::UnknownType),
-        }
+        }?;
+        let issuer = self.issuer()?;
+        Ok(keys.into_iter().map(|key| key.of_issuer(issuer.clone())).collect())
     }
 
     /// Two different keys of one id and algorithm: it cannot be told which is meant, so neither is used. Two of the
@@ -145,9 +147,18 @@ impl<'a> Jwk<'a> {
     }
 
     fn kid(self) -> Result<Option<Box<str>>, Unusable> {
-        match self.0.get("kid") {
+        self.optional("kid")
+    }
+
+    /// Whose key it is, as Entra says it in the set of all its tenants' keys.
+    fn issuer(self) -> Result<Option<Box<str>>, Unusable> {
+        self.optional("issuer")
+    }
+
+    fn optional(self, name: &str) -> Result<Option<Box<str>>, Unusable> {
+        match self.0.get(name) {
             None => Ok(None),
-            Some(kid) => kid.as_str().map(|kid| Some(kid.into())).ok_or(Unusable::BadParameter),
+            Some(text) => text.as_str().map(|text| Some(text.into())).ok_or(Unusable::BadParameter),
         }
     }
 

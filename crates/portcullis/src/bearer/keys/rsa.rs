@@ -24,13 +24,7 @@ impl<'a> RsaKey<'a> {
 
     /// Reads `RSAPublicKey ::= SEQUENCE { modulus INTEGER, publicExponent INTEGER }` (RFC 8017, section A.1.1).
     pub(super) fn of_der(der: &'a [u8]) -> Result<Self, Unusable> {
-        let read = || {
-            let (sequence, rest) = der_value(0x30, der)?;
-            let (n, numbers) = der_value(0x02, sequence)?;
-            let (e, more) = der_value(0x02, numbers)?;
-            (rest.is_empty() && more.is_empty()).then_some((n, e))
-        };
-        let (n, e) = read().ok_or(Unusable::BadParameter)?;
+        let (n, e) = numbers(der).ok_or(Unusable::BadParameter)?;
         Self::new(n, e)
     }
 
@@ -41,6 +35,14 @@ impl<'a> RsaKey<'a> {
             RsaPublicKeyComponents { n: self.n, e: self.e }.to_parsed_public_key(parameters);
         parsed.map(Material::Public).map_err(|_| Unusable::BadParameter)
     }
+}
+
+/// Modulus and exponent of an `RSAPublicKey`, without zeros in front.
+pub(crate) fn numbers(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (sequence, rest) = der_value(0x30, der)?;
+    let (n, numbers) = der_value(0x02, sequence)?;
+    let (e, more) = der_value(0x02, numbers)?;
+    (rest.is_empty() && more.is_empty()).then_some((without_zeros(n), without_zeros(e)))
 }
 
 fn without_zeros(number: &[u8]) -> &[u8] {

@@ -102,7 +102,7 @@ mod tests {
     const LEEWAY: Duration = Duration::from_secs(5);
 
     fn marks() -> Marks {
-        let shape = Shape { scopes: Vec::new(), roles: None, versioned: false };
+        let shape = Shape::default();
         let claims = Claims::parse(r#"{"iat":1000,"exp":1300,"jti":"j"}"#, &shape).unwrap();
         Marks::of(&claims, "i", "s", false, LEEWAY)
     }

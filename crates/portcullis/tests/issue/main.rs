@@ -1,0 +1,14 @@
+//! What minting claims about keys, rings and tokens. Each test is named as a claim.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, which is what is wanted"
+)]
+
+mod common;
+mod documents;
+mod keys;
+mod ring;
+mod tokens;
