@@ -72,7 +72,8 @@
 //! ```
 //!
 //! * Whoever is to ask looks there first. What another process was told since this one was, and is not due yet, is taken over.
-//! * Who asks the issuer holds a lease of 6 seconds. The others look for what comes of it, ten times a second.
+//! * Who asks the issuer holds a lease of 6 seconds. The others look for what comes of it, ten times a second. Should it die
+//!   meanwhile, they ask when the lease is over.
 //! * A set is as old there as the question was, by the store's clock, and is used for `max_stale` like any other.
 //! * What is there is read as strictly as what an issuer sends, and its length is bounded. What is no key set is not taken
 //!   over, and the next answer of the issuer replaces it.

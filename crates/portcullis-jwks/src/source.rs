@@ -163,7 +163,7 @@ async fn attend(attendance: Attendance, mut origin: Origin, mut fleet: Option<Fl
                 let mut flight = pin!(fly(desk, &mut origin, fleet.as_mut()));
                 // A set may become too old while the next one is on its way.
                 while timeout_at(desk.wake_at(), flight.as_mut()).await.is_err() {
-                    drop(desk.plan());
+                    let _ = desk.plan();
                 }
             }
         }
