@@ -1,7 +1,9 @@
 //! The small examples do what their first lines say.
 
+mod axum_oidc_api;
 mod devices_page;
 mod flash_message;
+mod multi_tenant;
 mod redis_pools;
 mod remember_me;
 mod sqlite_backend;

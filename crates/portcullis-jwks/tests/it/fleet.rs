@@ -10,6 +10,7 @@ use portcullis::bearer::{Audience, Issuer, KeySource, KeyState};
 use portcullis_jwks::RemoteJwks;
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_testkit::idp::{Answer, FakeIdp};
+use portcullis_testkit::jwt::Algorithm::{EdDsa, Es256};
 use portcullis_testkit::key_sets::MemoryKeySets;
 use portcullis_testkit::redis::RedisServer;
 use serde_json::json;
@@ -185,15 +186,16 @@ async fn no_such_key_is_a_verdict_of_ones_own_question() {
 #[tokio::test]
 async fn not_modified_is_not_said_of_what_others_have_fetched() {
     let (redis, idp) = (RedisServer::start(), FakeIdp::start("api").await);
-    let (asks, sees) = (Node::on(&redis, &idp), Node::on(&redis, &idp));
     let (first, old) = (idp.issuer(), idp.token(json!({})));
-    // It asks for itself, so that it has the tag of the first set.
-    assert_eq!(sees.status(&old).await, 200);
+    // It is the only one, so it has asked for itself, and has the tag of the first set.
+    let sees = Node::on(&redis, &idp);
+    assert_eq!((sees.status(&old).await, idp.fetches()), (200, 1));
     idp.rotate("-2");
+    tell(&redis, &idp).await;
     let new = idp.token(json!({}));
-    assert_eq!((asks.status(&new).await, sees.status(&new).await), (200, 200));
+    let fetches = idp.fetches();
+    assert_eq!((sees.status(&new).await, idp.fetches()), (200, fetches), "it has seen what the other was told");
     // The provider takes it back: the first set once more, to the letter.
-    use portcullis_testkit::jwt::Algorithm::{EdDsa, Es256};
     idp.publish(json!({ "keys": [first.jwk(Es256), first.jwk(EdDsa)] }).to_string());
     redis.command(&["FLUSHALL"]);
     assert_eq!((sees.status(&old).await, sees.status(&new).await), (200, 401));
@@ -223,7 +225,8 @@ async fn tell(redis: &RedisServer, idp: &FakeIdp) {
     assert_eq!(node.status(&idp.token(json!({}))).await, 200);
     let is_told = || {
         let found = redis.command(&["KEYS", "*:keys:{*}"]);
-        let is_there = !found.is_empty() && redis.command(&["GET", &key(redis)]).contains("crv");
+        let kid = format!("\"{}\"", idp.issuer().key_id(Es256));
+        let is_there = !found.is_empty() && redis.command(&["GET", &key(redis)]).contains(&kid);
         is_there && redis.command(&["KEYS", "*:lease"]).is_empty()
     };
     crate::stage::until(async || is_told()).await;
