@@ -6,6 +6,7 @@ mod csrf;
 mod others;
 mod peers;
 mod session;
+pub(crate) mod tokens;
 
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, ORIGIN, REFERER,
@@ -16,6 +17,8 @@ use http::{Method, Request};
 use crate::Failure;
 use crate::harness::{Bound, Bounds, Candidate, Label};
 use crate::threads::Concurrent;
+
+pub(crate) use self::tokens::Group;
 
 /// The candidates that are measured for one request at a time.
 pub(crate) fn all() -> Result<Vec<Candidate>, Failure> {
