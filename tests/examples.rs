@@ -1,8 +1,10 @@
 //! The small examples do what their first lines say.
 
+mod background_job;
 mod devices_page;
 mod flash_message;
 mod redis_pools;
 mod remember_me;
 mod sqlite_backend;
+mod token_service;
 mod two_realms;

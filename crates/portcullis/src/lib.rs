@@ -47,6 +47,8 @@ pub mod bearer;
 mod budget;
 #[cfg(feature = "csrf")]
 pub mod csrf;
+#[cfg(any(feature = "bearer", feature = "session"))]
+pub mod dependents;
 pub mod guard;
 pub mod https;
 pub mod identity;

@@ -100,12 +100,12 @@ pub use keys::{
     HmacKey, HmacKeys, KeyHealth, KeyQuery, KeySet, KeySource, KeyState, Missed, Missing, StaticKeys,
 };
 pub use layer::BearerLayer;
+pub use metadata::{MetadataService, ResourceMetadata};
 #[cfg_attr(
     not(feature = "issue"),
     expect(unused_imports, reason = "only issuers look at tokens outside of a layer")
 )]
 pub(crate) use own::OwnVerifier;
-pub use metadata::{MetadataService, ResourceMetadata};
 pub use refusal::Refusal;
 pub use revocation::{
     MemoryTokenBackend, OnOutage, RevocationCheck, RevocationError, RevocationErrorKind, Revocations,

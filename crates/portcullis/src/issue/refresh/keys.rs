@@ -131,8 +131,9 @@ mod tests {
         let cert = Confirmation::X5tS256("k".into());
         let binding = Binding { realm: &realm, issuer: "i", client: "c", key: Some(&key) };
         let mac = old.sign(binding, &place, 1, &[7; 32]);
-        let next =
-            |binding, place, generation, secret| new.successor(binding, place, generation, secret, &mac);
+        let next = |binding, place, generation, secret: [u8; 32]| {
+            new.successor(binding, place, generation, &secret, &mac)
+        };
         assert!(next(binding, &place, 1, [7; 32]).is_some());
         for (name, binding, place, generation, secret) in [
             ("realm", Binding { realm: &other, ..binding }, &place, 1, [7; 32]),
