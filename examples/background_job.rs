@@ -14,7 +14,9 @@ use std::error::Error;
 
 use portcullis::Identity;
 use portcullis::bearer::{Algorithm, Revocations};
-use portcullis::issue::{IssueError, JobRequest, JobTickets, KeyRing, SigningKey, TicketErrorKind, TokenIssuer};
+use portcullis::issue::{
+    IssueError, JobRequest, JobTickets, KeyRing, SigningKey, TicketErrorKind, TokenIssuer,
+};
 use portcullis_redis::{RedisBackend, RedisConfig};
 use redis::aio::MultiplexedConnection;
 use serde::{Deserialize, Serialize};
@@ -55,7 +57,8 @@ impl Reports {
     pub(crate) fn new(backend: RedisBackend) -> Result<Self, BoxError> {
         let revocations = Revocations::new(backend);
         let ring = KeyRing::new(SigningKey::generate(Algorithm::EdDSA)?)?;
-        let issuer = TokenIssuer::builder(ISSUER, ["reports-api"], &ring).revocations(&revocations).build()?;
+        let issuer =
+            TokenIssuer::builder(ISSUER, ["reports-api"], &ring).revocations(&revocations).build()?;
         Ok(Self { jobs: JobTickets::builder(&issuer, "report-workers").build()?, revocations })
     }
 

@@ -36,7 +36,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis::bearer::{Algorithm, MemoryTokenBackend, Revocations};
 use portcullis::issue::{
-    Grant, KeyRing, Metadata, RefreshKeys, RefreshTokens, SigningKey, StaticClients, TokenEndpoints, TokenIssuer,
+    Grant, KeyRing, Metadata, RefreshKeys, RefreshTokens, SigningKey, StaticClients, TokenEndpoints,
+    TokenIssuer,
 };
 use portcullis::{BearerLayer, Identity, RequireLayer};
 use portcullis_redis::{RedisBackend, RedisConfig};

@@ -2,6 +2,7 @@
 
 mod bearer;
 mod csrf;
+mod issue;
 mod others;
 mod peers;
 mod session;
@@ -22,6 +23,7 @@ pub(crate) fn all() -> Result<Vec<Candidate>, Failure> {
         session::candidates()?,
         csrf::candidates()?,
         bearer::candidates()?,
+        issue::candidates()?,
         peers::candidates()?,
         others::candidates()?,
     ];
