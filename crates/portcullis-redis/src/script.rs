@@ -54,6 +54,7 @@ pub(crate) static SUPERSEDE: LazyLock<Script> =
 pub(crate) static ENROL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/enrol.lua")));
 pub(crate) static MEMBERS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/members.lua")));
 pub(crate) static MARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/mark.lua")));
+pub(crate) static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/claim.lua")));
 pub(crate) static EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/epoch.lua")));
 pub(crate) static BUMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/bump.lua")));
 
@@ -110,11 +111,14 @@ impl Script {
 }
 
 fn running(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Command {
-    let count = keys.len().to_string();
+    let count = COUNTS.get(keys.len()).copied().unwrap_or_default();
     let head = [script.as_bytes(), count.as_bytes()];
     let keys = keys.iter().map(|key| key.as_bytes());
     command(name, head.into_iter().chain(keys).chain(arguments.iter().copied()))
 }
+
+/// No script has more keys.
+const COUNTS: [&str; 6] = ["0", "1", "2", "3", "4", "5"];
 
 fn is_unknown_script(reply: &Value) -> bool {
     matches!(reply, Value::ServerError(error) if error.code() == "NOSCRIPT")
@@ -170,7 +174,7 @@ fn constants() -> [(&'static str, String); 18] {
 mod tests {
     use super::*;
 
-    fn all() -> [&'static Script; 14] {
+    fn all() -> [&'static Script; 15] {
         [
             &SAVE,
             &DESTROY_UNCHANGED,
@@ -183,6 +187,7 @@ mod tests {
             &MEMBERS,
             &BUMP,
             &MARK,
+            &CLAIM,
             &EPOCH,
             &BEGIN_FAMILY,
             &ROTATE_FAMILY,

@@ -7,6 +7,7 @@
 //! * `issue` (feature `issue`) mints tokens, for applications that are their own authority.
 //! * [`RequireLayer`] refuses whoever may not.
 //! * [`RequireHttpsLayer`] refuses what came over plain http.
+//! * [`AuthLayer`] is all of them but guards, in the only right order.
 //! * [`authenticate`] and [`guard`] are what they are made of, and open for credentials and checks of your own.
 //!
 //! The same layers serve axum, hyper and tonic: they leave response bodies and errors of the inner service as they are.
@@ -49,6 +50,8 @@ mod budget;
 pub mod csrf;
 #[cfg(any(feature = "bearer", feature = "session"))]
 pub mod dependents;
+#[cfg(any(feature = "bearer", feature = "session"))]
+pub mod ending;
 pub mod guard;
 pub mod https;
 pub mod identity;
@@ -58,6 +61,8 @@ pub mod issue;
 #[cfg(all(doc, not(doctest), feature = "csrf", feature = "session"))]
 #[doc = include_str!("migration.md")]
 pub mod migration {}
+#[cfg(any(feature = "csrf", feature = "session"))]
+mod mac;
 #[cfg(any(feature = "bearer", feature = "session"))]
 mod names;
 mod packed;
@@ -68,6 +73,7 @@ pub mod respond;
 mod secret;
 #[cfg(feature = "session")]
 pub mod session;
+pub mod stack;
 
 #[cfg(feature = "bearer")]
 pub use bearer::BearerLayer;
@@ -79,3 +85,4 @@ pub use realm::Realm;
 pub use require::RequireLayer;
 #[cfg(feature = "session")]
 pub use session::{Session, SessionLayer};
+pub use stack::AuthLayer;

@@ -24,6 +24,7 @@ use super::expiry::Lifetime;
 use super::keys::KeyRing;
 use super::limit::Limit;
 use super::transport::{SessionCarrier, Transport};
+use super::withheld::hold;
 use crate::authenticate::{Authenticate, AuthenticateLayer};
 use crate::dependents::Dependents;
 use crate::realm::{Claim, DefaultRealm, Realm};
@@ -79,6 +80,7 @@ impl SessionLayer {
             backend: Backend::new(backend, BUDGET),
             realm: RealmName::default(),
             claim: Claim::default(),
+            hold: None,
             issuer: None,
             clock: Arc::new(SystemClock),
             user: Lifetime::USER,
@@ -380,6 +382,7 @@ impl<M: Realm, R> SessionLayerBuilder<M, R> {
             self.core.backend.set_cache(rules);
         }
         self.core.claim = Claim::new(self.core.transport.place());
+        self.core.hold = Some(hold::<M>());
         let authenticator = SessionAuthenticator::new(self.core, Seat::of::<M>());
         let layer = AuthenticateLayer::with_responder(authenticator, self.responder);
         SessionLayer(layer.realm::<M>(), PhantomData)
@@ -405,7 +408,11 @@ impl<M, R> SessionLayer<M, R> {
 
     /// What its sessions share.
     pub(crate) fn core(&self) -> &Arc<Core> {
-        self.0.authenticator().core()
+        self.authenticator().core()
+    }
+
+    pub(crate) fn authenticator(&self) -> &SessionAuthenticator {
+        self.0.authenticator()
     }
 }
 
