@@ -16,6 +16,7 @@ mod fuzz;
 mod needs;
 mod package_manager;
 mod soak;
+mod verifiers;
 mod workspace;
 
 use command::Tool;
@@ -59,7 +60,8 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
 
 /// One command for unit, integration and documentation tests; the examples are built by the same command.
 fn test(args: &[String]) -> Result<(), Failure> {
-    let found = needs::ensure(needs::TESTS)?;
+    let mut found = needs::ensure(needs::TESTS)?;
+    found.push(verifiers::ensure(&found)?);
     Tool::cargo(["test", "--all-features", "--locked"]).args(scope(args)).args(args).envs(found).run()
 }
 

@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// What `cargo xtask test` needs.
-pub(crate) const TESTS: &[&Need] = &[&REDIS, &CHROMIUM, &CHROMEDRIVER];
+pub(crate) const TESTS: &[&Need] = &[&REDIS, &CHROMIUM, &CHROMEDRIVER, &PYTHON];
 /// What `cargo xtask soak` needs.
 pub(crate) const SOAK: &[&Need] = &[&REDIS];
 /// What `cargo xtask fuzz` needs.
@@ -66,6 +66,19 @@ const CHROMEDRIVER: Need = Need {
         PackageManager::Apk => &["chromium-chromedriver"],
         PackageManager::Pacman => &["chromium"],
         PackageManager::Dnf | PackageManager::Brew => &["chromedriver"],
+    },
+};
+
+const PYTHON: Need = Need {
+    name: "python3",
+    why: "tokens and keys are tried out with an independent library, in a virtual environment of its own",
+    variable: "PYTHON_BIN",
+    programs: &["python3"],
+    packages: |manager| match manager {
+        // It brings the interpreter along.
+        PackageManager::Apt => &["python3-venv"],
+        PackageManager::Dnf | PackageManager::Apk => &["python3"],
+        PackageManager::Pacman | PackageManager::Brew => &["python"],
     },
 };
 
@@ -275,13 +288,21 @@ mod tests {
                 "needs root",
                 "apt-get install -y --no-install-recommends",
             ),
-            (Refusal::NoSudo(PackageManager::Dnf), "sudo", "dnf install -y redis chromium chromedriver"),
-            (Refusal::Failed(PackageManager::Apt), "could not", "redis-server chromium chromium-driver\n"),
+            (
+                Refusal::NoSudo(PackageManager::Dnf),
+                "sudo",
+                "dnf install -y redis chromium chromedriver python3",
+            ),
+            (
+                Refusal::Failed(PackageManager::Apt),
+                "could not",
+                "redis-server chromium chromium-driver python3-venv\n",
+            ),
             (Refusal::NoManager, "none of apt-get, dnf", "Missing:"),
         ];
         for (refusal, reason, command) in rows {
             let said = unmet(TESTS, &refusal).to_string();
-            let rest = ["do not skip", "REDIS_SERVER_BIN, CHROMIUM_BIN, CHROMEDRIVER_BIN"];
+            let rest = ["do not skip", "REDIS_SERVER_BIN, CHROMIUM_BIN, CHROMEDRIVER_BIN, PYTHON_BIN"];
             for part in [reason, command].iter().chain(&rest) {
                 assert!(said.contains(part), "{refusal:?}: {part}: {said}");
             }
