@@ -1,8 +1,11 @@
 //! The small examples do what their first lines say.
 
+pub mod axum_full;
+mod behind_proxy;
 mod devices_page;
 mod flash_message;
 mod redis_pools;
 mod remember_me;
 mod sqlite_backend;
+mod tonic_web;
 mod two_realms;
