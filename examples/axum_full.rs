@@ -79,12 +79,13 @@ pub(crate) fn app(password: &str, tokens: &Tokens) -> Result<Router, BoxError> {
     let auth = AuthLayer::builder()
         .session(SessionLayer::new(MemoryBackend::new()))
         .bearer(BearerLayer::new([tokens.issuer()?])?)
-        .csrf(CsrfLayer::new().always())
+        .csrf(CsrfLayer::new())
         .responder(responder())
         .build()?;
     Ok(Router::new()
         .route("/", get(async || "welcome\n"))
-        .route("/login", get(login_page).post(sign_in))
+        // Stricter here: another site must not sign its visitors in to an account of its own.
+        .route("/login", get(login_page).post(sign_in).layer(CsrfLayer::new().always()))
         .route("/logout", post(sign_out))
         .route("/account", get(async |me: Identity| format!("hello {}\n", me.subject())))
         .route("/notes/{owner}", post(async |Path(_): Path<String>| StatusCode::NO_CONTENT))

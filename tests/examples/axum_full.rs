@@ -60,6 +60,8 @@ async fn each_route_has_its_rule() {
     grace.get("/admin").await.assert_status(200);
     grace.request(http::Method::DELETE, "/admin").await.assert_status(200);
     ada.post("/notes/ada").from_origin("https://evil.example").await.assert_status(403);
+    let fields = [("username", "ada"), ("password", PASSWORD)];
+    browser().post_form("/login", &fields).from_origin("https://evil.example").await.assert_status(403);
     ada.get("/reports/7").await.assert_status(403);
     ada.post("/logout").await.assert_status(204);
     ada.post("/notes/ada").await.assert_status(401);

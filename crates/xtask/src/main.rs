@@ -13,11 +13,13 @@ mod command;
 mod failure;
 mod needs;
 mod package_manager;
+mod python;
 mod soak;
 mod workspace;
 
 use command::Tool;
 use failure::Failure;
+use workspace::Workspace;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -54,7 +56,11 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
 
 /// One command for unit, integration and documentation tests; the examples are built by the same command.
 fn test(args: &[String]) -> Result<(), Failure> {
-    let found = needs::ensure(needs::TESTS)?;
+    let mut found = needs::ensure(needs::TESTS)?;
+    let python = found.iter().find(|(name, _)| *name == needs::PYTHON_BIN).map(|(_, path)| path.clone());
+    if let Some(python) = python {
+        found.push(python::with_grpcio(&python, &Workspace::read()?.root)?);
+    }
     Tool::cargo(["test", "--all-features", "--locked"]).args(scope(args)).args(args).envs(found).run()
 }
 

@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// What `cargo xtask test` needs.
-pub(crate) const TESTS: &[&Need] = &[&REDIS, &CHROMIUM, &CHROMEDRIVER];
+pub(crate) const TESTS: &[&Need] = &[&REDIS, &CHROMIUM, &CHROMEDRIVER, &PYTHON];
 /// What `cargo xtask soak` needs.
 pub(crate) const SOAK: &[&Need] = &[&REDIS];
 /// What `cargo xtask bench` needs.
@@ -66,6 +66,21 @@ const CHROMEDRIVER: Need = Need {
         PackageManager::Dnf | PackageManager::Brew => &["chromedriver"],
     },
 };
+
+const PYTHON: Need = Need {
+    name: "python3",
+    why: "a gRPC client that shares no code with tonic is Python's; its test fails without one, it does not skip",
+    variable: PYTHON_BIN,
+    programs: &["python3"],
+    packages: |manager| match manager {
+        PackageManager::Apt => &["python3-venv"],
+        PackageManager::Dnf | PackageManager::Apk => &["python3"],
+        PackageManager::Pacman | PackageManager::Brew => &["python"],
+    },
+};
+
+/// Names the Python that the environment with `grpcio` is made of.
+pub(crate) const PYTHON_BIN: &str = "PYTHON_BIN";
 
 const WRK: Need = Need {
     name: "wrk",
@@ -249,8 +264,8 @@ mod tests {
                 "needs root",
                 "apt-get install -y --no-install-recommends",
             ),
-            (Refusal::NoSudo(PackageManager::Dnf), "sudo", "dnf install -y redis chromium chromedriver"),
-            (Refusal::Failed(PackageManager::Apt), "could not", "redis-server chromium chromium-driver\n"),
+            (Refusal::NoSudo(PackageManager::Dnf), "sudo", "dnf install -y redis chromium chromedriver python3"),
+            (Refusal::Failed(PackageManager::Apt), "could not", "redis-server chromium chromium-driver python3-venv\n"),
             (Refusal::NoManager, "none of apt-get, dnf", "Missing:"),
         ];
         for (refusal, reason, command) in rows {
