@@ -1,6 +1,7 @@
 //! The small examples do what their first lines say.
 
 pub mod axum_full;
+pub mod axum_htmx;
 mod behind_proxy;
 mod devices_page;
 mod flash_message;

@@ -48,6 +48,8 @@ pub mod bearer;
 mod budget;
 #[cfg(feature = "csrf")]
 pub mod csrf;
+#[cfg(any(feature = "bearer", feature = "session"))]
+pub mod ending;
 pub mod guard;
 pub mod https;
 pub mod identity;
@@ -57,6 +59,8 @@ pub mod issue;
 #[cfg(all(doc, not(doctest), feature = "csrf", feature = "session"))]
 #[doc = include_str!("migration.md")]
 pub mod migration {}
+#[cfg(any(feature = "csrf", feature = "session"))]
+mod mac;
 #[cfg(any(feature = "bearer", feature = "session"))]
 mod names;
 mod packed;
