@@ -15,12 +15,13 @@ mod failure;
 mod fuzz;
 mod needs;
 mod package_manager;
+mod python;
 mod soak;
-mod verifiers;
 mod workspace;
 
 use command::Tool;
 use failure::Failure;
+use workspace::Workspace;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -61,7 +62,10 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
 /// One command for unit, integration and documentation tests; the examples are built by the same command.
 fn test(args: &[String]) -> Result<(), Failure> {
     let mut found = needs::ensure(needs::TESTS)?;
-    found.push(verifiers::ensure(&found)?);
+    let python = found.iter().find(|(name, _)| *name == needs::PYTHON_BIN).map(|(_, path)| path.clone());
+    if let Some(python) = python {
+        found.extend(python::ensure(&python, &Workspace::read()?.root)?);
+    }
     Tool::cargo(["test", "--all-features", "--locked"]).args(scope(args)).args(args).envs(found).run()
 }
 

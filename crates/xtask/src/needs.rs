@@ -71,8 +71,8 @@ const CHROMEDRIVER: Need = Need {
 
 const PYTHON: Need = Need {
     name: "python3",
-    why: "tokens and keys are tried out with an independent library, in a virtual environment of its own",
-    variable: "PYTHON_BIN",
+    why: "a gRPC client and a verifier of tokens that share no code with ours are Python's; their tests fail without one",
+    variable: PYTHON_BIN,
     programs: &["python3"],
     packages: |manager| match manager {
         // It brings the interpreter along.
@@ -81,6 +81,9 @@ const PYTHON: Need = Need {
         PackageManager::Pacman | PackageManager::Brew => &["python"],
     },
 };
+
+/// Names the Python that environments with libraries are made of.
+pub(crate) const PYTHON_BIN: &str = "PYTHON_BIN";
 
 const WRK: Need = Need {
     name: "wrk",
