@@ -60,6 +60,7 @@ mod audience;
 mod authenticator;
 mod cache;
 mod claims;
+mod crypto;
 mod error;
 mod events;
 mod expiry;
