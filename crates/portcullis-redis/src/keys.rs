@@ -44,6 +44,11 @@ impl Keys {
         self.of_user(user, ":f:{", family)
     }
 
+    /// A family of refresh tokens.
+    pub(crate) fn refresh(&self, user: UserKey<'_>, family: Locator) -> String {
+        self.of_user(user, ":g:{", family)
+    }
+
     /// When all tokens of the realm were last revoked.
     pub(crate) fn everyone(&self, realm: &Realm) -> String {
         self.join([realm.as_str(), ":everyone", "", ""])
@@ -113,6 +118,7 @@ mod tests {
             (keys.epoch(user), "p:staff:e:{AAAAAAAAAAAAAAAAAAAAAA}"),
             (keys.token(user, name), "p:staff:t:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
             (keys.family(user, name), "p:staff:f:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
+            (keys.refresh(user, name), "p:staff:g:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
             (keys.everyone(&realm), "p:staff:everyone"),
         ] {
             assert_eq!(key, expected);

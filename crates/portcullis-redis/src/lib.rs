@@ -1,4 +1,4 @@
-//! Portcullis sessions, and revocations of bearer tokens, in Redis (6.2 and later) or Valkey.
+//! Portcullis sessions, revocations of bearer tokens, and families of refresh tokens, in Redis (6.2 and later) or Valkey.
 //!
 //! ```no_run
 //! use portcullis_redis::{RedisBackend, RedisConfig};
@@ -107,6 +107,7 @@
 //! | `p:<realm>:c:{<user>}` | string | how often the user's credentials were changed, in decimal |
 //! | `p::check:{<number>}` | string | a number, while [`RedisBackend::check`] looks |
 //! | `p:<realm>:t:{<user>}:<token>` | string | that a bearer token is revoked: empty, while it could still be used |
+//! | `p:<realm>:g:{<user>}:<family>` | string | one family of refresh tokens: hashes of its two latest tokens, and what it allows |
 //! | `p:<realm>:f:{<user>}:<family>` | string | that the tokens of one login are revoked: empty |
 //! | `p:<realm>:e:{<user>}` | string | when all of the user's tokens were last revoked, in milliseconds |
 //! | `p:<realm>:everyone` | string | when all tokens of the realm were last revoked, in milliseconds |
@@ -117,6 +118,12 @@
 //! which is in a slot of its own, is not part of it: it is asked for at the same time, and then kept for five seconds. So
 //! [`revoke_everyone`](portcullis_store::TokenBackend::revoke_everyone) is seen there by other processes within that time,
 //! and by the next request otherwise. A full server revokes all the same.
+//!
+//! # Refresh tokens
+//!
+//! A family of refresh tokens stands in its user's slot, beside what revokes it, so each of its
+//! [operations](portcullis_store::FamilyBackend) is one script, and looking at it one MGET. It expires by the server's clock.
+//! A full server rotates families all the same, and begins none.
 //!
 //! # Ended sessions
 //!
@@ -151,6 +158,7 @@ mod connector;
 mod counters;
 mod dial;
 mod durable;
+mod family;
 mod health;
 mod keys;
 mod line;

@@ -57,6 +57,21 @@ pub(crate) static MARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_
 pub(crate) static EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/epoch.lua")));
 pub(crate) static BUMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/bump.lua")));
 
+pub(crate) static BEGIN_FAMILY: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/begin_family.lua")));
+pub(crate) static ROTATE_FAMILY: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/rotate_family.lua")));
+
+/// The first byte of a stored family.
+pub(crate) const FAMILY_FORMAT: u8 = 1;
+
+/// Where the current secret stands in a stored family, and after it the one before, and then the payload. In front of them are
+/// the format and, in eight bytes each, generation, time of rotation, end, idle time, epoch of the user, and beginning.
+pub(crate) const FAMILY_SECRETS: usize = 1 + 6 * 8;
+
+/// Where the epoch of the user stands.
+const FAMILY_EPOCH: usize = 1 + 4 * 8;
+
 /// What a script has in the place of a line with the name after [`PART`].
 const PARTS: [(&str, &str); 5] = [
     ("record.lua", include_str!("lua/record.lua")),
@@ -95,11 +110,14 @@ impl Script {
 }
 
 fn running(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Command {
-    let count = keys.len().to_string();
+    let count = COUNTS.get(keys.len()).copied().unwrap_or_default();
     let head = [script.as_bytes(), count.as_bytes()];
     let keys = keys.iter().map(|key| key.as_bytes());
     command(name, head.into_iter().chain(keys).chain(arguments.iter().copied()))
 }
+
+/// No script has more keys.
+const COUNTS: [&str; 6] = ["0", "1", "2", "3", "4", "5"];
 
 fn is_unknown_script(reply: &Value) -> bool {
     matches!(reply, Value::ServerError(error) if error.code() == "NOSCRIPT")
@@ -126,7 +144,7 @@ fn with_constants(text: &str) -> String {
     text.split_inclusive(is_end).map(|word| value(word).unwrap_or_else(|| word.to_owned())).collect()
 }
 
-fn constants() -> [(&'static str, String); 15] {
+fn constants() -> [(&'static str, String); 18] {
     let number = |value: u64| value.to_string();
     [
         ("VERSION", number(offset::VERSION as u64)),
@@ -138,6 +156,9 @@ fn constants() -> [(&'static str, String); 15] {
         ("PAYLOAD", number(offset::PAYLOAD as u64)),
         // Text, or it would be made anew each time that it is an argument.
         ("HEADER_END", format!("'{}'", offset::PAYLOAD - 1)),
+        ("FAMILY_FORMAT", number(FAMILY_FORMAT.into())),
+        ("FAMILY_SECRETS", number(FAMILY_SECRETS as u64)),
+        ("FAMILY_EPOCH", number(FAMILY_EPOCH as u64)),
         ("LAST_TIME", number(LAST_TIME)),
         ("GONE", answer::GONE.to_string()),
         ("DONE", answer::DONE.to_string()),
@@ -152,7 +173,7 @@ fn constants() -> [(&'static str, String); 15] {
 mod tests {
     use super::*;
 
-    fn all() -> [&'static Script; 12] {
+    fn all() -> [&'static Script; 14] {
         [
             &SAVE,
             &DESTROY_UNCHANGED,
@@ -166,6 +187,8 @@ mod tests {
             &BUMP,
             &MARK,
             &EPOCH,
+            &BEGIN_FAMILY,
+            &ROTATE_FAMILY,
         ]
     }
 

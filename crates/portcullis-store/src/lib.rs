@@ -10,7 +10,8 @@
 //!
 //! The [guide] says what each promise is for, and how to check it.
 //!
-//! A place that knows which bearer tokens are revoked implements [`TokenBackend`], by itself or beside the sessions.
+//! A place that knows which bearer tokens are revoked implements [`TokenBackend`], by itself or beside the sessions; one that
+//! keeps refresh tokens implements [`FamilyBackend`] on top of it.
 //!
 //! The crate depends on the standard library alone, so that it moves least of all.
 //!
@@ -33,6 +34,7 @@
 mod clock;
 mod enrolment;
 mod error;
+mod family;
 // Its code needs the test kit, so it is tested where that is known: in the workspace's end-to-end tests.
 #[cfg(all(doc, not(doctest)))]
 #[doc = include_str!("guide.md")]
@@ -46,6 +48,7 @@ mod watch;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use enrolment::{CredentialVersion, Enrolled, Enrolment};
 pub use error::{StoreError, StoreErrorKind};
+pub use family::{Begun, Family, FamilyBackend, FamilyKey, FamilySecret, NewFamily, Turn, Turned, Verdict};
 pub use key::{InvalidRealm, Key, Locator, Realm, UserKey};
 pub use record::{Header, HeaderError, Record, RecordParts, SecretHash, Tag, offset};
 pub use session::{AtOnce, Created, Destroyed, Saved, SessionBackend, Touched};

@@ -1,7 +1,9 @@
 //! Suites that a backend author runs against an implementation of a contract in `portcullis-store`.
 //!
-//! See [`session`] for the one of `SessionBackend`, and [`token`] for that of `TokenBackend`.
+//! See [`session`] for the one of `SessionBackend`, [`token`] for that of `TokenBackend`, and [`family`] for that of
+//! `FamilyBackend`.
 
+pub mod family;
 mod outcome;
 pub mod session;
 pub mod token;

@@ -263,6 +263,9 @@ impl<A: Authenticator, R> Core<A, R> {
         mut found: Authentication,
         extensions: &mut Extensions,
     ) -> Result<(), Rejection> {
+        if !found.has_looked() {
+            return Ok(());
+        }
         found.add_challenge(self.authenticator.challenge());
         if let Some(outer) = slot.take(extensions) {
             let outcome = combine(&outer, &found, self.authenticator.on_conflict())?;

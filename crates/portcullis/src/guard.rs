@@ -55,6 +55,14 @@ pub trait Check {
     fn check(&self, head: Head<'_>) -> Result<Pass, Rejection>;
 }
 
+/// Where there is no check, everything passes.
+impl<C: Check> Check for Option<C> {
+    #[inline]
+    fn check(&self, head: Head<'_>) -> Result<Pass, Rejection> {
+        self.as_ref().map_or_else(|| Ok(Pass::new()), |check| check.check(head))
+    }
+}
+
 /// A request's head, as a check sees it: without the body, and not to be changed.
 ///
 /// It borrows from the request where it stands. Taking a request apart and putting it together again would cost more

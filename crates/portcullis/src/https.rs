@@ -143,6 +143,10 @@ impl<R> RequireHttpsLayer<R> {
     pub fn responder<T>(self, responder: T) -> RequireHttpsLayer<T> {
         RequireHttpsLayer { check: self.check, responder }
     }
+
+    pub(crate) fn into_check(self) -> Https {
+        self.check
+    }
 }
 
 impl RequireHttpsBuilder {

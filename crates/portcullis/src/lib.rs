@@ -7,6 +7,7 @@
 //! * `issue` (feature `issue`) mints tokens, for applications that are their own authority.
 //! * [`RequireLayer`] refuses whoever may not.
 //! * [`RequireHttpsLayer`] refuses what came over plain http.
+//! * [`AuthLayer`] is all of them but guards, in the only right order.
 //! * [`authenticate`] and [`guard`] are what they are made of, and open for credentials and checks of your own.
 //!
 //! The same layers serve axum, hyper and tonic: they leave response bodies and errors of the inner service as they are.
@@ -68,6 +69,7 @@ pub mod respond;
 mod secret;
 #[cfg(feature = "session")]
 pub mod session;
+pub mod stack;
 
 #[cfg(any(feature = "bearer", feature = "rust-crypto"))]
 pub use bearer::BearerLayer;
@@ -79,3 +81,4 @@ pub use realm::Realm;
 pub use require::RequireLayer;
 #[cfg(feature = "session")]
 pub use session::{Session, SessionLayer};
+pub use stack::AuthLayer;

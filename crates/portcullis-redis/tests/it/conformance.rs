@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::Key;
 use portcullis_testkit::conformance::session::{self, Harness};
-use portcullis_testkit::conformance::token;
+use portcullis_testkit::conformance::{family, token};
 use portcullis_testkit::redis::{RedisCluster, RedisSentinel, RedisServer};
 
 use crate::support::backend;
@@ -115,6 +115,7 @@ async fn the_backend_keeps_its_contract_over_a_socket() {
     let redis = Redis { servers: RedisServer::start(), backend: at_its_url };
     session::run(&redis).await;
     token::run(&redis).await;
+    family::run(&redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,6 +133,7 @@ async fn the_backend_keeps_its_contract_on_a_cluster() {
     let redis = Redis { servers: cluster, backend };
     session::run(&redis).await;
     token::run(&redis).await;
+    family::run(&redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,6 +142,7 @@ async fn the_backend_keeps_its_contract_where_sentinels_watch() {
     let redis = Redis { servers: set, backend: crate::sentinel::backend };
     session::run(&redis).await;
     token::run(&redis).await;
+    family::run(&redis).await;
 }
 
 #[cfg(feature = "tls")]

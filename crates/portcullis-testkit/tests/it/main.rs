@@ -9,6 +9,7 @@
 
 mod client;
 mod conformance;
+mod family_conformance;
 mod idp;
 mod jwt;
 mod redis;

@@ -162,6 +162,12 @@ impl<M, R> BearerLayer<M, R> {
     }
 }
 
+impl<M, R> BearerLayer<M, R> {
+    pub(crate) fn into_authenticator(self) -> BearerAuthenticator {
+        self.authenticator
+    }
+}
+
 fn verifier(issuers: Vec<Issuer>) -> Result<Verifier, BuildError> {
     if issuers.is_empty() {
         return Err(BuildErrorKind::NoIssuer.into());

@@ -70,6 +70,11 @@ mod keys;
 mod layer;
 mod metadata;
 mod miss;
+#[cfg_attr(
+    not(feature = "issue"),
+    expect(dead_code, reason = "only issuers look at tokens outside of a layer")
+)]
+mod own;
 mod presets;
 mod refusal;
 mod revocation;
@@ -99,6 +104,11 @@ pub use keys::{
     HmacKey, HmacKeys, KeyHealth, KeyQuery, KeySet, KeySource, KeyState, Missed, Missing, StaticKeys,
 };
 pub use layer::BearerLayer;
+#[cfg_attr(
+    not(feature = "issue"),
+    expect(unused_imports, reason = "only issuers look at tokens outside of a layer")
+)]
+pub(crate) use own::OwnVerifier;
 pub use metadata::{MetadataService, ResourceMetadata};
 pub use refusal::Refusal;
 pub use revocation::{

@@ -154,15 +154,17 @@ impl<R> CsrfLayer<R> {
     pub fn responder<T>(self, responder: T) -> CsrfLayer<T> {
         CsrfLayer { check: self.check, responder }
     }
+
+    pub(crate) fn into_check(self) -> Csrf {
+        self.check
+    }
 }
 
 impl<S, R: Clone> Layer<S> for CsrfLayer<R> {
     type Service = Guard<S, Csrf, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        // Of each service that is made, other layers may stand around it.
-        let check = Csrf { is_surrounded: Arc::default(), ..self.check.clone() };
-        GuardLayer::with_responder(check, self.responder.clone()).layer(inner)
+        GuardLayer::with_responder(self.check.anew(), self.responder.clone()).layer(inner)
     }
 }
 
@@ -174,6 +176,11 @@ impl Check for Csrf {
 }
 
 impl Csrf {
+    /// The same for another service: of each that is made, other layers may stand around it.
+    pub(crate) fn anew(&self) -> Self {
+        Self { is_surrounded: Arc::default(), ..self.clone() }
+    }
+
     /// Most requests do, and this is so small that it is compiled into whatever calls it.
     #[inline]
     fn passes_at_a_glance(&self, head: Head<'_>) -> bool {

@@ -25,6 +25,8 @@ struct Found {
     reader: Option<Arc<dyn OnRead>>,
     /// The session layer's among them.
     claim: Option<Claim>,
+    /// Of a place in a stack where there is no layer, and which so leaves nothing.
+    nobody_looked: bool,
 }
 
 /// The result within an [`Authentication`].
@@ -150,6 +152,17 @@ impl<M> Authentication<M> {
             Outcome::Unavailable { retry_after } => Outcome::Unavailable { retry_after },
         };
         Authentication { outcome, found: self.found }
+    }
+
+    /// What is found where no layer stands.
+    pub(crate) fn not_looked() -> Self {
+        let found = Found { nobody_looked: true, ..Found::default() };
+        Self { outcome: Outcome::Anonymous, found }
+    }
+
+    /// Whether a layer has looked.
+    pub(crate) fn has_looked(&self) -> bool {
+        !self.found.nobody_looked
     }
 
     pub(crate) fn add_challenge(&mut self, challenge: Option<Challenge>) {

@@ -11,7 +11,7 @@ use portcullis_store::{Destroyed, Header, Locator, Record, Saved, StoreError, St
 use super::core::Core;
 use super::error::{Reason, SessionError};
 use super::events::SessionEventKind;
-use super::id::new_tag;
+use super::tag::new_tag;
 use super::payload::{Payload, Value};
 use super::shared::Shared;
 use super::state::Stored;

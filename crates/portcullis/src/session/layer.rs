@@ -396,7 +396,11 @@ impl<M, R> SessionLayer<M, R> {
 
     /// What its sessions share.
     pub(crate) fn core(&self) -> &Arc<Core> {
-        self.0.authenticator().core()
+        self.authenticator().core()
+    }
+
+    pub(crate) fn authenticator(&self) -> &SessionAuthenticator {
+        self.0.authenticator()
     }
 }
 

@@ -12,7 +12,7 @@ use super::core::Core;
 use super::devices::{self, Device};
 use super::error::{Reason, SessionError};
 use super::events::{EventUser, StoreOperation};
-use super::id::new_tag;
+use super::tag::new_tag;
 use super::layer::SessionLayer;
 use super::payload::Payload;
 use super::state::Stored;

@@ -6,7 +6,8 @@ use portcullis_store::{Header, Locator, Record, Saved, SecretHash, StoreError, S
 
 use super::core::{Core, Holder};
 use super::error::{Reason, SessionError, SessionErrorKind};
-use super::id::{Token, new_tag};
+use super::id::Token;
+use super::tag::new_tag;
 use super::ops::Operation;
 use super::payload::{Payload, value_in};
 use crate::Identity;
@@ -279,6 +280,11 @@ impl State {
     /// What the response must tell the browser; asked once.
     pub(crate) fn take_cookie(&mut self) -> Option<CookieChange> {
         self.cookie.take()
+    }
+
+    /// Whether a commit has nothing to do.
+    pub(crate) fn is_committed(&self) -> bool {
+        self.pending.is_empty() && self.attempt.is_none()
     }
 
     /// What a commit has to do next; `None` when it is done.

@@ -66,7 +66,7 @@ impl Marks {
     }
 
     /// Whether the token is good, by what is known of it.
-    pub(super) fn judge(&self, status: &TokenStatus) -> Result<(), Refusal> {
+    pub(in crate::bearer) fn judge(&self, status: &TokenStatus) -> Result<(), Refusal> {
         if status.token_is_revoked {
             return Err(Refusal::TokenRevoked);
         }
