@@ -48,7 +48,9 @@ where
             *this.timer = Some(Box::pin(tokio::time::sleep(budget)));
         }
         match this.timer {
-            Some(timer) => timer.as_mut().poll(cx).map(|()| Err(StoreError::new(StoreErrorKind::Timeout).into())),
+            Some(timer) => {
+                timer.as_mut().poll(cx).map(|()| Err(StoreError::new(StoreErrorKind::Timeout).into()))
+            }
             None => Poll::Pending,
         }
     }

@@ -206,6 +206,10 @@ impl Require {
                 (Rule::AnyAcr(classes), Verdict::Deny(_)) if acr_values.is_empty() => {
                     acr_values.clone_from(classes);
                 }
+                // One class of each list is needed, and a challenge has one list.
+                (Rule::AnyAcr(classes), Verdict::Deny(_)) => {
+                    acr_values.retain(|class| classes.contains(class))
+                }
                 _ => {}
             }
         }

@@ -71,7 +71,11 @@ mod tests {
             let request = request.body(()).unwrap();
             let (early, late) = (RequestHead::of(&request), LateHead::of(Head::from(&request)).head());
             assert_eq!((early.method(), early.uri()), (late.method(), late.uri()), "{method} {uri}");
-            assert_eq!((early.protocol(), early.accept()), (late.protocol(), late.accept()), "{method} {uri}");
+            assert_eq!(
+                (early.protocol(), early.accept()),
+                (late.protocol(), late.accept()),
+                "{method} {uri}"
+            );
             assert_eq!(early.is_navigation(), late.is_navigation(), "{method} {uri}");
         }
     }

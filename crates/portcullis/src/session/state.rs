@@ -7,9 +7,9 @@ use portcullis_store::{Header, Locator, Record, Saved, SecretHash, StoreError, S
 use super::core::{Core, Holder};
 use super::error::{Reason, SessionError, SessionErrorKind};
 use super::id::Token;
-use super::tag::new_tag;
 use super::ops::Operation;
 use super::payload::{Payload, value_in};
+use super::tag::new_tag;
 use crate::Identity;
 
 /// What one request knows of its session.
