@@ -35,6 +35,10 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Opaque tokens
+//!
+//! [`RemoteIntrospection`] asks an authorization server about tokens that are no JWTs (RFC 7662), by the same transport.
+//!
 //! # The fetch
 //!
 //! One GET over `https`, TLS 1.2 or 1.3, by rustls on aws-lc-rs; the process-wide crypto provider is neither set nor
@@ -74,6 +78,8 @@ mod desk;
 mod endpoint;
 mod error;
 mod fetch;
+mod form;
+mod introspection;
 mod origin;
 mod report;
 mod schedule;
@@ -82,4 +88,5 @@ mod tls;
 
 pub use builder::RemoteJwksBuilder;
 pub use error::{ConfigError, ConfigErrorKind};
+pub use introspection::{RemoteIntrospection, RemoteIntrospectionBuilder};
 pub use source::RemoteJwks;

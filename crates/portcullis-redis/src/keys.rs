@@ -44,6 +44,11 @@ impl Keys {
         self.of_user(user, ":f:{", family)
     }
 
+    /// Whether a proof was used.
+    pub(crate) fn proof(&self, realm: &Realm, name: Locator) -> String {
+        self.join([realm.as_str(), ":j:", name.as_str(), ""])
+    }
+
     /// A family of refresh tokens.
     pub(crate) fn refresh(&self, user: UserKey<'_>, family: Locator) -> String {
         self.of_user(user, ":g:{", family)
@@ -120,6 +125,7 @@ mod tests {
             (keys.family(user, name), "p:staff:f:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
             (keys.refresh(user, name), "p:staff:g:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
             (keys.everyone(&realm), "p:staff:everyone"),
+            (keys.proof(&realm, name), "p:staff:j:_____________________w"),
         ] {
             assert_eq!(key, expected);
         }

@@ -54,6 +54,7 @@ pub(crate) static SUPERSEDE: LazyLock<Script> =
 pub(crate) static ENROL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/enrol.lua")));
 pub(crate) static MEMBERS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/members.lua")));
 pub(crate) static MARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/mark.lua")));
+pub(crate) static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/claim.lua")));
 pub(crate) static EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/epoch.lua")));
 pub(crate) static BUMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/bump.lua")));
 
@@ -173,7 +174,7 @@ fn constants() -> [(&'static str, String); 18] {
 mod tests {
     use super::*;
 
-    fn all() -> [&'static Script; 14] {
+    fn all() -> [&'static Script; 15] {
         [
             &SAVE,
             &DESTROY_UNCHANGED,
@@ -186,6 +187,7 @@ mod tests {
             &MEMBERS,
             &BUMP,
             &MARK,
+            &CLAIM,
             &EPOCH,
             &BEGIN_FAMILY,
             &ROTATE_FAMILY,

@@ -11,7 +11,8 @@
 //! The [guide] says what each promise is for, and how to check it.
 //!
 //! A place that knows which bearer tokens are revoked implements [`TokenBackend`], by itself or beside the sessions; one that
-//! keeps refresh tokens implements [`FamilyBackend`] on top of it.
+//! keeps refresh tokens implements [`FamilyBackend`] on top of it. One that knows which proofs have been used
+//! already implements [`ReplayBackend`].
 //!
 //! The crate depends on the standard library alone, so that it moves least of all.
 //!
@@ -41,6 +42,7 @@ mod family;
 pub mod guide {}
 mod key;
 mod record;
+mod replay;
 mod session;
 mod token;
 mod watch;
@@ -51,6 +53,7 @@ pub use error::{StoreError, StoreErrorKind};
 pub use family::{Begun, Family, FamilyBackend, FamilyKey, FamilySecret, NewFamily, Turn, Turned, Verdict};
 pub use key::{InvalidRealm, Key, Locator, Realm, UserKey};
 pub use record::{Header, HeaderError, Record, RecordParts, SecretHash, Tag, offset};
+pub use replay::{Claimed, ReplayBackend};
 pub use session::{AtOnce, Created, Destroyed, Saved, SessionBackend, Touched};
 pub use token::{EVERYONE_IS_SEEN_WITHIN, TokenBackend, TokenEpoch, TokenQuery, TokenStatus};
 pub use watch::{Notice, Watcher, Watching};

@@ -99,7 +99,7 @@ pub struct Https {
     proxies: Proxies,
     original_uri: Option<FindUri>,
     allow_localhost: bool,
-    hsts: Arc<Parting>,
+    hsts: Parting,
 }
 
 type Find<T> = Arc<dyn Fn(&Extensions) -> Option<T> + Send + Sync>;
@@ -243,7 +243,7 @@ impl RequireHttpsBuilder {
             proxies,
             original_uri: self.original_uri,
             allow_localhost: self.allow_localhost,
-            hsts: Arc::new(Parting::Header(STRICT_TRANSPORT_SECURITY, self.hsts.header())),
+            hsts: Parting::Header(Arc::new((STRICT_TRANSPORT_SECURITY, self.hsts.header()))),
         };
         Ok(RequireHttpsLayer { check, responder: DefaultResponder })
     }

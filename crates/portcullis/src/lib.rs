@@ -59,6 +59,8 @@ pub mod issue;
 #[cfg(all(doc, not(doctest), feature = "csrf", feature = "session"))]
 #[doc = include_str!("migration.md")]
 pub mod migration {}
+#[cfg(any(feature = "bearer", feature = "csrf", feature = "rust-crypto", feature = "session"))]
+mod mac;
 #[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]
 mod names;
 mod packed;

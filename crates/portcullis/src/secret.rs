@@ -15,7 +15,7 @@ pub(crate) struct NoEntropy;
 
 /// `N` bytes from the operating system's random source.
 #[cfg_attr(
-    not(any(feature = "session", feature = "issue")),
+    not(any(feature = "csrf", feature = "issue", feature = "session")),
     expect(dead_code, reason = "only what mints needs random bytes")
 )]
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoEntropy> {
@@ -26,7 +26,7 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoEntropy> {
 
 /// Whether both are the same, in a time that does not depend on what they are.
 #[cfg_attr(
-    not(any(feature = "session", feature = "issue")),
+    not(any(feature = "csrf", feature = "issue", feature = "session")),
     expect(dead_code, reason = "only what mints compares secrets")
 )]
 pub(crate) fn constant_time_eq(a: &[u8; 32], b: &[u8; 32]) -> bool {

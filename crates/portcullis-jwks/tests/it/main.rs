@@ -12,6 +12,7 @@ mod config;
 mod discovery;
 mod flood;
 mod hostile;
+mod introspection;
 mod life;
 mod outage;
 mod report;

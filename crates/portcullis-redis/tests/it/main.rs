@@ -15,6 +15,7 @@ mod conformance;
 mod durable;
 mod outages;
 mod permissions;
+mod proofs;
 mod refusals;
 mod resends;
 mod sentinel;

@@ -4,6 +4,7 @@ mod absent;
 mod der;
 mod hmac;
 mod jwk;
+mod lone;
 mod pem;
 mod rsa;
 mod source;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 pub(super) use self::absent::AbsentKeys;
 pub use self::hmac::{HmacKey, HmacKeys};
+pub(super) use self::lone::LoneKey;
 pub(crate) use self::rsa::numbers as rsa_numbers;
 pub use self::source::{KeyHealth, KeyQuery, KeySource, KeyState, Missed, Missing};
 use super::algorithm::{Algorithm, Algorithms};
@@ -196,9 +198,15 @@ impl Key {
     }
 
     fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        match &self.material {
-            Material::Public(key) => key.verify(message, signature),
-            Material::Secret(key) => key.verify(message, signature),
+        self.material.verify(message, signature)
+    }
+}
+
+impl Material {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Public(key) => key.verify(message, signature),
+            Self::Secret(key) => key.verify(message, signature),
         }
     }
 }

@@ -345,7 +345,7 @@ impl Visit {
     ) -> (Authentication, Self) {
         let outcome = match held {
             Held::Unavailable => Outcome::Unavailable { retry_after: RETRY_AFTER },
-            Held::Nothing | Held::Stored(_) | Held::Ended => Outcome::Anonymous,
+            Held::Nothing | Held::Stored(_) | Held::Ended | Held::Withheld => Outcome::Anonymous,
         };
         match head {
             Some(head) => {
@@ -362,7 +362,7 @@ impl Visit {
         chores: Chores,
         outcome: Outcome,
     ) -> (Authentication, Self) {
-        let mut found = Authentication::from(outcome).claimed(session.core.claim);
+        let mut found = Authentication::from(outcome).claimed(session.core.claim).held(session.core.hold);
         if !presented {
             // Only then it matters whether somebody looks: otherwise the response varies anyway.
             found = found.on_read(Arc::clone(&session) as _);

@@ -23,7 +23,7 @@ use super::state::Stored;
 use super::tag::new_tag;
 use super::transport::Transport;
 use crate::identity::Carrier;
-use crate::realm::Claim;
+use crate::realm::{Claim, Hold};
 use crate::{Identity, names};
 
 /// What to do with a request that presents a session while the store is out of reach.
@@ -45,6 +45,8 @@ pub(crate) struct Core {
     pub(crate) realm: Realm,
     /// What the layer says of itself to another on the same path.
     pub(crate) claim: Claim,
+    /// How others find the handles that the layer leaves.
+    pub(crate) hold: Option<&'static Hold>,
     pub(crate) issuer: Option<String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) user: Lifetime,

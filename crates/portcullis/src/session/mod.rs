@@ -89,6 +89,7 @@ mod tag;
 mod transport;
 mod vigil;
 mod watch;
+mod withheld;
 
 pub use self::authenticator::SessionAuthenticator;
 pub use self::cache::SessionCache;

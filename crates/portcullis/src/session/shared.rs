@@ -21,6 +21,7 @@ use super::ops::Operation;
 use super::state::{CookieChange, Held, State, Step, Stored};
 use crate::Identity;
 use crate::identity::OnRead;
+use crate::realm::Guest;
 use crate::respond::LateHead;
 
 /// What all handles on one request's session share.
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     turn: tokio::sync::Mutex<()>,
     read: AtomicBool,
+    /// For layers further in.
+    pub(crate) guest: Guest,
     /// The request's, to answer by should the last commit fail.
     pub(crate) head: LateHead,
 }
@@ -66,6 +69,7 @@ impl Shared {
             state: Mutex::new(State::new(held)),
             turn: tokio::sync::Mutex::const_new(()),
             read: AtomicBool::new(false),
+            guest: Guest::default(),
             head,
         }
     }

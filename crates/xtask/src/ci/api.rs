@@ -18,11 +18,13 @@ const EVERYWHERE: &[&str] = &["http", "bytes", "serde", "tower", "tower_layer", 
 /// What one crate may name besides; with a file, in that file only.
 const EXCEPTIONS: &[Exception] = &[
     Exception { package: "portcullis", krate: "axum_core", file: Some("axum.rs") },
+    Exception { package: "portcullis", krate: "axum_core", file: Some("axum/csrf.rs") },
     Exception { package: "portcullis", krate: "axum_core", file: Some("axum/session.rs") },
     // The traits of streams and of bodies, which std lacks; no types.
     Exception { package: "portcullis", krate: "futures_core", file: Some("ending.rs") },
     Exception { package: "portcullis", krate: "futures_core", file: Some("bearer/expiry.rs") },
     Exception { package: "portcullis", krate: "futures_core", file: Some("session/stream.rs") },
+    Exception { package: "portcullis", krate: "http_body", file: Some("csrf/form.rs") },
     Exception { package: "portcullis", krate: "http_body", file: Some("ending.rs") },
     Exception { package: "portcullis", krate: "http_body", file: Some("bearer/expiry.rs") },
     Exception { package: "portcullis", krate: "http_body", file: Some("session/stream.rs") },
