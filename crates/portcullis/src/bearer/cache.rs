@@ -323,7 +323,7 @@ mod tests {
     }
 
     fn get(cache: &Cache, token: &str, carrier: Carrier, wants_marks: bool) -> Option<Arc<Remembered>> {
-        cache.get(token.as_bytes(), Occasion { carrier, now: NOW, wants_marks })
+        cache.get(token.as_bytes(), Occasion { carrier, now: NOW, wants_marks, wants_proof: false })
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl Possession {
         self.proofs.is_some()
     }
 
+    /// Whether anything is asked for.
+    pub(super) const fn is_asked_for(&self) -> bool {
+        self.proofs.is_some() || self.certificates.is_some()
+    }
+
     /// Whether it is the only scheme.
     pub(super) fn wants_dpop(&self) -> bool {
         self.proofs.as_ref().is_some_and(|proofs| proofs.required)
@@ -51,7 +56,7 @@ impl Possession {
     /// What the request brings, of a token that stood there. Nothing is looked at where nothing is checked.
     pub(super) fn evidence<B>(&self, place: Place, request: &Request<B>) -> Option<Evidence> {
         let (headers, extensions) = (request.headers(), request.extensions());
-        (self.proofs.is_some() || self.certificates.is_some()).then(|| Evidence {
+        self.is_asked_for().then(|| Evidence {
             place,
             proof: proof(headers),
             certificate: self.certificates.as_ref().and_then(|it| it.find(headers, extensions)),

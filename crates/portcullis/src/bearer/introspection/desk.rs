@@ -80,11 +80,11 @@ impl Desk {
                 landing
             }
         };
-        // The flight keeps to the budget by itself; a runtime that is ending may drop it.
-        match timeout(self.budget, landed(landing)).await {
-            Ok(Some(Outcome::Known(known))) => verdict(&known),
-            Ok(Some(Outcome::Unavailable { retry_after })) => Err(Failure::Unavailable { retry_after }),
-            Ok(None) | Err(_) => Err(Failure::Unavailable { retry_after: RETRY_AFTER }),
+        // The flight keeps to the budget, and ends with a word unless the runtime ends.
+        match landed(landing).await {
+            Some(Outcome::Known(known)) => verdict(&known),
+            Some(Outcome::Unavailable { retry_after }) => Err(Failure::Unavailable { retry_after }),
+            None => Err(Failure::Unavailable { retry_after: RETRY_AFTER }),
         }
     }
 
