@@ -212,7 +212,9 @@ impl Require {
                 _ => {}
             }
         }
-        *acr_values = classes_of_all.unwrap_or_default();
+        if let Some(all) = classes_of_all {
+            *acr_values = all;
+        }
         rejection
     }
 }
