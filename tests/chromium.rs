@@ -1,6 +1,8 @@
-//! The example `quickstart` as people use it: in a Chromium, over a socket, with the cookie that it has by default.
+//! The example `quickstart` as people use it: in a Chromium, over a socket, with the cookie that it has by default; and what
+//! pages of other origins make one do.
 
 mod driver;
+mod forgery;
 mod webdriver;
 
 use std::net::Ipv4Addr;

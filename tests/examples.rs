@@ -1,5 +1,6 @@
 //! The small examples do what their first lines say.
 
+pub mod axum_htmx;
 mod axum_oidc_api;
 mod devices_page;
 mod flash_message;

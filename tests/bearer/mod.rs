@@ -1,3 +1,4 @@
 //! Rows of the catalogue that are about bearer tokens, on real frameworks and a real redis-server.
 
 mod revocation;
+mod streams;

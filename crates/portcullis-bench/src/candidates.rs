@@ -1,5 +1,6 @@
 //! What is measured, in the order of the report.
 
+mod axum_csrf;
 mod bearer;
 mod csrf;
 mod others;

@@ -8,11 +8,12 @@ use crate::Failure;
 const LOCK: &str = include_str!("../../../Cargo.lock");
 
 /// The crates whose versions matter to the numbers.
-const CRATES: [&str; 16] = [
+const CRATES: [&str; 17] = [
     "portcullis",
     "tower-sessions",
     "tower-sessions-redis-store",
     "axum-login",
+    "axum_csrf",
     "axum_session",
     "axum_session_redispool",
     "tower-http",

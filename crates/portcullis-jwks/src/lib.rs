@@ -35,6 +35,10 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Opaque tokens
+//!
+//! [`RemoteIntrospection`] asks an authorization server about tokens that are no JWTs (RFC 7662), by the same transport.
+//!
 //! # The fetch
 //!
 //! One GET over `https`, TLS 1.2 or 1.3, by rustls on aws-lc-rs; the process-wide crypto provider is neither set nor
@@ -103,6 +107,8 @@ mod endpoint;
 mod error;
 mod fetch;
 mod fleet;
+mod form;
+mod introspection;
 mod origin;
 mod report;
 mod schedule;
@@ -111,4 +117,5 @@ mod tls;
 
 pub use builder::RemoteJwksBuilder;
 pub use error::{ConfigError, ConfigErrorKind};
+pub use introspection::{RemoteIntrospection, RemoteIntrospectionBuilder};
 pub use source::RemoteJwks;

@@ -44,6 +44,16 @@ impl Keys {
         self.of_user(user, ":f:{", family)
     }
 
+    /// Whether a proof was used.
+    pub(crate) fn proof(&self, realm: &Realm, name: Locator) -> String {
+        self.join([realm.as_str(), ":j:", name.as_str(), ""])
+    }
+
+    /// A family of refresh tokens.
+    pub(crate) fn refresh(&self, user: UserKey<'_>, family: Locator) -> String {
+        self.of_user(user, ":g:{", family)
+    }
+
     /// When all tokens of the realm were last revoked.
     pub(crate) fn everyone(&self, realm: &Realm) -> String {
         self.join([realm.as_str(), ":everyone", "", ""])
@@ -123,9 +133,11 @@ mod tests {
             (keys.epoch(user), "p:staff:e:{AAAAAAAAAAAAAAAAAAAAAA}"),
             (keys.token(user, name), "p:staff:t:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
             (keys.family(user, name), "p:staff:f:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
+            (keys.refresh(user, name), "p:staff:g:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
             (keys.everyone(&realm), "p:staff:everyone"),
             (keys.key_set(name), "p::keys:{_____________________w}"),
             (keys.key_set_lease(name), "p::keys:{_____________________w}:lease"),
+            (keys.proof(&realm, name), "p:staff:j:_____________________w"),
         ] {
             assert_eq!(key, expected);
         }

@@ -1,4 +1,5 @@
-//! Portcullis sessions, and revocations of bearer tokens, in Redis (6.2 and later) or Valkey.
+//! Portcullis sessions, revocations of bearer tokens, families of refresh tokens, and proofs that were used, in Redis (6.2
+//! and later) or Valkey.
 //!
 //! ```no_run
 //! use portcullis_redis::{RedisBackend, RedisConfig};
@@ -107,8 +108,10 @@
 //! | `p:<realm>:c:{<user>}` | string | how often the user's credentials were changed, in decimal |
 //! | `p::check:{<number>}` | string | a number, while [`RedisBackend::check`] looks |
 //! | `p:<realm>:t:{<user>}:<token>` | string | that a bearer token is revoked: empty, while it could still be used |
+//! | `p:<realm>:g:{<user>}:<family>` | string | one family of refresh tokens: hashes of its two latest tokens, and what it allows |
 //! | `p:<realm>:f:{<user>}:<family>` | string | that the tokens of one login are revoked: empty |
 //! | `p:<realm>:e:{<user>}` | string | when all of the user's tokens were last revoked, in milliseconds |
+//! | `p:<realm>:j:<name>` | string | that a proof was used, while it could be used again: who has used it, a random tag |
 //! | `p:<realm>:everyone` | string | when all tokens of the realm were last revoked, in milliseconds |
 //! | `p::keys:{<issuer>}` | string | what an issuer was last heard to publish, and when, for as long as it may be used |
 //! | `p::keys:{<issuer>}:lease` | string | who may ask the issuer, for seconds |
@@ -119,6 +122,18 @@
 //! which is in a slot of its own, is not part of it: it is asked for at the same time, and then kept for five seconds. So
 //! [`revoke_everyone`](portcullis_store::TokenBackend::revoke_everyone) is seen there by other processes within that time,
 //! and by the next request otherwise. A full server revokes all the same.
+//!
+//! # Refresh tokens
+//!
+//! A family of refresh tokens stands in its user's slot, beside what revokes it, so each of its
+//! [operations](portcullis_store::FamilyBackend) is one script, and looking at it one MGET. It expires by the server's clock.
+//! A full server rotates families all the same, and begins none.
+//!
+//! # Proofs
+//!
+//! [Claiming](portcullis_store::ReplayBackend::claim) a proof's name is one script. A claim that was sent again because its
+//! answer was lost finds its own tag, and is still the first. A full server claims nothing: such requests are answered
+//! with 503.
 //!
 //! # Ended sessions
 //!
@@ -153,6 +168,7 @@ mod connector;
 mod counters;
 mod dial;
 mod durable;
+mod family;
 mod health;
 mod key_set;
 mod keys;
@@ -161,6 +177,7 @@ mod link;
 mod liveness;
 mod login;
 mod provider;
+mod replay;
 mod reply;
 mod route;
 mod script;

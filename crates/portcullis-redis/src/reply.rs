@@ -37,6 +37,11 @@ pub(crate) fn record(reply: Value) -> Result<Option<Record>, StoreError> {
     if reply == Value::Nil { Ok(None) } else { decode(&bytes(reply)?).map(Some) }
 }
 
+/// A text of any bytes.
+pub(crate) fn octets(reply: Value) -> Result<Vec<u8>, StoreError> {
+    bytes(reply)
+}
+
 fn bytes(reply: Value) -> Result<Vec<u8>, StoreError> {
     if let Value::BulkString(bytes) = reply { Ok(bytes) } else { Err(unexpected()) }
 }

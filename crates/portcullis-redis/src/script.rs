@@ -54,6 +54,7 @@ pub(crate) static SUPERSEDE: LazyLock<Script> =
 pub(crate) static ENROL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/enrol.lua")));
 pub(crate) static MEMBERS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/members.lua")));
 pub(crate) static MARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/mark.lua")));
+pub(crate) static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/claim.lua")));
 pub(crate) static EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/epoch.lua")));
 pub(crate) static BUMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/bump.lua")));
 pub(crate) static LOAD_KEY_SET: LazyLock<Script> =
@@ -62,6 +63,21 @@ pub(crate) static SAVE_KEY_SET: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/save_key_set.lua")));
 pub(crate) static LEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/lease.lua")));
 pub(crate) static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/release.lua")));
+
+pub(crate) static BEGIN_FAMILY: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/begin_family.lua")));
+pub(crate) static ROTATE_FAMILY: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/rotate_family.lua")));
+
+/// The first byte of a stored family.
+pub(crate) const FAMILY_FORMAT: u8 = 1;
+
+/// Where the current secret stands in a stored family, and after it the one before, and then the payload. In front of them are
+/// the format and, in eight bytes each, generation, time of rotation, end, idle time, epoch of the user, and beginning.
+pub(crate) const FAMILY_SECRETS: usize = 1 + 6 * 8;
+
+/// Where the epoch of the user stands.
+const FAMILY_EPOCH: usize = 1 + 4 * 8;
 
 /// What a script has in the place of a line with the name after [`PART`].
 const PARTS: [(&str, &str); 5] = [
@@ -101,11 +117,14 @@ impl Script {
 }
 
 fn running(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Command {
-    let count = keys.len().to_string();
+    let count = COUNTS.get(keys.len()).copied().unwrap_or_default();
     let head = [script.as_bytes(), count.as_bytes()];
     let keys = keys.iter().map(|key| key.as_bytes());
     command(name, head.into_iter().chain(keys).chain(arguments.iter().copied()))
 }
+
+/// No script has more keys.
+const COUNTS: [&str; 6] = ["0", "1", "2", "3", "4", "5"];
 
 fn is_unknown_script(reply: &Value) -> bool {
     matches!(reply, Value::ServerError(error) if error.code() == "NOSCRIPT")
@@ -132,7 +151,7 @@ fn with_constants(text: &str) -> String {
     text.split_inclusive(is_end).map(|word| value(word).unwrap_or_else(|| word.to_owned())).collect()
 }
 
-fn constants() -> [(&'static str, String); 15] {
+fn constants() -> [(&'static str, String); 18] {
     let number = |value: u64| value.to_string();
     [
         ("VERSION", number(offset::VERSION as u64)),
@@ -144,6 +163,9 @@ fn constants() -> [(&'static str, String); 15] {
         ("PAYLOAD", number(offset::PAYLOAD as u64)),
         // Text, or it would be made anew each time that it is an argument.
         ("HEADER_END", format!("'{}'", offset::PAYLOAD - 1)),
+        ("FAMILY_FORMAT", number(FAMILY_FORMAT.into())),
+        ("FAMILY_SECRETS", number(FAMILY_SECRETS as u64)),
+        ("FAMILY_EPOCH", number(FAMILY_EPOCH as u64)),
         ("LAST_TIME", number(LAST_TIME)),
         ("GONE", answer::GONE.to_string()),
         ("DONE", answer::DONE.to_string()),
@@ -158,7 +180,7 @@ fn constants() -> [(&'static str, String); 15] {
 mod tests {
     use super::*;
 
-    fn all() -> [&'static Script; 16] {
+    fn all() -> [&'static Script; 19] {
         [
             &SAVE,
             &DESTROY_UNCHANGED,
@@ -171,11 +193,14 @@ mod tests {
             &MEMBERS,
             &BUMP,
             &MARK,
+            &CLAIM,
             &EPOCH,
             &LOAD_KEY_SET,
             &SAVE_KEY_SET,
             &LEASE,
             &RELEASE,
+            &BEGIN_FAMILY,
+            &ROTATE_FAMILY,
         ]
     }
 

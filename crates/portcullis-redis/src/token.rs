@@ -92,7 +92,7 @@ impl RedisBackend {
     }
 
     /// What stands under these names, in one slot or on one server.
-    async fn values(&self, names: &[String]) -> Result<Vec<Value>, StoreError> {
+    pub(crate) async fn values(&self, names: &[String]) -> Result<Vec<Value>, StoreError> {
         let together = Together(command("MGET", names.iter().map(String::as_bytes)));
         let reply = self.client.call().send(&together).await?;
         // While a slot moves no node answers for several keys of which one is absent, and most are; for single keys the two
@@ -119,6 +119,14 @@ impl RedisBackend {
             family_is_revoked: next(query.family.is_some())? != Value::Nil,
             everyone: epoch(next(with_everyone)?)?,
         })
+    }
+
+    /// The epoch for everyone as it was a moment ago.
+    pub(crate) async fn everyone_lately(&self, realm: &Realm) -> Result<TokenEpoch, StoreError> {
+        match self.everyone.fresh(realm) {
+            Some(everyone) => Ok(everyone),
+            None => self.ask_everyone(realm).await,
+        }
     }
 
     async fn ask_everyone(&self, realm: &Realm) -> Result<TokenEpoch, StoreError> {

@@ -263,6 +263,9 @@ impl<A: Authenticator, R> Core<A, R> {
         mut found: Authentication,
         extensions: &mut Extensions,
     ) -> Result<(), Rejection> {
+        if !found.has_looked() {
+            return Ok(());
+        }
         found.add_challenge(self.authenticator.challenge());
         if let Some(outer) = slot.take(extensions) {
             let outcome = combine(&outer, &found, self.authenticator.on_conflict())?;
@@ -291,8 +294,12 @@ impl<A: Authenticator, R> Core<A, R> {
 /// refused here.
 fn prove_origin(found: &Authentication, extensions: &Extensions) -> Result<(), Rejection> {
     let ambient = found.peek().is_some_and(|who| who.carrier() == Carrier::Ambient);
+    let leaves_handle = || found.look().hold().is_some();
     match extensions.get::<Unproven>() {
-        Some(Unproven(reason)) if ambient => Err(Rejection::Csrf(*reason)),
+        Some(unproven) if ambient || unproven.dropped && leaves_handle() => {
+            (unproven.count)(unproven.reason);
+            Err(Rejection::Csrf(unproven.reason))
+        }
         _ => Ok(()),
     }
 }

@@ -5,6 +5,7 @@
 //! * `Option<Identity>`: the handler runs for anybody, not while it cannot be told who it is.
 //! * [`Authentication`]: the handler runs and looks for itself.
 //! * `Session`: the visitor's session, of `SessionLayer`.
+//! * `CsrfToken` puts tokens into pages, and `CsrfForm` takes forms that have proved by one where they come from.
 //! * Each of them takes a [realm](crate::realm) as its parameter: `Identity<Staff>`, `Session<Staff>`.
 //! * Where the layer is missing that an extractor reads from, the answer is 500, and the log names the layer and the
 //!   path. It is never 401, and the handler does not run.
@@ -47,6 +48,8 @@
 //! # Ok(()) }
 //! ```
 
+#[cfg(feature = "csrf")]
+mod csrf;
 #[cfg(feature = "session")]
 mod session;
 
@@ -54,6 +57,8 @@ use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::request::Parts;
 
+#[cfg(feature = "csrf")]
+pub use self::csrf::{CsrfForm, CsrfFormRejection};
 use crate::identity::{Authentication, Identity, IdentityExt, Outcome};
 use crate::realm::Realm;
 use crate::rejection::Rejection;

@@ -17,8 +17,8 @@ pin_project! {
         future: F,
         // None: it minds the time itself.
         budget: Option<Duration>,
-        #[pin]
-        timer: Option<Sleep>,
+        // In a box, because most futures that could have one never do.
+        timer: Option<Pin<Box<Sleep>>>,
     }
 }
 
@@ -38,17 +38,19 @@ where
     type Output = Result<T, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+        let this = self.project();
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(output);
         }
         if this.timer.is_none()
             && let Some(budget) = *this.budget
         {
-            this.timer.set(Some(tokio::time::sleep(budget)));
+            *this.timer = Some(Box::pin(tokio::time::sleep(budget)));
         }
-        match this.timer.as_pin_mut() {
-            Some(timer) => timer.poll(cx).map(|()| Err(StoreError::new(StoreErrorKind::Timeout).into())),
+        match this.timer {
+            Some(timer) => {
+                timer.as_mut().poll(cx).map(|()| Err(StoreError::new(StoreErrorKind::Timeout).into()))
+            }
             None => Poll::Pending,
         }
     }

@@ -32,7 +32,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::request::Parts;
@@ -42,7 +42,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::identity::{Authentication, Identity, IdentityExt};
-use crate::realm::Realm;
+use crate::realm::{Presence, Realm};
 use crate::rejection::Rejection;
 use crate::respond::{DefaultResponder, RequestHead, Responder, refuse};
 
@@ -53,6 +53,26 @@ pub trait Check {
     /// # Errors
     /// The reason why the request is refused.
     fn check(&self, head: Head<'_>) -> Result<Pass, Rejection>;
+
+    /// Whether the request passes at a glance, and nothing goes along; if not, [`check`](Self::check) decides. Asked about
+    /// each request first, so that most of them cost no more than this. Default: no.
+    fn passes(&self, head: Head<'_>) -> bool {
+        let _ = head;
+        false
+    }
+}
+
+/// Where there is no check, everything passes.
+impl<C: Check> Check for Option<C> {
+    #[inline]
+    fn check(&self, head: Head<'_>) -> Result<Pass, Rejection> {
+        self.as_ref().map_or_else(|| Ok(Pass::new()), |check| check.check(head))
+    }
+
+    #[inline]
+    fn passes(&self, head: Head<'_>) -> bool {
+        self.as_ref().is_none_or(|check| check.passes(head))
+    }
 }
 
 /// A request's head, as a check sees it: without the body, and not to be changed.
@@ -77,8 +97,9 @@ pub struct Head<'a> {
 #[must_use]
 pub struct Pass {
     extensions: Extensions,
-    /// Shared by all requests, so that it costs one atomic increment.
-    parting: Option<Arc<Parting>>,
+    /// What is done to the request's extensions after that.
+    then: Option<fn(&mut Extensions)>,
+    parting: Option<Parting>,
 }
 
 /// In the extensions of a response: the route is public on purpose. [`PublicLayer`](crate::require::PublicLayer) leaves
@@ -86,12 +107,15 @@ pub struct Pass {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Public;
 
-/// What a check has said goes with the response.
-#[derive(Debug)]
+/// What a check has said goes with the response. It costs an atomic increment at most.
+#[derive(Clone)]
 pub(crate) enum Parting {
     Public,
     /// In place of one of the same name.
-    Header(HeaderName, HeaderValue),
+    Header(Arc<(HeaderName, HeaderValue)>),
+    /// What this makes of whoever is there by then.
+    #[cfg_attr(not(feature = "csrf"), expect(dead_code, reason = "only CsrfLayer asks who is there"))]
+    Of(Arc<dyn Presence>, fn(&dyn Presence, &mut HeaderMap)),
 }
 
 /// Puts a [`Check`] in front of a service.
@@ -121,7 +145,7 @@ pin_project! {
     #[project = StateProj]
     enum State<F, B> {
         // The inner service has the request.
-        Forwarded { #[pin] response: F, parting: Option<Arc<Parting>> },
+        Forwarded { #[pin] response: F, parting: Option<Parting>, done: bool },
         // There is a response, until it is taken.
         Done { response: Option<Response<B>> },
     }
@@ -167,20 +191,46 @@ impl Pass {
 
     /// The request goes on with `value` in its extensions.
     pub fn with(value: impl Clone + Send + Sync + 'static) -> Self {
-        let mut extensions = Extensions::new();
-        extensions.insert(value);
-        Self { extensions, parting: None }
+        let mut pass = Self::new();
+        pass.leave(value);
+        pass
     }
 
     /// The request goes on as it is, and its response is marked as [`Public`].
     pub fn public() -> Self {
-        static PUBLIC: LazyLock<Arc<Parting>> = LazyLock::new(|| Arc::new(Parting::Public));
-        Self::parting(&PUBLIC)
+        Self::parting(&Parting::Public)
     }
 
     /// The request goes on as it is, and something with its response.
-    pub(crate) fn parting(parting: &Arc<Parting>) -> Self {
-        Self { extensions: Extensions::new(), parting: Some(Arc::clone(parting)) }
+    pub(crate) fn parting(parting: &Parting) -> Self {
+        Self { parting: Some(parting.clone()), ..Self::default() }
+    }
+
+    /// Something goes with the response.
+    #[cfg_attr(not(feature = "csrf"), expect(dead_code, reason = "others know at once what goes along"))]
+    pub(crate) fn part(&mut self, parting: Parting) {
+        self.parting = Some(parting);
+    }
+
+    /// Leaves one more value in the request's extensions.
+    pub(crate) fn leave(&mut self, value: impl Clone + Send + Sync + 'static) {
+        self.extensions.insert(value);
+    }
+
+    /// Changes the request's extensions, after what is left there is in.
+    #[cfg_attr(not(feature = "csrf"), expect(dead_code, reason = "only CsrfLayer takes something away"))]
+    pub(crate) fn then(&mut self, change: fn(&mut Extensions)) {
+        self.then = Some(change);
+    }
+
+    fn apply(self, request: &mut Extensions) -> Option<Parting> {
+        if !self.extensions.is_empty() {
+            request.extend(self.extensions);
+        }
+        if let Some(change) = self.then {
+            change(request);
+        }
+        self.parting
     }
 }
 
@@ -188,7 +238,11 @@ impl Parting {
     fn say<B>(&self, response: &mut Response<B>) {
         match self {
             Self::Public => _ = response.extensions_mut().insert(Public),
-            Self::Header(name, value) => _ = response.headers_mut().insert(name, value.clone()),
+            Self::Header(header) => {
+                let (name, value) = &**header;
+                response.headers_mut().insert(name, value.clone());
+            }
+            Self::Of(presence, add) => add(&**presence, response.headers_mut()),
         }
     }
 }
@@ -232,12 +286,13 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if self.core.check.passes(Head::from(&request)) {
+            return GuardFuture::forwarded(self.inner.call(request), None);
+        }
         match self.core.check.check(Head::from(&request)) {
-            Ok(Pass { extensions, parting }) => {
-                if !extensions.is_empty() {
-                    request.extensions_mut().extend(extensions);
-                }
-                GuardFuture { state: State::Forwarded { response: self.inner.call(request), parting } }
+            Ok(pass) => {
+                let parting = pass.apply(request.extensions_mut());
+                GuardFuture::forwarded(self.inner.call(request), parting)
             }
             Err(rejection) => {
                 let response = self.core.refused(rejection, Head::from(&request));
@@ -259,6 +314,13 @@ impl<C, R> Core<C, R> {
     }
 }
 
+impl<F, B> GuardFuture<F, B> {
+    #[inline]
+    fn forwarded(response: F, parting: Option<Parting>) -> Self {
+        Self { state: State::Forwarded { response, parting, done: false } }
+    }
+}
+
 impl<F, B, E> Future for GuardFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
@@ -267,19 +329,19 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let mut state = self.project().state;
-        match state.as_mut().project() {
-            StateProj::Forwarded { response, parting } => {
+        match self.project().state.project() {
+            // Polled again after it was done, a future may do as it likes but panic.
+            StateProj::Forwarded { done: true, .. } => Poll::Pending,
+            StateProj::Forwarded { response, parting, done } => {
                 let mut polled = response.poll(cx);
                 if let Poll::Ready(result) = &mut polled {
-                    if let (Some(parting), Ok(response)) = (&parting, result) {
+                    *done = true;
+                    if let (Some(parting), Ok(response)) = (&*parting, result) {
                         parting.say(response);
                     }
-                    state.set(State::Done { response: None });
                 }
                 polled
             }
-            // Polled again after it was done, a future may do as it likes but panic.
             StateProj::Done { response } => response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it))),
         }
     }
@@ -294,6 +356,16 @@ impl<C, R> Clone for GuardLayer<C, R> {
 impl<S: Clone, C, R> Clone for Guard<S, C, R> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), core: Arc::clone(&self.core) }
+    }
+}
+
+impl fmt::Debug for Parting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Public => f.write_str("Public"),
+            Self::Header(header) => f.debug_tuple("Header").field(header).finish(),
+            Self::Of(..) => f.write_str("Of"),
+        }
     }
 }
 

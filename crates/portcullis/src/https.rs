@@ -99,7 +99,7 @@ pub struct Https {
     proxies: Proxies,
     original_uri: Option<FindUri>,
     allow_localhost: bool,
-    hsts: Arc<Parting>,
+    hsts: Parting,
 }
 
 type Find<T> = Arc<dyn Fn(&Extensions) -> Option<T> + Send + Sync>;
@@ -142,6 +142,10 @@ impl<R> RequireHttpsLayer<R> {
     /// Who answers a refused request. Default: [`DefaultResponder`].
     pub fn responder<T>(self, responder: T) -> RequireHttpsLayer<T> {
         RequireHttpsLayer { check: self.check, responder }
+    }
+
+    pub(crate) fn into_check(self) -> Https {
+        self.check
     }
 }
 
@@ -239,7 +243,7 @@ impl RequireHttpsBuilder {
             proxies,
             original_uri: self.original_uri,
             allow_localhost: self.allow_localhost,
-            hsts: Arc::new(Parting::Header(STRICT_TRANSPORT_SECURITY, self.hsts.header())),
+            hsts: Parting::Header(Arc::new((STRICT_TRANSPORT_SECURITY, self.hsts.header()))),
         };
         Ok(RequireHttpsLayer { check, responder: DefaultResponder })
     }

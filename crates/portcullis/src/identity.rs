@@ -235,7 +235,10 @@ impl<M> Identity<M> {
 /// What code without a type parameter asks.
 impl Person {
     /// The session that they were recognised by, if it was one.
-    #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only the session layer asks"))]
+    #[cfg_attr(
+        not(any(feature = "csrf", feature = "session")),
+        expect(dead_code, reason = "only the session layer and CsrfLayer ask")
+    )]
     pub(crate) fn session(&self) -> Option<Locator> {
         self.session
     }

@@ -7,6 +7,7 @@
 //! * `issue` (feature `issue`) mints tokens, for applications that are their own authority.
 //! * [`RequireLayer`] refuses whoever may not.
 //! * [`RequireHttpsLayer`] refuses what came over plain http.
+//! * [`AuthLayer`] is all of them but guards, in the only right order.
 //! * [`authenticate`] and [`guard`] are what they are made of, and open for credentials and checks of your own.
 //!
 //! The same layers serve axum, hyper and tonic: they leave response bodies and errors of the inner service as they are.
@@ -47,6 +48,8 @@ pub mod bearer;
 mod budget;
 #[cfg(feature = "csrf")]
 pub mod csrf;
+#[cfg(any(feature = "bearer", feature = "session"))]
+pub mod ending;
 pub mod guard;
 pub mod https;
 pub mod identity;
@@ -56,6 +59,8 @@ pub mod issue;
 #[cfg(all(doc, not(doctest), feature = "csrf", feature = "session"))]
 #[doc = include_str!("migration.md")]
 pub mod migration {}
+#[cfg(any(feature = "csrf", feature = "session"))]
+mod mac;
 #[cfg(any(feature = "bearer", feature = "session"))]
 mod names;
 mod packed;
@@ -66,6 +71,7 @@ pub mod respond;
 mod secret;
 #[cfg(feature = "session")]
 pub mod session;
+pub mod stack;
 
 #[cfg(feature = "bearer")]
 pub use bearer::BearerLayer;
@@ -77,3 +83,4 @@ pub use realm::Realm;
 pub use require::RequireLayer;
 #[cfg(feature = "session")]
 pub use session::{Session, SessionLayer};
+pub use stack::AuthLayer;

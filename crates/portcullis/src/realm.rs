@@ -54,6 +54,11 @@
 
 #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only session layers claim anything"))]
 mod claim;
+#[cfg_attr(
+    not(all(feature = "csrf", feature = "session")),
+    allow(dead_code, reason = "session layers and CsrfLayer meet here")
+)]
+mod presence;
 
 use std::any::TypeId;
 
@@ -66,6 +71,11 @@ pub(crate) use self::claim::Claim;
     expect(unused_imports, reason = "only session layers claim anything")
 )]
 pub(crate) use self::claim::Standing;
+#[cfg(any(feature = "csrf", feature = "session"))]
+pub(crate) use self::presence::Guest;
+pub(crate) use self::presence::{Hold, Presence};
+#[cfg(feature = "csrf")]
+pub(crate) use self::presence::{Name, NameOrigin};
 use crate::identity::{Authentication, Identity, Look};
 
 /// A kind of caller, apart from all others. Implemented by a type of the application's that is used for nothing else.

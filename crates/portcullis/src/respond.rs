@@ -27,6 +27,8 @@
 //! ```
 
 mod htmx;
+#[cfg(feature = "session")]
+mod late;
 mod login;
 mod problem;
 mod safe_path;
@@ -40,6 +42,8 @@ use http::header::{
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 
 use self::htmx::Htmx;
+#[cfg(feature = "session")]
+pub(crate) use self::late::LateHead;
 pub use self::login::{LoginRedirect, WayBack};
 pub use self::problem::ProblemResponder;
 pub use self::safe_path::{NotSafe, SafePath};
@@ -99,34 +103,15 @@ impl RequestHead {
     #[must_use]
     pub fn of<'a>(head: impl Into<Head<'a>>) -> Self {
         let head = head.into();
-        let htmx = Htmx::of(head.headers).map(Box::new);
-        Self { htmx, extensions: head.extensions.clone(), ..Self::brief(head) }
-    }
-
-    /// Notes what it takes to say that a store has failed, of a request that was let in.
-    pub(crate) fn brief(head: Head<'_>) -> Self {
-        let (mut protocol, mut accept, mut navigates) = (Protocol::Http, None, None);
-        // Layers note this of every request that may still be refused when its response is there. One pass over a dozen
-        // headers costs less than looking three names up.
-        for (name, value) in head.headers {
-            if *name == CONTENT_TYPE {
-                protocol = Protocol::of(value);
-            } else if *name == ACCEPT {
-                accept.get_or_insert(value);
-            } else if *name == SEC_FETCH_MODE {
-                navigates = Some(value == "navigate");
-            }
-        }
-        // A navigation that can be repeated elsewhere is a GET or HEAD.
-        let is_safe = matches!(*head.method, Method::GET | Method::HEAD);
+        let Asked { protocol, accept, navigates } = Asked::by(head);
         Self {
             method: head.method.clone(),
             uri: head.uri.clone(),
             protocol,
             accept: accept.cloned(),
-            navigates: if is_safe { navigates } else { Some(false) },
-            htmx: None,
-            extensions: Extensions::new(),
+            navigates,
+            htmx: Htmx::of(head.headers).map(Box::new),
+            extensions: head.extensions.clone(),
         }
     }
 
@@ -171,6 +156,33 @@ impl RequestHead {
     pub fn is_navigation(&self) -> bool {
         let by_accept = || self.accept().is_some_and(|accept| accept.contains("text/html"));
         self.navigates.unwrap_or_else(by_accept)
+    }
+}
+
+/// What a request's headers say of the answer that it asks for.
+struct Asked<'a> {
+    protocol: Protocol,
+    accept: Option<&'a HeaderValue>,
+    navigates: Option<bool>,
+}
+
+impl<'a> Asked<'a> {
+    /// One pass over a dozen headers costs less than looking three names up.
+    fn by(head: Head<'a>) -> Self {
+        // A navigation that can be repeated elsewhere is a GET or HEAD.
+        let can_navigate = matches!(*head.method, Method::GET | Method::HEAD);
+        let navigates = if can_navigate { None } else { Some(false) };
+        let mut asked = Self { protocol: Protocol::Http, accept: None, navigates };
+        for (name, value) in head.headers {
+            if *name == CONTENT_TYPE {
+                asked.protocol = Protocol::of(value);
+            } else if *name == ACCEPT {
+                asked.accept.get_or_insert(value);
+            } else if can_navigate && *name == SEC_FETCH_MODE {
+                asked.navigates = Some(value == "navigate");
+            }
+        }
+        asked
     }
 }
 
@@ -327,9 +339,14 @@ fn finish<B>(response: &mut Response<B>, rejection: Rejection, head: &RequestHea
         // and what a safe request gets does not depend on these headers.
         response.headers_mut().append(VARY, HeaderValue::from_static("sec-fetch-site, origin"));
     }
+    if let Rejection::InvalidProof { nonce: Some(nonce), .. } = &rejection {
+        response.headers_mut().insert(DPOP_NONCE, nonce.clone());
+    }
     response.extensions_mut().insert(rejection);
 }
 
+/// The field of a nonce for the next proof (RFC 9449, section 8).
+pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// For a responder of the application's own that has not thought of gRPC.
 fn speak_grpc<B>(response: &mut Response<B>, rejection: &Rejection, head: &RequestHead) {
     let Some(content_type) = head.protocol().content_type() else { return };
@@ -351,10 +368,12 @@ fn log(rejection: &Rejection, head: &RequestHead) {
         Rejection::Unavailable { .. } => tracing::warn!(reason, "refused: {message}"),
         Rejection::Unauthenticated(_)
         | Rejection::InvalidCredential { .. }
+        | Rejection::InvalidProof { .. }
         | Rejection::BadRequest { .. }
         | Rejection::Forbidden(_)
         | Rejection::StepUp { .. }
         | Rejection::Conflict
+        | Rejection::TooLarge
         | Rejection::InsecureTransport { .. } => tracing::debug!(reason, "refused: {message}"),
     }
 }

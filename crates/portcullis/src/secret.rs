@@ -15,7 +15,7 @@ pub(crate) struct NoEntropy;
 
 /// `N` bytes from the operating system's random source.
 #[cfg_attr(
-    not(any(feature = "session", feature = "issue")),
+    not(any(feature = "csrf", feature = "issue", feature = "session")),
     expect(dead_code, reason = "only what mints needs random bytes")
 )]
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoEntropy> {
@@ -25,7 +25,10 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoEntropy> {
 }
 
 /// Whether both are the same, in a time that does not depend on what they are.
-#[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only sessions compare so far"))]
+#[cfg_attr(
+    not(any(feature = "csrf", feature = "issue", feature = "session")),
+    expect(dead_code, reason = "only what mints compares secrets")
+)]
 pub(crate) fn constant_time_eq(a: &[u8; 32], b: &[u8; 32]) -> bool {
     // Of words: it takes a quarter of the time that it takes of bytes.
     let (a, b) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);

@@ -1,4 +1,4 @@
-//! What others make for the same work: tower-sessions, and tower-http's csrf.
+//! What others make for the same work: tower-sessions, tower-http's csrf and axum_csrf.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -8,7 +8,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_sessions::{MemoryStore, Session, SessionManagerLayer, SessionStore as _};
 
 use super::session::answer;
-use super::{browser, cookie_of, csrf};
+use super::{axum_csrf, browser, cookie_of, csrf};
 use crate::Failure;
 use crate::harness::{Bounds, Candidate, Label, bare, json};
 use crate::threads::{Concurrent, Job};
@@ -18,6 +18,7 @@ pub(super) const SESSION_READ: &str = "tower-sessions, one value read";
 pub(super) const SESSION_WRITE: &str = "tower-sessions, one value written";
 pub(super) const CSRF_POST: &str = "tower-http csrf, POST of one's own page";
 pub(super) const CSRF_GET: &str = "tower-http csrf, GET";
+pub(super) const CSRF_TOKEN: &str = "axum_csrf, a token verified";
 
 const VISITS: &str = "visits";
 
@@ -34,6 +35,7 @@ pub(super) fn candidates() -> Result<Vec<Candidate>, Failure> {
         Candidate::new(peer(SESSION_WRITE), with_session, layer.layer(service_fn(write))),
         checked(CSRF_POST, Method::POST)?,
         checked(CSRF_GET, Method::GET)?,
+        axum_csrf::candidate()?,
     ])
 }
 
@@ -49,7 +51,7 @@ pub(super) fn concurrent() -> Result<Vec<Concurrent>, Failure> {
     ])
 }
 
-fn peer(name: &'static str) -> Label {
+pub(super) fn peer(name: &'static str) -> Label {
     Label { name, peer: None, bounds: Bounds::default() }
 }
 

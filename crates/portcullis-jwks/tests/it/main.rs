@@ -13,6 +13,7 @@ mod discovery;
 mod fleet;
 mod flood;
 mod hostile;
+mod introspection;
 mod life;
 mod outage;
 mod report;

@@ -16,6 +16,7 @@ mod durable;
 mod key_sets;
 mod outages;
 mod permissions;
+mod proofs;
 mod refusals;
 mod resends;
 mod sentinel;

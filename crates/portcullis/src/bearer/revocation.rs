@@ -3,6 +3,7 @@
 mod backend;
 mod check;
 mod error;
+mod families;
 mod marks;
 mod memory;
 mod outage;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_store::{
-    Clock, StoreError, SystemClock, Timestamp, TokenBackend, TokenEpoch, TokenQuery, TokenStatus, UserKey,
+    Clock, Locator, StoreError, SystemClock, Timestamp, TokenBackend, TokenEpoch, TokenQuery, TokenStatus,
+    UserKey,
 };
 use serde::Deserialize;
 
@@ -164,6 +166,17 @@ impl Revocations {
         self.told(Revoked::Family, self.backend.revoke_family(user, names::of_id(sid), keep).await)
     }
 
+    /// The same, by the names that they have in the store.
+    #[cfg_attr(not(feature = "issue"), expect(dead_code, reason = "only refresh tokens know these names"))]
+    pub(crate) async fn revoke_family_of(
+        &self,
+        user: Locator,
+        family: Locator,
+    ) -> Result<(), RevocationError> {
+        let (user, keep) = (UserKey { realm: &self.realm, user }, self.longest_kept());
+        self.told(Revoked::Family, self.backend.revoke_family(user, family, keep).await)
+    }
+
     /// Takes back all tokens of this `iss` and `sub` that were issued until now.
     ///
     /// A token's time of issue is told by its issuer's clock, in whole seconds. So that none is missed, one that was issued
@@ -212,6 +225,11 @@ impl Revocations {
         self.longest_token
     }
 
+    #[cfg_attr(not(feature = "issue"), expect(dead_code, reason = "only refresh tokens are of a realm"))]
+    pub(crate) const fn realm_name(&self) -> &portcullis_store::Realm {
+        &self.realm
+    }
+
     pub(super) fn status_now(&self, marks: &Marks) -> Option<Result<TokenStatus, StoreError>> {
         self.backend.status_now(marks.query(&self.realm))
     }
@@ -231,7 +249,7 @@ impl Revocations {
         Some(end.since(self.clock.now())).filter(|left| !left.is_zero())
     }
 
-    fn longest_kept(&self) -> Duration {
+    pub(crate) fn longest_kept(&self) -> Duration {
         self.longest_token.saturating_add(AFTER_EXPIRY)
     }
 

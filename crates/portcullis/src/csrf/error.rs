@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A configured origin or host that no request could ever match.
+/// A configured origin or host that no request could ever match, or keys that protect nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     kind: ConfigErrorKind,
@@ -25,6 +25,8 @@ pub enum ConfigErrorKind {
     NeverSent,
     /// The service's own origin is neither `http` nor `https`.
     NotHttp,
+    /// A key of tokens has less than 32 bytes.
+    ShortKey,
     /// No host is allowed, so every request would be refused.
     NoHosts,
 }
@@ -50,6 +52,7 @@ impl fmt::Display for ConfigError {
             ConfigErrorKind::NotAscii => "is not ASCII; write it in punycode, as browsers do",
             ConfigErrorKind::NeverSent => "is nothing that a browser ever sends",
             ConfigErrorKind::NotHttp => "is neither http nor https",
+            ConfigErrorKind::ShortKey => return f.write_str("a key of CSRF tokens has at least 32 bytes"),
             ConfigErrorKind::NoHosts => return f.write_str("allowed_hosts names no host"),
         };
         write!(f, "{:?} {wrong}", self.input)

@@ -8,11 +8,17 @@ use tower_layer::Layer;
 
 use super::ambient::{Ambient, may_be_in};
 use super::authority::Host;
+use super::binding::Binding;
 use super::error::{ConfigError, ConfigErrorKind};
-use super::metadata::{Policy, is_safe, verify};
+use super::events::{Consequence, failed, refused_further_in};
+use super::metadata::{Offered, Policy, passes_at_a_glance, verify};
 use super::origin::Origin;
-use super::{CsrfVerdict, SameSite};
-use crate::guard::{Check, Guard, GuardLayer, Head, Pass};
+use super::presented::offered_text;
+use super::tokens::Tokens;
+use super::withhold::withhold;
+use super::{CsrfKeys, CsrfVerdict, OnFailure, SameSite, handle, nonce};
+use crate::guard::{Check, Guard, GuardLayer, Head, Parting, Pass};
+use crate::realm::{Name, NameOrigin, looks};
 use crate::rejection::{CsrfReason, Rejection, Unproven};
 use crate::respond::DefaultResponder;
 
@@ -32,8 +38,12 @@ pub struct Csrf {
     policy: Policy,
     exempt: Option<Exempt>,
     report_only: bool,
+    on_failure: OnFailure,
+    tokens: Option<Arc<Tokens>>,
     /// Shared by all copies: a router makes one per route, and one warning is enough.
     warned: Arc<Once>,
+    /// Whether a look at a few headers is enough to let most requests pass.
+    glances: bool,
     /// Whether a layer around this one has looked at a request before. Until then nothing passes at a glance but safe
     /// methods, so that a missing layer is warned of.
     is_surrounded: Arc<AtomicBool>,
@@ -48,7 +58,10 @@ impl CsrfLayer {
             policy: Policy::default(),
             exempt: None,
             report_only: false,
+            on_failure: OnFailure::Reject,
+            tokens: None,
             warned: Arc::new(Once::new()),
+            glances: false,
             is_surrounded: Arc::default(),
         };
         Self { check, responder: DefaultResponder }
@@ -126,6 +139,28 @@ impl<R> CsrfLayer<R> {
         self
     }
 
+    /// Takes a [token](super::CsrfToken) as proof of origin, and lets pages make some. A token is read from the header
+    /// `X-CSRF-Token`, or from what a [`FormTokenLayer`](super::FormTokenLayer) further out has found in a form. Costs
+    /// nothing in the store. Default: none.
+    ///
+    /// All processes of a service need the same keys. Of several layers on a path the outermost one's make tokens.
+    ///
+    /// # Errors
+    /// When a key is shorter than 32 bytes.
+    pub fn tokens(mut self, keys: CsrfKeys) -> Result<Self, ConfigError> {
+        if !keys.0.is_sound() {
+            return Err(ConfigError::new(ConfigErrorKind::ShortKey, ""));
+        }
+        self.check.tokens = Some(Arc::new(Tokens::new(keys)));
+        Ok(self)
+    }
+
+    /// What to do with a request that does not prove its origin. Default: [`OnFailure::Reject`].
+    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.check.on_failure = on_failure;
+        self
+    }
+
     /// Checks requests without an ambient credential too. For login forms: another site could log its visitors in to
     /// an account of its own (login CSRF). Default: they pass.
     pub fn always(mut self) -> Self {
@@ -154,62 +189,104 @@ impl<R> CsrfLayer<R> {
     pub fn responder<T>(self, responder: T) -> CsrfLayer<T> {
         CsrfLayer { check: self.check, responder }
     }
+
+    pub(crate) fn into_check(self) -> Csrf {
+        self.check
+    }
 }
 
 impl<S, R: Clone> Layer<S> for CsrfLayer<R> {
     type Service = Guard<S, Csrf, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        // Of each service that is made, other layers may stand around it.
-        let check = Csrf { is_surrounded: Arc::default(), ..self.check.clone() };
-        GuardLayer::with_responder(check, self.responder.clone()).layer(inner)
+        GuardLayer::with_responder(self.check.anew(), self.responder.clone()).layer(inner)
     }
 }
 
 impl Check for Csrf {
-    #[inline]
-    fn check(&self, head: Head<'_>) -> Result<Pass, Rejection> {
-        if self.passes_at_a_glance(head) { Ok(Pass::new()) } else { self.check_closely(head) }
-    }
-}
-
-impl Csrf {
     /// Most requests do, and this is so small that it is compiled into whatever calls it.
     #[inline]
-    fn passes_at_a_glance(&self, head: Head<'_>) -> bool {
-        !self.report_only
-            && self.policy.passes_at_a_glance(head)
-            && (is_safe(head.method) || self.is_surrounded.load(Ordering::Relaxed))
+    fn passes(&self, head: Head<'_>) -> bool {
+        self.glances && passes_at_a_glance(head, || self.is_surrounded.load(Ordering::Relaxed))
     }
 
-    #[cold]
     #[inline(never)]
-    fn check_closely(&self, head: Head<'_>) -> Result<Pass, Rejection> {
-        let decided = self.decide(head);
-        if self.report_only {
-            return Ok(Pass::with(report(decided)));
+    fn check(&self, head: Head<'_>) -> Result<Pass, Rejection> {
+        let mut pass = match self.decide(head) {
+            Ok(_) if self.report_only => Pass::with(CsrfVerdict::Passed),
+            Ok(pass) => pass,
+            Err(reason) => self.consequence(reason, head)?,
+        };
+        if let Some(tokens) = &self.tokens {
+            serve(tokens, head, &mut pass);
         }
-        decided.map_err(Rejection::Csrf)
+        Ok(pass)
     }
 }
 
 impl Csrf {
+    /// The same for another service: of each that is made, other layers may stand around it.
+    pub(crate) fn anew(&self) -> Self {
+        Self { is_surrounded: Arc::default(), glances: self.may_glance(), ..self.clone() }
+    }
+
+    /// Not if something is to be left with every request, or safe ones are looked at too.
+    fn may_glance(&self) -> bool {
+        !self.report_only && self.tokens.is_none() && self.policy.hosts.is_none()
+    }
+
     fn decide(&self, head: Head<'_>) -> Result<Pass, CsrfReason> {
         let mut ambient = true;
-        let verified = verify(&self.policy, head, || {
+        let is_ambient = || {
             ambient = self.ambient(head);
             ambient
-        });
+        };
+        let verified = verify(&self.policy, head, is_ambient, || self.offered(head));
         verified.or_else(|reason| self.excuse(reason, head))?;
         // Nothing has to be remembered of most requests: they carry nothing that could be a credential, or are proven.
         let doubtful = !ambient && may_be_in(head.headers);
         let unproven = if doubtful { self.decide_if_ambient(head).err() } else { None };
-        Ok(unproven.map_or_else(Pass::new, |reason| Pass::with(Unproven(reason))))
+        let unproven = unproven.map(|reason| Unproven { reason, dropped: false, count: refused_further_in });
+        Ok(unproven.map_or_else(Pass::new, Pass::with))
+    }
+
+    /// What becomes of a request that fails.
+    fn consequence(&self, reason: CsrfReason, head: Head<'_>) -> Result<Pass, Rejection> {
+        // Of whom no layer has looked for nobody can be dropped, and another host is not this service at all.
+        let drops = self.on_failure == OnFailure::DropIdentity
+            && reason != CsrfReason::HostNotAllowed
+            && looks(head.extensions).next().is_some();
+        let consequence = match (self.report_only, drops) {
+            (true, _) => Consequence::Reported,
+            (false, true) => Consequence::Dropped,
+            (false, false) => Consequence::Refused,
+        };
+        failed(reason, consequence);
+        let mut pass = Pass::with(CsrfVerdict::Refused(reason));
+        match consequence {
+            Consequence::Reported => Ok(pass),
+            Consequence::Refused => Err(Rejection::Csrf(reason)),
+            Consequence::Dropped => {
+                pass.leave(Unproven { reason, dropped: true, count: refused_further_in });
+                pass.then(withhold);
+                Ok(pass)
+            }
+        }
+    }
+
+    /// What a token says that came along.
+    fn offered(&self, head: Head<'_>) -> Offered {
+        let Some((tokens, text)) = self.tokens.as_ref().zip(offered_text(head.headers, head.extensions))
+        else {
+            return Offered::Nothing;
+        };
+        let binding = Binding::of_request(head.headers, head.extensions);
+        if tokens.verifies(&binding, text) { Offered::Good } else { Offered::Bad }
     }
 
     /// What is to become of the request should a layer further in find an ambient credential.
     fn decide_if_ambient(&self, head: Head<'_>) -> Result<(), CsrfReason> {
-        verify(&self.policy, head, || true).or_else(|reason| self.excuse(reason, head))
+        verify(&self.policy, head, || true, || self.offered(head)).or_else(|reason| self.excuse(reason, head))
     }
 
     fn ambient(&self, head: Head<'_>) -> bool {
@@ -233,14 +310,20 @@ impl Csrf {
     }
 }
 
-fn report(decided: Result<Pass, CsrfReason>) -> CsrfVerdict {
-    match decided {
-        Ok(_) => CsrfVerdict::Passed,
-        Err(reason) => {
-            tracing::warn!(csrf = reason.label(), "would be refused: {}", reason.hint());
-            CsrfVerdict::Refused(reason)
-        }
+/// Lets handlers make tokens, and the response say what is to be said of that.
+fn serve(tokens: &Arc<Tokens>, head: Head<'_>, pass: &mut Pass) {
+    let (presence, new) = handle::host(head.extensions);
+    let guest = presence.guest();
+    guest.leave(Arc::<Tokens>::clone(tokens));
+    if let Some(locator) = nonce::presented(head.headers) {
+        let is_somebody = Binding::of_request(head.headers, head.extensions).is_of_somebody();
+        let origin = if is_somebody { NameOrigin::Stale } else { NameOrigin::Presented };
+        guest.name().get_or_insert(Name { locator, origin });
     }
+    if let Some(new) = new {
+        pass.leave(new);
+    }
+    pass.part(Parting::Of(presence, nonce::part));
 }
 
 impl<R> fmt::Debug for CsrfLayer<R> {
@@ -255,6 +338,8 @@ impl fmt::Debug for Csrf {
             .field("policy", &self.policy)
             .field("exempts", &self.exempt.is_some())
             .field("report_only", &self.report_only)
+            .field("on_failure", &self.on_failure)
+            .field("tokens", &self.tokens)
             .finish()
     }
 }

@@ -42,18 +42,28 @@ const SAME_ORIGIN: &str = "same-origin";
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// What a token says that came along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    Nothing,
+    /// It is good for this request.
+    Good,
+    Bad,
+}
+
 /// What must not be there twice, because the decision hangs on it.
 static DECISIVE: [HeaderName; 3] = [ORIGIN, HeaderName::from_static("sec-fetch-site"), HOST];
 static DESTINATION: [HeaderName; 1] = [HOST];
 
 /// The decision, in the order of the module page's table.
 ///
-/// `ambient` says whether a credential came along that browsers send by themselves. It is asked only where that
-/// matters, because it costs a look-up.
+/// `ambient` says whether a credential came along that browsers send by themselves, and `token` what a token that came
+/// along is good for. They are asked only where that matters, because they cost something.
 pub(super) fn verify(
     policy: &Policy,
     head: Head<'_>,
     ambient: impl FnOnce() -> bool,
+    token: impl FnOnce() -> Offered,
 ) -> Result<(), CsrfReason> {
     policy.admit_host(head)?;
     let is_handshake = is_handshake(head);
@@ -68,6 +78,16 @@ pub(super) fn verify(
     if is_handshake {
         return policy.admit_handshake(head);
     }
+    match token() {
+        Offered::Good => Ok(()),
+        Offered::Nothing => verify_metadata(policy, head, ambient),
+        // Whoever sends one means to prove their origin by it, and has to hear what is wrong with it.
+        Offered::Bad => verify_metadata(policy, head, ambient).map_err(|_| CsrfReason::TokenMismatch),
+    }
+}
+
+/// The steps for requests without a good token.
+fn verify_metadata(policy: &Policy, head: Head<'_>, ambient: bool) -> Result<(), CsrfReason> {
     match Relation::of(head.headers)? {
         Some(Relation::SameOrigin | Relation::ByUser) => Ok(()),
         Some(Relation::SameSite) if policy.same_site == SameSite::Allow => Ok(()),
@@ -102,20 +122,19 @@ fn names_websocket(upgrade: &HeaderValue) -> bool {
     })
 }
 
-impl Policy {
-    /// Whether [`verify`] lets the request pass whatever came along with it, as far as two look-ups show: it is no
-    /// handshake, and its method is safe or a page of the service's own has made it.
-    #[inline]
-    pub(super) fn passes_at_a_glance(&self, head: Head<'_>) -> bool {
-        if self.hosts.is_some() {
-            return false;
-        }
-        if is_safe(head.method) {
-            return !head.headers.contains_key(UPGRADE);
-        }
-        *head.method != Method::CONNECT && no_header_twice(head.headers) && is_same_origin(head.headers)
+/// Whether [`verify`] lets the request pass whatever came along with it, under any policy without hosts: it is no handshake,
+/// and its method is safe, or a page of the service's own has made it. Of the latter, `and` may say no.
+///
+/// The names are gone through. With the few that there are that takes less time than to look one up, which hashes it.
+#[inline]
+pub(super) fn passes_at_a_glance(head: Head<'_>, and: impl FnOnce() -> bool) -> bool {
+    if is_safe(head.method) {
+        return !head.headers.keys().any(|name| *name == UPGRADE);
     }
+    *head.method != Method::CONNECT && and() && no_header_twice(head.headers) && is_same_origin(head.headers)
+}
 
+impl Policy {
     /// Refuses a host that is not allowed, against DNS rebinding. A host that cannot be told is not allowed.
     fn admit_host(&self, head: Head<'_>) -> Result<(), CsrfReason> {
         let Some(allowed) = &self.hosts else { return Ok(()) };
@@ -179,8 +198,10 @@ fn no_header_twice(headers: &HeaderMap) -> bool {
     headers.len() == headers.keys_len()
 }
 
+#[inline]
 fn is_same_origin(headers: &HeaderMap) -> bool {
-    headers.get(&SEC_FETCH_SITE).is_some_and(|site| site == SAME_ORIGIN)
+    let site = headers.iter().find_map(|(name, value)| (*name == SEC_FETCH_SITE).then_some(value));
+    site.is_some_and(|site| site.as_bytes() == SAME_ORIGIN.as_bytes())
 }
 
 impl Relation {

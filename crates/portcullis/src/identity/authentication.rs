@@ -8,7 +8,7 @@ use http::{Extensions, Request, request};
 use smallvec::SmallVec;
 
 use super::{Identity, Person};
-use crate::realm::{Claim, DefaultRealm, Realm};
+use crate::realm::{Claim, DefaultRealm, Hold, Realm};
 use crate::rejection::Challenge;
 
 /// What the layers of a [realm](crate::realm) found out about the caller. In the extensions of every request that passed
@@ -25,6 +25,10 @@ struct Found {
     reader: Option<Arc<dyn OnRead>>,
     /// The session layer's among them.
     claim: Option<Claim>,
+    /// The way to the session layer's handle, where it leaves one.
+    hold: Option<&'static Hold>,
+    /// Of a place in a stack where there is no layer, and which so leaves nothing.
+    nobody_looked: bool,
 }
 
 /// The result within an [`Authentication`].
@@ -152,6 +156,17 @@ impl<M> Authentication<M> {
         Authentication { outcome, found: self.found }
     }
 
+    /// What is found where no layer stands.
+    pub(crate) fn not_looked() -> Self {
+        let found = Found { nobody_looked: true, ..Found::default() };
+        Self { outcome: Outcome::Anonymous, found }
+    }
+
+    /// Whether a layer has looked.
+    pub(crate) fn has_looked(&self) -> bool {
+        !self.found.nobody_looked
+    }
+
     pub(crate) fn add_challenge(&mut self, challenge: Option<Challenge>) {
         self.found.challenges.extend(challenge);
     }
@@ -171,6 +186,18 @@ impl<M> Authentication<M> {
         self
     }
 
+    #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only session layers leave handles"))]
+    pub(crate) fn held(mut self, hold: Option<&'static Hold>) -> Self {
+        self.found.hold = hold;
+        self
+    }
+
+    /// Nobody is signed in; what else was found stays.
+    #[cfg_attr(not(feature = "csrf"), expect(dead_code, reason = "only CsrfLayer drops identities"))]
+    pub(crate) fn without_identity(self) -> Self {
+        Self { outcome: Outcome::Anonymous, ..self }
+    }
+
     /// What an outer layer had found, kept together with what this one found.
     pub(crate) fn on_top_of(mut self, outer: Self, outcome: Outcome<M>) -> Self {
         let own = std::mem::replace(&mut self.found.challenges, outer.found.challenges);
@@ -182,6 +209,7 @@ impl<M> Authentication<M> {
         }
         self.found.reader = self.found.reader.or(outer.found.reader);
         self.found.claim = self.found.claim.or(outer.found.claim);
+        self.found.hold = self.found.hold.or(outer.found.hold);
         self.outcome = outcome;
         self
     }
@@ -192,13 +220,17 @@ impl<'a> Look<'a> {
         &self.found.challenges
     }
 
-    /// The challenge of this scheme, if it is configured.
-    pub(crate) fn challenge(self, scheme: &str) -> Option<&'a Challenge> {
-        self.found.challenges.iter().find(|challenge| challenge.scheme() == scheme)
+    /// The challenge of tokens, if they are accepted: of the scheme that was used, where there are two.
+    pub(crate) fn token_challenge(self) -> Option<&'a Challenge> {
+        self.found.challenges.iter().find(|challenge| challenge.has_errors())
     }
 
     pub(crate) fn claim(self) -> Option<Claim> {
         self.found.claim
+    }
+
+    pub(crate) fn hold(self) -> Option<&'static Hold> {
+        self.found.hold
     }
 
     /// On behalf of a handler.

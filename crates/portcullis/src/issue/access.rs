@@ -15,6 +15,7 @@ pub struct AccessToken {
     pub(super) issued: Timestamp,
     pub(super) expires: Timestamp,
     pub(super) scopes: Vec<String>,
+    pub(super) is_dpop: bool,
 }
 
 impl AccessToken {
@@ -40,6 +41,12 @@ impl AccessToken {
     #[must_use]
     pub fn expires_in(&self) -> Duration {
         self.expires.since(self.issued)
+    }
+
+    /// How it is presented: `DPoP` if it is bound to a key by that (RFC 9449, section 5), else `Bearer`.
+    #[must_use]
+    pub const fn token_type(&self) -> &'static str {
+        if self.is_dpop { "DPoP" } else { "Bearer" }
     }
 
     /// What it allows.

@@ -45,10 +45,10 @@ pub enum BuildErrorKind {
     BadAudience,
     /// A lifetime of nothing, one that is longer than a ring keeps its keys for, or than revocations are kept.
     BadLifetime,
+    /// Refresh tokens of an issuer whose tokens cannot be revoked.
+    NotRevocable,
     /// An address that is not `https`, or has a query where none may be.
     BadAddress,
-    /// A realm's name that cannot be part of a key in the store.
-    BadRealm,
 }
 
 /// Nothing was minted.
@@ -69,6 +69,10 @@ pub enum IssueErrorKind {
     BadGrant,
     /// The token would be longer than the 8 KiB that verifiers accept.
     TooLarge,
+    /// There is a family of refresh tokens of this login already.
+    LoginTaken,
+    /// The login was revoked while it was made.
+    Revoked,
     /// The signer gave no signature.
     Signer,
     /// The operating system gave no random bytes.
@@ -115,8 +119,8 @@ impl fmt::Display for BuildError {
             BuildErrorKind::BadLifetime => {
                 "the lifetime is nothing, or longer than keys or revocations are kept"
             }
+            BuildErrorKind::NotRevocable => "the issuer's tokens cannot be revoked",
             BuildErrorKind::BadAddress => "an address must be https, without query and fragment",
-            BuildErrorKind::BadRealm => "the realm's name cannot be part of a key",
         })
     }
 }
@@ -160,6 +164,8 @@ impl fmt::Display for IssueError {
         f.write_str(match self.kind {
             IssueErrorKind::BadGrant => "the grant cannot be written into a token",
             IssueErrorKind::TooLarge => "the token would be longer than verifiers accept",
+            IssueErrorKind::LoginTaken => "there is a family of this login already",
+            IssueErrorKind::Revoked => "the login was revoked",
             IssueErrorKind::Signer => "the signer gave no signature",
             IssueErrorKind::NoEntropy => "the operating system gave no random bytes",
             IssueErrorKind::Store(_) => "the store of tokens failed",

@@ -181,6 +181,13 @@ impl Grant {
             && self.claims.keys().all(|name| !name.is_empty() && !TAKEN.contains(&name.as_str()));
         if is_sound { Ok(()) } else { Err(IssueErrorKind::BadGrant) }
     }
+
+    /// Those of the granted scopes that are asked for; `None` if one of them was not granted.
+    pub(super) fn narrowed(&self, asked: &[&str]) -> Option<Vec<String>> {
+        let is_granted = |scope: &&str| self.scopes.iter().any(|own| own == scope);
+        let kept = self.scopes.iter().filter(|own| asked.contains(&own.as_str()));
+        asked.iter().all(is_granted).then(|| kept.cloned().collect())
+    }
 }
 
 /// RFC 6749, section 3.3: printable ASCII without space, quote and backslash.
@@ -226,6 +233,17 @@ mod tests {
             assert_eq!(grant.check().is_ok(), is_good, "{name}");
         }
         assert!(TAKEN.iter().all(|name| claim(name).check().is_err()));
+    }
+
+    #[test]
+    fn scopes_can_only_be_narrowed() {
+        let grant = Grant::new("ada", "web").scope("read").scope("write");
+        let narrowed = |scopes: &[&str]| grant.narrowed(scopes);
+        assert_eq!(narrowed(&["write", "read"]), Some(vec!["read".into(), "write".into()]));
+        assert_eq!(narrowed(&["write"]), Some(vec!["write".into()]));
+        assert_eq!(narrowed(&[]), Some(vec![]));
+        assert_eq!(narrowed(&["read", "admin"]), None);
+        assert_eq!(narrowed(&["Read"]), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use portcullis_store::Timestamp;
 use super::access::AccessToken;
 use super::claims::Claims;
 use super::error::{BuildError, BuildErrorKind, IssueError, IssueErrorKind};
-use super::grant::Grant;
+use super::grant::{Confirmation, Grant};
 use super::published::Published;
 use super::ring::KeyRing;
 use crate::bearer::{Audience, Issuer, Profile, Revocations};
@@ -109,6 +109,10 @@ impl TokenIssuer {
         if self.0.revocations.is_some() { issuer.versioned() } else { issuer }
     }
 
+    pub(super) fn revocations(&self) -> Option<&Revocations> {
+        self.0.revocations.as_ref()
+    }
+
     pub(super) fn ring(&self) -> &KeyRing {
         &self.0.ring
     }
@@ -148,6 +152,7 @@ impl TokenIssuer {
             issued: Timestamp::from_secs(issued),
             expires: Timestamp::from_secs(expires),
             scopes: order.scopes.to_vec(),
+            is_dpop: matches!(order.grant.confirmation, Some(Confirmation::Jkt(_))),
         })
     }
 }

@@ -46,6 +46,7 @@
 mod access;
 mod claims;
 mod document;
+pub mod endpoint;
 mod error;
 mod grant;
 mod issuer;
@@ -55,18 +56,24 @@ mod metadata;
 mod pem;
 mod public;
 mod published;
+pub mod refresh;
 mod ring;
 mod schedule;
 mod signer;
 
 pub use access::AccessToken;
 pub use document::DocumentService;
+pub use endpoint::{Checking, ClientKind, Clients, EndpointService, StaticClients, TokenEndpoints};
 pub use error::{BuildError, BuildErrorKind, IssueError, IssueErrorKind};
 pub use grant::{Confirmation, Grant};
 pub use issuer::{TokenIssuer, TokenIssuerBuilder};
 pub use key::SigningKey;
 pub use metadata::Metadata;
 pub use public::PublicKey;
+pub use refresh::{
+    RefreshError, RefreshErrorKind, RefreshEvent, RefreshEvents, RefreshKeys, RefreshRefusal, RefreshRequest,
+    RefreshTokens, RefreshTokensBuilder, TokenPair,
+};
 pub use ring::{KeyRing, KeyRingBuilder, RingKey};
 pub use schedule::KeyState;
 pub use signer::{SignError, Signer, Signing, VerificationKey};

@@ -18,12 +18,22 @@ pub enum CsrfReason {
     WebSocketOrigin,
     /// Neither `Sec-Fetch-Site` nor `Origin` came along, but a credential that browsers send by themselves did.
     MissingMetadata,
+    /// A token came along that was made for another session, or by another key; nothing else proves the origin.
+    TokenMismatch,
+    /// A form that must hold a token holds none.
+    MissingToken,
 }
 
-/// In the extensions of a request that `CsrfLayer` let pass only because it knew of no ambient credential: why it is
-/// refused should a layer further in find one.
+/// In the extensions of a request that `CsrfLayer` let pass only because it knew of no ambient credential, or took them
+/// away: why it is refused should a layer further in find one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Unproven(pub(crate) CsrfReason);
+pub(crate) struct Unproven {
+    pub(crate) reason: CsrfReason,
+    /// What layers further out had found was taken away; a session that is found further in must not take its place.
+    pub(crate) dropped: bool,
+    /// Counts the refusal.
+    pub(crate) count: fn(CsrfReason),
+}
 
 impl CsrfReason {
     /// What is probably wrong, and what would mend it, for the developer who meets the refusal.
@@ -57,6 +67,12 @@ impl CsrfReason {
                  Sec-Fetch-Site nor Origin; outside a browser send the service's own origin, as in \
                  curl -H 'Origin: https://www.example.com'"
             }
+            Self::TokenMismatch => {
+                "the CSRF token belongs to another session: the page was loaded before somebody signed in or out,                  perhaps in another tab; load it again and send the form once more"
+            }
+            Self::MissingToken => {
+                "the form holds no CSRF token; put token.field() into it, or send token.header() along"
+            }
         }
     }
 
@@ -71,6 +87,8 @@ impl CsrfReason {
             Self::OriginMismatch => "origin_mismatch",
             Self::WebSocketOrigin => "websocket_origin",
             Self::MissingMetadata => "missing_metadata",
+            Self::TokenMismatch => "token_mismatch",
+            Self::MissingToken => "missing_token",
         }
     }
 }

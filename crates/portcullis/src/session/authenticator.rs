@@ -22,7 +22,7 @@ use crate::guard::Head;
 use crate::identity::{Authentication, Outcome};
 use crate::realm::{Realm, Slot, Standing};
 use crate::rejection::{Challenge, Rejection};
-use crate::respond::RequestHead;
+use crate::respond::LateHead;
 
 /// Finds a request's session by its cookie, and saves it on the way out.
 #[derive(Clone, Debug)]
@@ -82,8 +82,8 @@ impl SessionAuthenticator {
     }
 
     /// What the way out needs of the head, should it have to refuse; where nothing can be written, it does not.
-    fn late_head(&self, head: Head<'_>) -> Option<RequestHead> {
-        (!self.core.read_only).then(|| RequestHead::brief(head))
+    fn late_head(&self, head: Head<'_>) -> Option<LateHead> {
+        (!self.core.read_only).then(|| LateHead::of(head))
     }
 
     fn look(&self, head: Head<'_>) -> Opening<Visit> {
@@ -222,7 +222,7 @@ fn judge_one(
     presented: &Presented,
     loaded: Result<Option<Record>, StoreError>,
     now: Timestamp,
-    late: impl FnOnce() -> Option<RequestHead>,
+    late: impl FnOnce() -> Option<LateHead>,
 ) -> Opened<Visit> {
     match loaded.and_then(|record| good(core, presented, record, now)) {
         Ok(Some(session)) => Ok(Visit::of(core, session, late())),
@@ -237,7 +237,7 @@ fn judge(
     candidates: &[Presented],
     loaded: Result<Vec<Option<Record>>, StoreError>,
     now: Timestamp,
-    late: Option<RequestHead>,
+    late: Option<LateHead>,
 ) -> Opened<Visit> {
     let sessions = match loaded.and_then(|records| good_ones(core, candidates, records, now)) {
         Ok(sessions) => sessions,
@@ -303,7 +303,7 @@ fn good(
     Ok(Some(Good { stored, proof, chores: Chores { touch: age == Age::TouchDue, renewal } }))
 }
 
-fn unavailable(core: &Arc<Core>, error: &StoreError, late: Option<RequestHead>) -> Opened<Visit> {
+fn unavailable(core: &Arc<Core>, error: &StoreError, late: Option<LateHead>) -> Opened<Visit> {
     core.store_failed(StoreOperation::Load, error.kind(), None);
     match core.on_unavailable {
         OnUnavailable::Reject => Err(Rejection::Unavailable { retry_after: RETRY_AFTER }),
@@ -322,7 +322,7 @@ impl Visit {
     fn of(
         core: &Arc<Core>,
         Good { stored, proof, chores }: Good,
-        head: Option<RequestHead>,
+        head: Option<LateHead>,
     ) -> (Authentication, Self) {
         if proof == Proof::Previous {
             core.emit_of(SessionEventKind::PreviousSecretUsed, &stored);
@@ -341,11 +341,11 @@ impl Visit {
         core: &Arc<Core>,
         held: Held,
         presented: bool,
-        head: Option<RequestHead>,
+        head: Option<LateHead>,
     ) -> (Authentication, Self) {
         let outcome = match held {
             Held::Unavailable => Outcome::Unavailable { retry_after: RETRY_AFTER },
-            Held::Nothing | Held::Stored(_) | Held::Ended => Outcome::Anonymous,
+            Held::Nothing | Held::Stored(_) | Held::Ended | Held::Withheld => Outcome::Anonymous,
         };
         match head {
             Some(head) => {
@@ -362,7 +362,7 @@ impl Visit {
         chores: Chores,
         outcome: Outcome,
     ) -> (Authentication, Self) {
-        let mut found = Authentication::from(outcome).claimed(session.core.claim);
+        let mut found = Authentication::from(outcome).claimed(session.core.claim).held(session.core.hold);
         if !presented {
             // Only then it matters whether somebody looks: otherwise the response varies anyway.
             found = found.on_read(Arc::clone(&session) as _);
@@ -425,7 +425,7 @@ async fn commit(shared: &Shared, presented: bool) -> Closed {
 
 fn closed(shared: &Shared, presented: bool, refused: bool) -> Closed {
     let rejection = Rejection::Unavailable { retry_after: RETRY_AFTER };
-    let refusal = refused.then(|| Box::new((rejection, shared.head.clone())));
+    let refusal = refused.then(|| Box::new((rejection, shared.head.head())));
     Closed { edits: edits(shared, shared.lock(), presented), refusal }
 }
 

@@ -11,6 +11,7 @@ use portcullis_store::{
     AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
     SessionBackend, StoreError, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
 };
+use tokio::time::Instant;
 
 use super::cache::{Cache, Forgetting, SessionCache};
 use super::encryption::{self, Encryption, EncryptionKeys};
@@ -409,6 +410,20 @@ impl Backend {
         E: From<StoreError>,
     {
         WithinBudget::new(future, Some(self.budget))
+    }
+
+    /// The same for what is left of a budget that began then.
+    pub(crate) fn within_budget_since<T, E, F>(&self, began: Instant, future: F) -> WithinBudget<F>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: From<StoreError>,
+    {
+        WithinBudget::new(future, Some(self.budget.saturating_sub(began.elapsed())))
+    }
+
+    /// Whether each of its calls ends by itself within the budget.
+    pub(crate) const fn is_punctual(&self) -> bool {
+        self.is_punctual
     }
 
     /// The same for a single call of the backend. One that minds the time itself needs no second timer.

@@ -15,14 +15,15 @@ use super::codec::Coding;
 use super::error::{Reason, SessionError, SessionErrorKind};
 use super::events::{DestroyedReason, EventUser, Hook, SessionEventKind, StoreOperation};
 use super::expiry::{Lifetime, REMEMBERED};
-use super::id::{Token, new_tag};
+use super::id::Token;
 use super::limit::Limit;
 use super::payload::{Payload, identity_in, same_identity};
 use super::renewal::arrived;
 use super::state::Stored;
+use super::tag::new_tag;
 use super::transport::Transport;
 use crate::identity::Carrier;
-use crate::realm::Claim;
+use crate::realm::{Claim, Hold};
 use crate::{Identity, names};
 
 /// What to do with a request that presents a session while the store is out of reach.
@@ -44,6 +45,8 @@ pub(crate) struct Core {
     pub(crate) realm: Realm,
     /// What the layer says of itself to another on the same path.
     pub(crate) claim: Claim,
+    /// How others find the handles that the layer leaves.
+    pub(crate) hold: Option<&'static Hold>,
     pub(crate) issuer: Option<String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) user: Lifetime,

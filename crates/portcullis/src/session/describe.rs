@@ -29,6 +29,7 @@ impl fmt::Display for SessionPolicy<'_> {
             backend,
             realm,
             claim: _,
+            hold: _,
             issuer,
             clock: _,
             user,

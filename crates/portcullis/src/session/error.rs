@@ -23,6 +23,7 @@ pub(crate) enum Reason {
     NotStored,
     LimitReached,
     StaleCredential,
+    Withheld,
     TooLarge { limit: usize },
     Value { key: String, problem: &'static str },
     Entropy,
@@ -49,6 +50,8 @@ pub enum SessionErrorKind {
     LimitReached,
     /// The user's credentials were changed since they were checked. The login changed nothing.
     StaleCredential,
+    /// The request did not prove where it came from, so its session is out of its reach. Nothing was recorded.
+    Withheld,
     /// The session would be larger than it may be. Nothing was recorded.
     TooLarge,
     /// A value cannot be written as, or read as, the type asked for. Other values are not affected.
@@ -72,6 +75,7 @@ impl SessionError {
             Reason::NotStored => SessionErrorKind::NotStored,
             Reason::LimitReached => SessionErrorKind::LimitReached,
             Reason::StaleCredential => SessionErrorKind::StaleCredential,
+            Reason::Withheld => SessionErrorKind::Withheld,
             Reason::TooLarge { .. } => SessionErrorKind::TooLarge,
             Reason::Value { .. } => SessionErrorKind::Value,
             Reason::Entropy => SessionErrorKind::Entropy,
@@ -115,6 +119,9 @@ impl fmt::Display for SessionError {
             Reason::NotStored => f.write_str("there is no session yet"),
             Reason::LimitReached => f.write_str("the user is signed in as often as is allowed"),
             Reason::StaleCredential => f.write_str("the credentials were changed since they were checked"),
+            Reason::Withheld => {
+                f.write_str("the request did not prove where it came from, so its session is withheld")
+            }
             Reason::TooLarge { limit } => write!(f, "the session would exceed {limit} bytes"),
             Reason::Value { key, problem } => write!(f, "session value {key:?} {problem}"),
             Reason::Entropy => f.write_str("the operating system gave no random bytes"),
@@ -135,6 +142,7 @@ impl Error for SessionError {
             | Reason::NotStored
             | Reason::LimitReached
             | Reason::StaleCredential
+            | Reason::Withheld
             | Reason::TooLarge { .. }
             | Reason::Value { .. }
             | Reason::Entropy => None,

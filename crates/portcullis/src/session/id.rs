@@ -4,7 +4,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_store::{Header, Locator, SecretHash, Tag, Timestamp};
+use portcullis_store::{Header, Locator, SecretHash, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::secret::{NoEntropy, Redacted, constant_time_eq, random};
@@ -95,11 +95,6 @@ pub(crate) enum Proof {
     None,
 }
 
-/// The name of a new write.
-pub(crate) fn new_tag() -> Result<Tag, NoEntropy> {
-    random().map(Tag)
-}
-
 fn hash(secret: &[u8]) -> SecretHash {
     SecretHash(Sha256::digest(secret).into())
 }
@@ -108,6 +103,7 @@ fn hash(secret: &[u8]) -> SecretHash {
 #[expect(clippy::string_slice, reason = "tokens are ASCII")]
 mod tests {
     use super::*;
+    use portcullis_store::Tag;
 
     #[test]
     fn a_minted_token_is_read_back_and_proves_itself() {

@@ -5,9 +5,10 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::Mac as _;
 use portcullis_store::Realm;
-use sha2::Sha256;
+
+use crate::mac::{HmacSha256, MacRing};
 
 /// The keys that sign session tokens: the first one signs, all of them verify.
 ///
@@ -30,18 +31,7 @@ use sha2::Sha256;
 /// The keys themselves are not kept, only the state of the hash that has taken them in, which is overwritten when it is
 /// dropped; `Debug` does not show it.
 #[derive(Clone)]
-pub struct KeyRing {
-    signing: HmacSha256,
-    /// The others.
-    verifying: Vec<HmacSha256>,
-    /// The length of the shortest key, in bytes.
-    shortest: usize,
-}
-
-type HmacSha256 = Hmac<Sha256>;
-
-/// A key as long as the hash's output (RFC 2104, section 3).
-const MIN_KEY_LEN: usize = 32;
+pub struct KeyRing(MacRing);
 
 const MAC_BYTES: usize = 16;
 
@@ -52,27 +42,23 @@ impl KeyRing {
     /// One key, that signs and verifies.
     #[must_use]
     pub fn new(key: impl AsRef<[u8]>) -> Self {
-        let key = key.as_ref();
-        Self { signing: state(key), verifying: Vec::new(), shortest: key.len() }
+        Self(MacRing::new(key.as_ref()))
     }
 
     /// One more key, that verifies only: the one before, or the one to come on instances that do not have it yet.
     #[must_use]
-    pub fn add_key(mut self, key: impl AsRef<[u8]>) -> Self {
-        let key = key.as_ref();
-        self.verifying.push(state(key));
-        self.shortest = self.shortest.min(key.len());
-        self
+    pub fn add_key(self, key: impl AsRef<[u8]>) -> Self {
+        Self(self.0.add_key(key.as_ref()))
     }
 
     /// Whether every key is long enough.
     pub(crate) fn is_sound(&self) -> bool {
-        self.shortest >= MIN_KEY_LEN
+        self.0.is_sound()
     }
 
     /// The signature of a token of this realm, as text.
     pub(crate) fn sign(&self, realm: &Realm, token: &[u8]) -> String {
-        let whole = mac(&self.signing, realm, token).finalize().into_bytes();
+        let whole = mac(self.0.signing(), realm, token).finalize().into_bytes();
         URL_SAFE_NO_PAD.encode(whole.get(..MAC_BYTES).unwrap_or_default())
     }
 
@@ -81,15 +67,9 @@ impl KeyRing {
     pub(crate) fn verifies(&self, realm: &Realm, token: &[u8], signature: &[u8]) -> bool {
         let mut presented = [0; MAC_BYTES];
         let decoded = URL_SAFE_NO_PAD.decode_slice(signature, &mut presented);
-        let mut keys = std::iter::once(&self.signing).chain(&self.verifying);
         decoded == Ok(MAC_BYTES)
-            && keys.any(|key| mac(key, realm, token).verify_truncated_left(&presented).is_ok())
+            && self.0.keys().any(|key| mac(key, realm, token).verify_truncated_left(&presented).is_ok())
     }
-}
-
-#[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104, section 2)")]
-fn state(key: &[u8]) -> HmacSha256 {
-    HmacSha256::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
 /// A realm's name holds no NUL, so no two pairs of realm and token run together.
@@ -103,7 +83,7 @@ fn mac(key: &HmacSha256, realm: &Realm, token: &[u8]) -> HmacSha256 {
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyRing").field("keys", &(1 + self.verifying.len())).finish_non_exhaustive()
+        f.debug_struct("KeyRing").field("keys", &self.0.len()).finish_non_exhaustive()
     }
 }
 

@@ -24,6 +24,7 @@ use super::expiry::Lifetime;
 use super::keys::KeyRing;
 use super::limit::Limit;
 use super::transport::{SessionCarrier, Transport};
+use super::withheld::hold;
 use crate::authenticate::{Authenticate, AuthenticateLayer};
 use crate::realm::{Claim, DefaultRealm, Realm};
 use crate::respond::DefaultResponder;
@@ -78,6 +79,7 @@ impl SessionLayer {
             backend: Backend::new(backend, BUDGET),
             realm: RealmName::default(),
             claim: Claim::default(),
+            hold: None,
             issuer: None,
             clock: Arc::new(SystemClock),
             user: Lifetime::USER,
@@ -371,6 +373,7 @@ impl<M: Realm, R> SessionLayerBuilder<M, R> {
             self.core.backend.set_cache(rules);
         }
         self.core.claim = Claim::new(self.core.transport.place());
+        self.core.hold = Some(hold::<M>());
         let authenticator = SessionAuthenticator::new(self.core, Seat::of::<M>());
         let layer = AuthenticateLayer::with_responder(authenticator, self.responder);
         SessionLayer(layer.realm::<M>(), PhantomData)
@@ -396,7 +399,11 @@ impl<M, R> SessionLayer<M, R> {
 
     /// What its sessions share.
     pub(crate) fn core(&self) -> &Arc<Core> {
-        self.0.authenticator().core()
+        self.authenticator().core()
+    }
+
+    pub(crate) fn authenticator(&self) -> &SessionAuthenticator {
+        self.0.authenticator()
     }
 }
 

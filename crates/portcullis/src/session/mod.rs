@@ -85,9 +85,11 @@ mod socket;
 mod state;
 mod stream;
 mod strong;
+mod tag;
 mod transport;
 mod vigil;
 mod watch;
+mod withheld;
 
 pub use self::authenticator::SessionAuthenticator;
 pub use self::cache::SessionCache;

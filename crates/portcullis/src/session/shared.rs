@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portcullis_store::{AtOnce, Created, Key, Locator, Record, Saved, StoreError, StoreErrorKind, Tag};
+use tokio::time::Instant;
 
 use super::admission::{Admission, left_behind};
 use super::core::{Core, Ending, Holder};
@@ -20,7 +21,8 @@ use super::ops::Operation;
 use super::state::{CookieChange, Held, State, Step, Stored};
 use crate::Identity;
 use crate::identity::OnRead;
-use crate::respond::RequestHead;
+use crate::realm::Guest;
+use crate::respond::LateHead;
 
 /// What all handles on one request's session share.
 pub(crate) struct Shared {
@@ -28,8 +30,10 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     turn: tokio::sync::Mutex<()>,
     read: AtomicBool,
+    /// For layers further in.
+    pub(crate) guest: Guest,
     /// The request's, to answer by should the last commit fail.
-    pub(crate) head: RequestHead,
+    pub(crate) head: LateHead,
 }
 
 /// A new session that is to take the place of the one before.
@@ -59,12 +63,13 @@ struct Orphan {
 }
 
 impl Shared {
-    pub(crate) fn new(core: Arc<Core>, held: Held, head: RequestHead) -> Self {
+    pub(crate) fn new(core: Arc<Core>, held: Held, head: LateHead) -> Self {
         Self {
             core,
             state: Mutex::new(State::new(held)),
             turn: tokio::sync::Mutex::const_new(()),
             read: AtomicBool::new(false),
+            guest: Guest::default(),
             head,
         }
     }
@@ -89,11 +94,27 @@ impl Shared {
 
     /// Commits what is recorded, within one budget however often others save in between: somebody always wins.
     pub(crate) async fn commit(&self) -> Result<(), SessionError> {
-        let committed = self.core.backend.within_budget(async {
-            let _turn = self.turn.lock().await;
-            self.commit_steps().await
-        });
-        self.noted(committed.await)
+        let committed = self.commit_in_time().await;
+        self.noted(committed)
+    }
+
+    /// Most commits are one call, and a backend that minds its own time needs no timer for it.
+    async fn commit_in_time(&self) -> Result<(), SessionError> {
+        let backend = &self.core.backend;
+        let turn = if backend.is_punctual() { self.turn.try_lock().ok() } else { None };
+        let Some(_turn) = turn else {
+            let waiting = async {
+                let _turn = self.turn.lock().await;
+                self.commit_steps().await
+            };
+            return backend.within_budget(waiting).await;
+        };
+        let began = Instant::now();
+        self.commit_step().await?;
+        if self.lock().is_committed() {
+            return Ok(());
+        }
+        backend.within_budget_since(began, self.commit_steps()).await
     }
 
     /// A new secret for the session that is stored, committed with whatever else is recorded.
@@ -148,23 +169,28 @@ impl Shared {
     }
 
     async fn commit_steps(&self) -> Result<(), SessionError> {
-        while let Some(step) = self.next_step()? {
-            match step {
-                Step::Create(creation) => {
-                    let key = self.core.key(creation.token.locator);
-                    ensure_new(self.core.backend.create(key, &creation.record).await?)?;
-                    let created = self.lock().created(creation, &self.core);
-                    self.core.emit(SessionEventKind::Created, Some(&key.locator), None);
-                    created?;
-                }
-                Step::Save(attempt) => {
-                    let key = self.core.key(attempt.locator);
-                    let saved = self.core.backend.save(key, attempt.expected, &attempt.record).await?;
-                    self.saved(attempt.locator, saved)?;
-                }
+        while self.commit_step().await? {}
+        Ok(())
+    }
+
+    /// Whether there was anything left to do.
+    async fn commit_step(&self) -> Result<bool, SessionError> {
+        match self.next_step()? {
+            None => return Ok(false),
+            Some(Step::Create(creation)) => {
+                let key = self.core.key(creation.token.locator);
+                ensure_new(self.core.backend.create(key, &creation.record).await?)?;
+                let created = self.lock().created(creation, &self.core);
+                self.core.emit(SessionEventKind::Created, Some(&key.locator), None);
+                created?;
+            }
+            Some(Step::Save(attempt)) => {
+                let key = self.core.key(attempt.locator);
+                let saved = self.core.backend.save(key, attempt.expected, &attempt.record).await?;
+                self.saved(attempt.locator, saved)?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// A save was answered; what that means, and what is to be told of it.

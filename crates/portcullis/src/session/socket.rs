@@ -1,15 +1,11 @@
 //! What closes a WebSocket, of whatever library, when its session ends.
 
-use std::time::Duration;
-
 use super::watch::{SessionEnd, SessionWatch};
-
-/// How long closing may take: a client that reads nothing must not hold the socket.
-const FAREWELL: Duration = Duration::from_secs(2);
+use crate::ending;
 
 impl SessionEnd {
     /// The code that a WebSocket is closed with: 401 in the range that applications define (RFC 6455, section 7.4.2).
-    pub const CLOSE_CODE: u16 = 4401;
+    pub const CLOSE_CODE: u16 = ending::CLOSE_CODE;
 
     /// `session revoked` or `session expired`: the reason beside [`CLOSE_CODE`](Self::CLOSE_CODE), the message beside
     /// gRPC's status 16.
@@ -54,13 +50,11 @@ impl SessionWatch {
     /// }
     /// ```
     pub async fn serve<S>(
-        mut self,
-        mut socket: S,
+        self,
+        socket: S,
         serve: impl AsyncFnOnce(&mut S),
         close: impl AsyncFnOnce(&mut S, SessionEnd),
     ) {
-        if let Err(end) = self.race(serve(&mut socket)).await {
-            let _ = tokio::time::timeout(FAREWELL, close(&mut socket, end)).await;
-        }
+        ending::serve(self, socket, serve, close).await;
     }
 }

@@ -6,9 +6,10 @@ use portcullis_store::{Header, Locator, Record, Saved, SecretHash, StoreError, S
 
 use super::core::{Core, Holder};
 use super::error::{Reason, SessionError, SessionErrorKind};
-use super::id::{Token, new_tag};
+use super::id::Token;
 use super::ops::Operation;
 use super::payload::{Payload, value_in};
+use super::tag::new_tag;
 use crate::Identity;
 
 /// What one request knows of its session.
@@ -57,6 +58,8 @@ pub(crate) enum Held {
     Ended,
     /// Which one cannot be told, because the store was out of reach.
     Unavailable,
+    /// One that this request did not prove its right to. It reads as none, and cannot be written.
+    Withheld,
 }
 
 /// A session that is stored, as last seen.
@@ -141,7 +144,7 @@ impl State {
     pub(crate) fn stored(&self) -> Option<&Stored> {
         match &self.held {
             Held::Stored(stored) => Some(stored),
-            Held::Nothing | Held::Ended | Held::Unavailable => None,
+            Held::Nothing | Held::Ended | Held::Unavailable | Held::Withheld => None,
         }
     }
 
@@ -151,7 +154,7 @@ impl State {
             (_, Held::Unavailable) => Err(unavailable()),
             (Some(view), _) => Ok(view.payload.value(key)),
             (None, Held::Stored(stored)) => Ok(value_in(&stored.record.payload, key)),
-            (None, Held::Nothing | Held::Ended) => Ok(None),
+            (None, Held::Nothing | Held::Ended | Held::Withheld) => Ok(None),
         }
     }
 
@@ -184,6 +187,7 @@ impl State {
             Held::Stored(stored) => Ok(Some(stored)),
             Held::Nothing | Held::Ended => Ok(None),
             Held::Unavailable => Err(unavailable()),
+            Held::Withheld => Err(Reason::Withheld.into()),
         }
     }
 
@@ -203,6 +207,7 @@ impl State {
             _ if self.sealed => Err(Reason::Sealed.into()),
             Held::Unavailable => Err(unavailable()),
             Held::Ended => Err(Reason::Ended.into()),
+            Held::Withheld => Err(Reason::Withheld.into()),
             Held::Nothing | Held::Stored(_) => Ok(()),
         }
     }
@@ -248,6 +253,7 @@ impl State {
             | SessionErrorKind::NotStored
             | SessionErrorKind::LimitReached
             | SessionErrorKind::StaleCredential
+            | SessionErrorKind::Withheld
             | SessionErrorKind::TooLarge
             | SessionErrorKind::Value => false,
         });
@@ -281,6 +287,11 @@ impl State {
         self.cookie.take()
     }
 
+    /// Whether a commit has nothing to do.
+    pub(crate) fn is_committed(&self) -> bool {
+        self.pending.is_empty() && self.attempt.is_none()
+    }
+
     /// What a commit has to do next; `None` when it is done.
     pub(crate) fn next_step(&mut self, core: &Core) -> Result<Option<Step>, SessionError> {
         if let Some(attempt) = &mut self.attempt {
@@ -306,6 +317,7 @@ impl State {
         match &self.held {
             Held::Unavailable => Err(unavailable()),
             Held::Ended => Err(Reason::Ended.into()),
+            Held::Withheld => Err(Reason::Withheld.into()),
             Held::Nothing if view.payload.values.is_empty() => Ok(None),
             Held::Nothing => {
                 let token = Token::mint()?;

@@ -221,6 +221,8 @@ fn other_kinds_of_token_are_no_access_tokens() {
     for (name, claim, value, expected) in rows {
         check(&layer, name, &claims_with(claim, value), expected);
     }
+    let cookie = "9mVnYQkVd3PT3w5JfB1a8Q.Jq0sWq1yG2n8v1bDk2mT0c4Hh7r9XzLw5uE6pA3sN0o";
+    assert!(ask(&layer, cookie).is_err(), "a session's cookie");
     let proof = json!({ "jti": "j", "htm": "GET", "htu": "https://api.example/", "iat": 1_767_225_600 });
     check(&layer, "a DPoP proof's claims", &proof, MISSING);
 }

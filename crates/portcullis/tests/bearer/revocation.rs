@@ -12,6 +12,7 @@ use portcullis::identity::Identity;
 use portcullis::rejection::Rejection;
 use portcullis::{BearerLayer, Realm};
 use portcullis_store::{Clock, ManualClock, StoreErrorKind, Timestamp};
+use portcullis_testkit::conformance::family;
 use portcullis_testkit::conformance::token::{self, Harness};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
@@ -53,6 +54,9 @@ async fn the_memory_backend_keeps_its_contract() {
     let clock = ManualClock::default();
     token::run(&Memory(MemoryTokenBackend::with_clock(clock.clone()), clock)).await;
     token::run(&Real(MemoryTokenBackend::default())).await;
+    let clock = ManualClock::default();
+    family::run(&Memory(MemoryTokenBackend::with_clock(clock.clone()), clock)).await;
+    family::run(&Real(MemoryTokenBackend::default())).await;
 }
 
 /// A store, layers that check by it with and without a cache, and the handle.

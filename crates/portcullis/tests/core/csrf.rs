@@ -6,7 +6,7 @@ use axum::routing::post;
 use http::{Request, Response, StatusCode};
 use portcullis::CsrfLayer;
 use portcullis::authenticate::AuthenticateLayer;
-use portcullis::csrf::{ConfigErrorKind, CsrfVerdict, SameSite};
+use portcullis::csrf::{ConfigErrorKind, CsrfKeys, CsrfVerdict, SameSite};
 use portcullis::guard::Head;
 use portcullis::rejection::{CsrfReason, Rejection};
 use portcullis::respond::RequestHead;
@@ -144,13 +144,18 @@ async fn a_text_plain_post_to_a_grpc_service_with_a_cookie_is_refused() {
     let disguised = with(forged("POST"), "content-type", "text/plain");
     assert_eq!(answer(&stack, disguised).await.status(), StatusCode::FORBIDDEN);
 
-    let open = with(forged("POST"), "content-type", "application/grpc");
-    let response = answer(&stack, open).await;
-    assert_eq!(
-        (response.status(), &response.headers()["grpc-status"]),
-        (StatusCode::OK, &"7".parse().unwrap())
-    );
-    assert_eq!(handler.calls(), 0);
+    for open in ["application/grpc", "application/grpc-web+proto", "application/grpc-web-text"] {
+        let response = answer(&stack, with(forged("POST"), "content-type", open)).await;
+        assert_eq!(
+            (response.status(), &response.headers()["grpc-status"]),
+            (StatusCode::OK, &"7".parse().unwrap())
+        );
+        assert_eq!(response.headers()["content-type"], open);
+        assert_eq!(response.headers()["vary"], "sec-fetch-site, origin", "{open}");
+        let own = with(with(forged("POST"), "content-type", open), "sec-fetch-site", "same-origin");
+        assert_eq!(answer(&stack, own).await.body(), "ada", "{open}");
+    }
+    assert_eq!(handler.calls(), 3);
 }
 
 #[tokio::test]
@@ -261,6 +266,10 @@ fn what_can_never_match_is_found_when_the_layer_is_built() {
     assert_eq!(hosts(&["*.example.com"]), Some(ConfigErrorKind::NotAHost));
     assert_eq!(hosts(&["münchen.example"]), Some(ConfigErrorKind::NotAscii));
     assert_eq!(hosts(&["127.1"]), Some(ConfigErrorKind::NeverSent));
+    let tokens = |keys| kind(CsrfLayer::new().tokens(keys));
+    assert_eq!(tokens(CsrfKeys::new([1; 31])), Some(ConfigErrorKind::ShortKey));
+    assert_eq!(tokens(CsrfKeys::new([1; 32]).add_key("short")), Some(ConfigErrorKind::ShortKey));
+    assert_eq!(tokens(CsrfKeys::new([1; 32])), None);
 }
 
 #[tokio::test]

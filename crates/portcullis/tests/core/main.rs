@@ -23,3 +23,5 @@ mod policy;
 mod require;
 #[cfg(feature = "axum")]
 mod respond;
+#[cfg(all(feature = "bearer", feature = "csrf", feature = "session"))]
+mod stack;

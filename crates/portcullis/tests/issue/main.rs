@@ -9,6 +9,9 @@
 
 mod common;
 mod documents;
+mod endpoints;
 mod keys;
+mod refresh;
 mod ring;
+mod spy;
 mod tokens;

@@ -18,10 +18,18 @@ const EVERYWHERE: &[&str] = &["http", "bytes", "serde", "tower", "tower_layer", 
 /// What one crate may name besides; with a file, in that file only.
 const EXCEPTIONS: &[Exception] = &[
     Exception { package: "portcullis", krate: "axum_core", file: Some("axum.rs") },
+    Exception { package: "portcullis", krate: "axum_core", file: Some("axum/csrf.rs") },
     Exception { package: "portcullis", krate: "axum_core", file: Some("axum/session.rs") },
     // The traits of streams and of bodies, which std lacks; no types.
+    Exception { package: "portcullis", krate: "futures_core", file: Some("ending.rs") },
+    Exception { package: "portcullis", krate: "futures_core", file: Some("bearer/expiry.rs") },
     Exception { package: "portcullis", krate: "futures_core", file: Some("session/stream.rs") },
+    Exception { package: "portcullis", krate: "http_body", file: Some("csrf/form.rs") },
+    Exception { package: "portcullis", krate: "http_body", file: Some("ending.rs") },
+    Exception { package: "portcullis", krate: "http_body", file: Some("bearer/expiry.rs") },
     Exception { package: "portcullis", krate: "http_body", file: Some("session/stream.rs") },
+    // Endpoints read forms, of whatever body.
+    Exception { package: "portcullis", krate: "http_body", file: Some("issue/endpoint/service.rs") },
     // An application brings its own connections.
     Exception { package: "portcullis-redis", krate: "redis", file: Some("provider.rs") },
     // A client of services with bodies cannot name less than the trait of bodies, and one body to begin with.

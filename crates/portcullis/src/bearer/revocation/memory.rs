@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portcullis_store::{
-    Clock, Locator, Realm, StoreError, StoreErrorKind, SystemClock, Timestamp, TokenBackend, TokenEpoch,
-    TokenQuery, TokenStatus, UserKey,
+    Clock, Family, Locator, Realm, StoreError, StoreErrorKind, SystemClock, Timestamp, TokenBackend,
+    TokenEpoch, TokenQuery, TokenStatus, UserKey,
 };
 
-/// Revocations in this process: the embedded default, for development, tests and services of one process.
+use super::families::Place;
+
+/// Revocations, and families of refresh tokens, in this process: the embedded default, for development, tests and services of one process.
 ///
 /// They end with the process; a token that outlives it is good again. It is bounded, what need not be known any longer
 /// makes room, and locks are spread over shards so that threads seldom wait for each other. Clones share what is known.
@@ -23,22 +25,23 @@ use portcullis_store::{
 /// let revocations = Revocations::new(MemoryTokenBackend::new());
 /// ```
 #[derive(Clone, Debug)]
-pub struct MemoryTokenBackend(Arc<Store>);
+pub struct MemoryTokenBackend(pub(super) Arc<Store>);
 
 #[derive(Debug)]
-struct Store {
+pub(super) struct Store {
     shards: Box<[Mutex<Shard>]>,
     everyone: Mutex<HashMap<Realm, Epoch>>,
     hasher: RandomState,
-    clock: Arc<dyn Clock>,
-    count: AtomicUsize,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) count: AtomicUsize,
     max: usize,
     /// When all shards were last looked through for what is over, because there was no room.
     swept: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Shard {
+pub(super) struct Shard {
+    pub(super) families: HashMap<Place, Family>,
     marks: HashMap<Name, Timestamp>,
     epochs: HashMap<Name, Epoch>,
     /// How much there may be before what is over is looked for.
@@ -47,14 +50,14 @@ struct Shard {
 
 /// What a mark or an epoch is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Name {
+pub(super) struct Name {
     realm: Realm,
     user: Locator,
     what: What,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum What {
+pub(super) enum What {
     Token(Locator),
     Family(Locator),
     All,
@@ -116,7 +119,7 @@ impl Store {
     }
 
     /// All of a user's is on one, so that a status is of one moment. `None` cannot happen: there is one for every hash.
-    fn shard(&self, user: Locator) -> Option<MutexGuard<'_, Shard>> {
+    pub(super) fn shard(&self, user: Locator) -> Option<MutexGuard<'_, Shard>> {
         let at = usize::try_from(self.hasher.hash_one(user) % SHARDS as u64).unwrap_or(0);
         self.shards.get(at).map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -125,31 +128,26 @@ impl Store {
         self.everyone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn everyone_at(&self, realm: &Realm, now: Timestamp) -> TokenEpoch {
+        self.everyone().get(realm).copied().unwrap_or_default().at(now)
+    }
+
     fn status(&self, query: TokenQuery<'_>) -> Result<TokenStatus, StoreError> {
         let now = self.clock.now();
-        let everyone = self.everyone().get(query.user.realm).copied().unwrap_or_default().at(now);
+        let everyone = self.everyone_at(query.user.realm, now);
         let shard = self.shard(query.user.user).ok_or(StoreErrorKind::Unavailable)?;
-        // Most users have nothing revoked, and most shards are empty.
-        let is_marked = |what: Option<What>| {
-            let name = what.filter(|_| !shard.marks.is_empty()).map(|what| Name::new(query.user, what));
-            name.is_some_and(|name| shard.marks.get(&name).is_some_and(|until| *until > now))
-        };
-        let epoch =
-            if shard.epochs.is_empty() { None } else { shard.epochs.get(&Name::new(query.user, What::All)) };
-        Ok(TokenStatus {
-            token_is_revoked: is_marked(query.token.map(What::Token)),
-            family_is_revoked: is_marked(query.family.map(What::Family)),
-            user: epoch.copied().unwrap_or_default().at(now),
-            everyone,
-        })
+        Ok(shard.status(query, everyone, now))
     }
 
     fn mark(&self, user: UserKey<'_>, what: What, keep: Duration) -> Result<(), StoreError> {
         let (now, name) = (self.clock.now(), Name::new(user, what));
-        let until = now.saturating_add(keep);
         self.make_room(now);
         let mut shard = self.shard(user.user).ok_or(StoreErrorKind::Unavailable)?;
         shard.sweep(now, &self.count);
+        self.mark_in(&mut shard, name, now.saturating_add(keep))
+    }
+
+    pub(super) fn mark_in(&self, shard: &mut Shard, name: Name, until: Timestamp) -> Result<(), StoreError> {
         if let Some(held) = shard.marks.get_mut(&name) {
             *held = until.max(*held);
             return Ok(());
@@ -181,7 +179,11 @@ impl Store {
         next.begun
     }
 
-    fn count_one_more(&self) -> Result<(), StoreError> {
+    pub(super) fn count_one_less(&self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_one_more(&self) -> Result<(), StoreError> {
         if self.count.fetch_add(1, Ordering::Relaxed) < self.max {
             return Ok(());
         }
@@ -190,7 +192,7 @@ impl Store {
     }
 
     /// If there is none: takes away all that is over, at most once a second, since a full store must not get slow as well.
-    fn make_room(&self, now: Timestamp) {
+    pub(super) fn make_room(&self, now: Timestamp) {
         let last = self.swept.load(Ordering::Relaxed);
         let due = self.count.load(Ordering::Relaxed) >= self.max && now.as_millis().abs_diff(last) >= 1000;
         let swap =
@@ -208,24 +210,41 @@ impl Store {
 
 impl Shard {
     fn len(&self) -> usize {
-        self.marks.len() + self.epochs.len()
+        self.marks.len() + self.epochs.len() + self.families.len()
+    }
+
+    pub(super) fn status(&self, query: TokenQuery<'_>, everyone: TokenEpoch, now: Timestamp) -> TokenStatus {
+        // Most users have nothing revoked, and most shards are empty.
+        let is_marked = |what: Option<What>| {
+            let name = what.filter(|_| !self.marks.is_empty()).map(|what| Name::new(query.user, what));
+            name.is_some_and(|name| self.marks.get(&name).is_some_and(|until| *until > now))
+        };
+        let epoch =
+            if self.epochs.is_empty() { None } else { self.epochs.get(&Name::new(query.user, What::All)) };
+        TokenStatus {
+            token_is_revoked: is_marked(query.token.map(What::Token)),
+            family_is_revoked: is_marked(query.family.map(What::Family)),
+            user: epoch.copied().unwrap_or_default().at(now),
+            everyone,
+        }
     }
 
     /// Takes away what is over, whenever there is twice as much as there was.
-    fn sweep(&mut self, now: Timestamp, count: &AtomicUsize) {
+    pub(super) fn sweep(&mut self, now: Timestamp, count: &AtomicUsize) {
         if self.len() < self.sweep_at {
             return;
         }
         let before = self.len();
         self.marks.retain(|_, until| *until > now);
         self.epochs.retain(|_, epoch| epoch.until > now);
+        self.families.retain(|_, family| family.deadline() > now);
         count.fetch_sub(before - self.len(), Ordering::Relaxed);
         self.sweep_at = (2 * self.len()).max(FIRST_SWEEP);
     }
 }
 
 impl Name {
-    fn new(user: UserKey<'_>, what: What) -> Self {
+    pub(super) fn new(user: UserKey<'_>, what: What) -> Self {
         Self { realm: user.realm.clone(), user: user.user, what }
     }
 }

@@ -28,7 +28,7 @@ fn judge_at(
     change(&mut policy);
     let request = Request::builder().method(method).uri(uri);
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-    verify(&policy, (&request.body(()).unwrap()).into(), || ambient)
+    verify(&policy, (&request.body(()).unwrap()).into(), || ambient, || Offered::Nothing)
 }
 
 fn origin(text: &str) -> Origin {
@@ -296,11 +296,61 @@ fn a_safe_request_does_not_ask_for_its_credential() {
     let (head, ()) =
         Request::get("/").header(HOST, "a").header(COOKIE, "id=1").body(()).unwrap().into_parts();
     let asked = std::cell::Cell::new(false);
-    let passed = verify(&Policy::default(), (&head).into(), || {
-        asked.set(true);
-        true
-    });
+    let ask = || asked.set(true);
+    let passed = verify(
+        &Policy::default(),
+        (&head).into(),
+        || {
+            ask();
+            true
+        },
+        || {
+            ask();
+            Offered::Nothing
+        },
+    );
     assert_eq!((passed, asked.get()), (Ok(()), false));
+}
+
+/// A name, headers, the verdicts with a good and with a bad token.
+type TokenRow<'a> = (&'a str, &'a [(&'a str, &'a str)], [Result<(), CsrfReason>; 2]);
+
+/// What becomes of an unsafe request with an ambient credential and these headers that offers a token.
+fn offered(token: Offered, headers: &[(&str, &str)]) -> Result<(), CsrfReason> {
+    let request = Request::post("/transfer").header("host", "www.example.com");
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    verify(&Policy::default(), (&request.body(()).unwrap()).into(), || true, || token)
+}
+
+#[test]
+fn a_good_token_stands_in_for_metadata_and_a_bad_one_is_named() {
+    const MISMATCH: Result<(), CsrfReason> = Err(CsrfReason::TokenMismatch);
+    const MALFORMED: Result<(), CsrfReason> = Err(CsrfReason::MalformedMetadata);
+    let rows: [TokenRow<'_>; 7] = [
+        ("neither header", &[], [Ok(()), MISMATCH]),
+        ("null from an old browser", &[from("null")], [Ok(()), MISMATCH]),
+        ("Host rewritten", &[from("https://other.example")], [Ok(()), MISMATCH]),
+        ("another site", &[site("cross-site"), from("https://evil.example")], [Ok(()), MISMATCH]),
+        ("own page", &[site("same-origin")], [Ok(()), Ok(())]),
+        ("trusted by its origin", &[from("https://www.example.com")], [Ok(()), Ok(())]),
+        ("two origins", &[from("null"), from("null")], [MALFORMED, MALFORMED]),
+    ];
+    for (name, headers, expected) in rows {
+        let found = [Offered::Good, Offered::Bad].map(|token| offered(token, headers));
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_token_opens_no_websocket_and_no_host() {
+    let handshake = Request::get("/").header("upgrade", "websocket").header("origin", "https://evil.example");
+    let handshake = handshake.body(()).unwrap();
+    let opened = verify(&Policy::default(), (&handshake).into(), || true, || Offered::Good);
+    assert_eq!(opened, Err(CsrfReason::WebSocketOrigin));
+    let policy = Policy { hosts: Some(vec![Host::configured("a.example").unwrap()]), ..Policy::default() };
+    let rebound = Request::post("/").header("host", "evil.example").body(()).unwrap();
+    let passed = verify(&policy, (&rebound).into(), || true, || Offered::Good);
+    assert_eq!(passed, Err(CsrfReason::HostNotAllowed));
 }
 
 /// Every one of these methods, with every one of these sets of headers, under every one of these policies.
@@ -332,10 +382,12 @@ fn a_glance_lets_nothing_pass_that_a_closer_look_would_not() {
         let request = Request::builder().method(*method).uri("/transfer");
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let request = request.body(()).unwrap();
-        if policy.passes_at_a_glance((&request).into()) {
+        if policy.hosts.is_none() && passes_at_a_glance((&request).into(), || true) {
             passed += 1;
-            for ambient in [true, false] {
-                let verdict = verify(&policy, (&request).into(), || ambient);
+            for (ambient, token) in
+                [(true, Offered::Nothing), (false, Offered::Nothing), (true, Offered::Bad)]
+            {
+                let verdict = verify(&policy, (&request).into(), || ambient, || token);
                 assert_eq!(verdict, Ok(()), "{method} {headers:?} {policy:?}");
             }
         }

@@ -1,0 +1,94 @@
+//! [`Presence`]: who is there in a request as of now, for layers further in that bind something to it. [`Hold`]: the way
+//! to it, and to a session's handle, for code without a type parameter. Session layers and `CsrfLayer` meet here.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use http::Extensions;
+use portcullis_store::Locator;
+
+/// Who is there in a request, also after a login or logout of its own.
+pub(crate) trait Presence: Send + Sync {
+    /// The session that somebody is signed in by, if browsers send its token by themselves.
+    fn session(&self) -> Option<Locator>;
+
+    /// What stands for a visitor who is not signed in.
+    fn guest(&self) -> &Guest;
+}
+
+/// What a layer further in keeps of one request. Where there is a session's handle it lies beside that, so that keeping
+/// it costs nothing.
+#[derive(Default)]
+pub(crate) struct Guest {
+    left: OnceLock<Arc<dyn Any + Send + Sync>>,
+    name: Mutex<Option<Name>>,
+    used: AtomicBool,
+}
+
+/// What a visitor is called who is not signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Name {
+    pub(crate) locator: Locator,
+    pub(crate) origin: NameOrigin,
+}
+
+/// Where a visitor's name comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NameOrigin {
+    /// The request has brought it.
+    Presented,
+    /// The request has brought it, and somebody is signed in who needs none.
+    Stale,
+    /// It was made for this request.
+    New,
+}
+
+/// How a layer that leaves a handle in the extensions lets it be found, taken away and given back, in its realm.
+pub(crate) struct Hold {
+    /// Who is there, by the handle; also by one that was withheld.
+    pub(crate) presence: fn(&Extensions) -> Option<Arc<dyn Presence>>,
+    /// Puts an empty handle in the place of the one that is there.
+    pub(crate) withhold: fn(&mut Extensions),
+    /// Puts the handle back.
+    pub(crate) give_back: fn(&mut Extensions),
+}
+
+impl Guest {
+    /// Leaves something for handlers to use; what was left first stays.
+    pub(crate) fn leave(&self, what: Arc<dyn Any + Send + Sync>) {
+        let _ = self.left.set(what);
+    }
+
+    /// What was left, if it is a `T`.
+    pub(crate) fn left<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.left.get()?).downcast().ok()
+    }
+
+    /// What the visitor is called.
+    pub(crate) fn name(&self) -> MutexGuard<'_, Option<Name>> {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is left here was used.
+    pub(crate) fn note_use(&self) {
+        self.used.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guest").field("name", &*self.name()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hold").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,327 @@
+//! Refresh tokens: who is given the next one, who is not, and what a theft ends.
+
+use std::sync::{Arc, Mutex};
+
+use portcullis::BearerLayer;
+use portcullis::bearer::{MemoryTokenBackend, Revocations};
+use portcullis::issue::{
+    BuildErrorKind, Confirmation, Grant, IssueErrorKind, RefreshErrorKind, RefreshEvent, RefreshKeys,
+    RefreshRefusal, RefreshRequest, RefreshTokens, TokenIssuer, TokenPair,
+};
+use portcullis_store::{Locator, ManualClock, StoreErrorKind};
+
+use crate::common::{ISSUER, present, ring, secs};
+use crate::spy::{Asked, Spy};
+
+pub(crate) struct Stage {
+    pub(crate) clock: ManualClock,
+    pub(crate) store: Spy,
+    pub(crate) revocations: Revocations,
+    pub(crate) refresh: RefreshTokens,
+    pub(crate) bearer: BearerLayer,
+    events: Arc<Mutex<Vec<String>>>,
+}
+
+const DAY: u64 = 24 * 3600;
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        let clock = ManualClock::default();
+        let store = Spy::new(MemoryTokenBackend::with_clock(clock.clone()));
+        let revocations = Revocations::new(store.clone()).clock(clock.clone());
+        let ring = ring(&clock);
+        let issuer = TokenIssuer::builder(ISSUER, ["api"], &ring).revocations(&revocations).build().unwrap();
+        let bearer =
+            BearerLayer::new([issuer.trusted()]).unwrap().clock(clock.clone()).revocation(&revocations);
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&events);
+        let refresh = RefreshTokens::builder(&issuer, store.clone(), RefreshKeys::new([7; 32]))
+            .events(move |event: &RefreshEvent<'_>| told.lock().unwrap().push(format!("{event:?}")))
+            .build()
+            .unwrap();
+        Self { clock, store, revocations, refresh, bearer, events }
+    }
+
+    pub(crate) async fn login(&self) -> TokenPair {
+        self.refresh.begin(&grant()).await.unwrap()
+    }
+
+    async fn next(&self, token: &str) -> Result<TokenPair, RefreshErrorKind> {
+        self.refresh.refresh(RefreshRequest::new(token, "web")).await.map_err(|error| error.kind())
+    }
+
+    pub(crate) async fn accepts(&self, pair: &TokenPair) -> bool {
+        present(&self.bearer, pair.access().as_str()).await.0 == 200
+    }
+}
+
+pub(crate) fn grant() -> Grant {
+    Grant::new("ada", "web").scope("read").scope("write")
+}
+
+fn refused<T>(refusal: RefreshRefusal) -> Result<T, RefreshErrorKind> {
+    Err(RefreshErrorKind::Refused(refusal))
+}
+
+fn text(pair: Result<TokenPair, RefreshErrorKind>) -> Result<String, RefreshErrorKind> {
+    pair.map(|pair| pair.refresh_token().to_owned())
+}
+
+#[tokio::test]
+async fn each_refresh_gives_the_next_token_and_what_was_granted_stays() {
+    let stage = Stage::new();
+    let mut pair = stage.login().await;
+    let sid = pair.sid().to_owned();
+    for generation in 1..5 {
+        let next = stage.next(pair.refresh_token()).await.unwrap();
+        assert_ne!(next.refresh_token(), pair.refresh_token());
+        assert_ne!(next.access().id(), pair.access().id());
+        assert!(next.refresh_token().split('.').nth(2) == Some(&generation.to_string()));
+        assert_eq!((next.sid(), next.access().scopes().count()), (&*sid, 2));
+        assert!(stage.accepts(&next).await);
+        pair = next;
+    }
+}
+
+#[tokio::test]
+async fn the_token_before_is_given_the_identical_successor_for_ten_seconds() {
+    let stage = Stage::new();
+    let login = stage.login().await;
+    let next = text(stage.next(login.refresh_token()).await);
+    stage.clock.advance(secs(9));
+    assert_eq!(text(stage.next(login.refresh_token()).await), next);
+    assert_eq!(text(stage.next(login.refresh_token()).await), next);
+    stage.clock.advance(secs(1));
+    assert_eq!(text(stage.next(login.refresh_token()).await), refused(RefreshRefusal::Reused));
+}
+
+#[tokio::test]
+async fn an_older_token_ends_the_family_and_its_access_tokens_and_is_told_of() {
+    let stage = Stage::new();
+    let (login, other) = (stage.login().await, stage.login().await);
+    let second = stage.next(login.refresh_token()).await.unwrap();
+    let third = stage.next(second.refresh_token()).await.unwrap();
+    assert_eq!(text(stage.next(login.refresh_token()).await), refused(RefreshRefusal::Reused));
+    for pair in [&login, &second, &third] {
+        assert!(!stage.accepts(pair).await, "its access tokens are refused on the next request");
+    }
+    assert_eq!(text(stage.next(third.refresh_token()).await), refused(RefreshRefusal::Ended));
+    assert!(stage.accepts(&other).await && stage.next(other.refresh_token()).await.is_ok(), "another login");
+    let events = stage.events.lock().unwrap();
+    assert!(events[2].starts_with("Reused") && events[2].contains("ada"), "{events:?}");
+}
+
+#[tokio::test]
+async fn what_is_guessed_changed_or_of_another_client_never_reaches_the_store() {
+    let stage = Stage::new();
+    let login = stage.login().await;
+    let token = login.refresh_token();
+    stage.store.asked();
+    let other = Locator::from_bytes([9; 16]);
+    for at in 4..token.len() {
+        let mut changed = token.to_owned().into_bytes();
+        changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+        let changed = String::from_utf8(changed).unwrap();
+        let refusal = stage.next(&changed).await.err();
+        let expected = [RefreshRefusal::Forged, RefreshRefusal::Malformed].map(RefreshErrorKind::Refused);
+        assert!(refusal.is_some_and(|refusal| expected.contains(&refusal)), "{at}");
+    }
+    let parts: Vec<_> = token.split('.').collect();
+    let guessed = format!("rt1.{}{}.0.{}.{}", &parts[1][..22], other, parts[3], parts[4]);
+    assert_eq!(text(stage.next(&guessed).await), refused(RefreshRefusal::Forged));
+    let theirs = stage.refresh.refresh(RefreshRequest::new(token, "mobile")).await;
+    assert_eq!(theirs.unwrap_err().kind(), RefreshErrorKind::Refused(RefreshRefusal::Forged));
+    let key = Confirmation::Jkt("k".into());
+    let bound = stage.refresh.refresh(RefreshRequest::new(token, "web").confirmation(&key)).await;
+    assert_eq!(bound.unwrap_err().kind(), RefreshErrorKind::Refused(RefreshRefusal::Forged));
+    for text_of in ["", "rt1", login.access().as_str(), "rt1....", &"x".repeat(100_000)] {
+        assert_eq!(text(stage.next(text_of).await), refused(RefreshRefusal::Malformed));
+    }
+    assert_eq!(stage.store.asked(), Asked::default(), "the store was not asked");
+    assert!(stage.next(token).await.is_ok(), "and nothing has changed");
+}
+
+#[tokio::test]
+async fn a_family_that_is_bound_to_a_key_is_refreshed_with_it_only() {
+    let stage = Stage::new();
+    let key = Confirmation::Jkt("thumb".into());
+    let login = stage.refresh.begin(&grant().confirmation(key.clone())).await.unwrap();
+    assert_eq!(login.token_type(), "DPoP");
+    assert_eq!(text(stage.next(login.refresh_token()).await), refused(RefreshRefusal::Forged));
+    let with =
+        |key| stage.refresh.refresh(RefreshRequest::new(login.refresh_token(), "web").confirmation(key));
+    let other = Confirmation::Jkt("other".into());
+    assert!(with(&other).await.is_err());
+    let next = with(&key).await.unwrap();
+    assert_eq!(crate::common::part(next.access().as_str(), 1)["cnf"]["jkt"], "thumb");
+}
+
+#[tokio::test]
+async fn scope_only_narrows_and_asking_for_more_changes_nothing() {
+    let stage = Stage::new();
+    let login = stage.login().await;
+    let ask = |token: String, scope: &'static str| {
+        let refresh = stage.refresh.clone();
+        async move { refresh.refresh(RefreshRequest::new(&token, "web").scope(scope)).await }
+    };
+    let more = ask(login.refresh_token().to_owned(), "read admin").await;
+    assert_eq!(more.unwrap_err().kind(), RefreshErrorKind::InvalidScope);
+    let less = ask(login.refresh_token().to_owned(), "write").await.unwrap();
+    assert_eq!(less.access().scopes().collect::<Vec<_>>(), ["write"]);
+    // What the family allows has not shrunk (RFC 6749, section 6), and has not grown.
+    let all = stage.next(less.refresh_token()).await.unwrap();
+    assert_eq!(all.access().scopes().collect::<Vec<_>>(), ["read", "write"]);
+}
+
+#[tokio::test]
+async fn a_family_ends_when_idle_for_a_week_and_after_thirty_days_in_any_case() {
+    let stage = Stage::new();
+    let login = stage.login().await;
+    stage.clock.advance(secs(7 * DAY));
+    assert_eq!(text(stage.next(login.refresh_token()).await), refused(RefreshRefusal::Ended));
+
+    let mut pair = stage.login().await;
+    for day in 1..30 {
+        stage.clock.advance(secs(DAY));
+        pair = stage.next(pair.refresh_token()).await.unwrap();
+        let left = (30 - day).min(7);
+        assert_eq!(pair.refresh_expires_in(), secs(left * DAY), "{day}");
+    }
+    stage.clock.advance(secs(DAY));
+    assert_eq!(text(stage.next(pair.refresh_token()).await), refused(RefreshRefusal::Ended));
+}
+
+#[tokio::test]
+async fn revoking_a_login_its_user_or_everyone_ends_the_family_and_a_token_does_not() {
+    for what in 0..4 {
+        let stage = Stage::new();
+        let login = stage.login().await;
+        stage.clock.advance(secs(1));
+        let revocations = &stage.revocations;
+        match what {
+            0 => revocations.revoke_family(ISSUER, "ada", login.sid()).await,
+            1 => revocations.revoke_user(ISSUER, "ada").await,
+            2 => revocations.revoke_everyone().await,
+            _ => revocations.revoke_token(ISSUER, "ada", login.access().id(), None).await,
+        }
+        .unwrap();
+        assert!(!stage.accepts(&login).await, "{what}");
+        let next = text(stage.next(login.refresh_token()).await);
+        if what == 3 {
+            assert!(next.is_ok());
+        } else {
+            assert_eq!(next, refused(RefreshRefusal::Revoked), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_family_that_lies_idle_for_as_long_as_it_may_does_not_outlive_its_revocation() {
+    let stage = Stage::new();
+    let login = stage.login().await;
+    stage.revocations.revoke_user(ISSUER, "ada").await.unwrap();
+    stage.clock.advance(secs(7 * DAY - 1));
+    assert_eq!(text(stage.next(login.refresh_token()).await), refused(RefreshRefusal::Revoked));
+}
+
+#[tokio::test]
+async fn who_has_changed_the_password_meanwhile_is_not_signed_in_by_the_old_one() {
+    let stage = Stage::new();
+    let version = stage.revocations.version(ISSUER, "ada").await.unwrap();
+    assert!(stage.refresh.begin_if(&grant(), version).await.is_ok());
+    stage.revocations.revoke_user(ISSUER, "ada").await.unwrap();
+    let late = stage.refresh.begin_if(&grant(), version).await.unwrap_err();
+    assert_eq!(late.kind(), IssueErrorKind::Revoked);
+}
+
+#[tokio::test]
+async fn a_login_has_one_family_and_one_that_was_revoked_has_none() {
+    let stage = Stage::new();
+    let grant = Grant::new("ada", "web").sid("login");
+    let begin = || stage.refresh.begin(&grant);
+    let login = begin().await.unwrap();
+    assert_eq!(login.sid(), "login");
+    assert_eq!(begin().await.unwrap_err().kind(), IssueErrorKind::LoginTaken);
+    stage.revocations.revoke_family(ISSUER, "ada", "login").await.unwrap();
+    stage.next(login.refresh_token()).await.unwrap_err();
+    assert_eq!(begin().await.unwrap_err().kind(), IssueErrorKind::Revoked);
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_nothing_changes_and_the_token_is_good_afterwards() {
+    let stage = Stage::new();
+    let login = stage.login().await;
+    for kind in [StoreErrorKind::Unavailable, StoreErrorKind::Timeout, StoreErrorKind::Full] {
+        stage.store.fail(Some(kind));
+        let away = stage.next(login.refresh_token()).await.unwrap_err();
+        assert_eq!(away, RefreshErrorKind::Issue(IssueErrorKind::Store(kind)));
+        let begun = stage.refresh.begin(&grant()).await.unwrap_err();
+        assert_eq!(begun.kind(), IssueErrorKind::Store(kind));
+    }
+    stage.store.fail(None);
+    stage.clock.advance(secs(3600));
+    assert!(stage.next(login.refresh_token()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_refresh_is_one_call_of_the_store_and_with_a_scope_two() {
+    let stage = Stage::new();
+    let login = stage.login().await;
+    assert_eq!(stage.store.asked(), Asked { families: 1, tokens: 0 }, "a login");
+    let next = stage.next(login.refresh_token()).await.unwrap();
+    assert_eq!(stage.store.asked(), Asked { families: 1, tokens: 0 }, "a refresh");
+    let request = RefreshRequest::new(next.refresh_token(), "web").scope("read");
+    stage.refresh.refresh(request).await.unwrap();
+    assert_eq!(stage.store.asked(), Asked { families: 2, tokens: 0 }, "a refresh with a scope");
+}
+
+#[tokio::test]
+async fn keys_can_be_changed_while_families_live() {
+    let stage = Stage::new();
+    let login = stage.login().await;
+    let with =
+        |keys| RefreshTokens::builder(stage.refresh.issuer(), stage.store.clone(), keys).build().unwrap();
+    let changed = with(RefreshKeys::new([8; 32]).add_key([7; 32]));
+    let next = changed.refresh(RefreshRequest::new(login.refresh_token(), "web")).await.unwrap();
+    // A process that does not have the new key yet, in the grace: another MAC, and the same secret.
+    let theirs = stage.next(login.refresh_token()).await.unwrap();
+    let secret = |pair: &TokenPair| pair.refresh_token().split('.').nth(3).unwrap().to_owned();
+    assert_eq!(secret(&next), secret(&theirs));
+    let without = with(RefreshKeys::new([8; 32]));
+    assert!(without.refresh(RefreshRequest::new(theirs.refresh_token(), "web")).await.is_err());
+    assert!(without.refresh(RefreshRequest::new(next.refresh_token(), "web")).await.is_ok());
+}
+
+#[test]
+fn a_configuration_that_contradicts_itself_is_refused() {
+    let stage = Stage::new();
+    let issuer = stage.refresh.issuer();
+    let builder = |key: &[u8]| RefreshTokens::builder(issuer, stage.store.clone(), RefreshKeys::new(key));
+    for (name, built, expected) in [
+        ("a short key", builder(&[7; 31]).build(), BuildErrorKind::WeakKey),
+        (
+            "idle for longer than revocations are kept",
+            builder(&[7; 32]).idle(secs(7 * DAY + 1)).build(),
+            BuildErrorKind::BadLifetime,
+        ),
+        ("no idle time", builder(&[7; 32]).idle(secs(0)).build(), BuildErrorKind::BadLifetime),
+        ("no end", builder(&[7; 32]).absolute(secs(0)).build(), BuildErrorKind::BadLifetime),
+        ("a long grace", builder(&[7; 32]).grace(secs(301)).build(), BuildErrorKind::BadLifetime),
+    ] {
+        assert_eq!(built.unwrap_err().kind(), expected, "{name}");
+    }
+    let plain = TokenIssuer::builder(ISSUER, ["api"], &ring(&stage.clock)).build().unwrap();
+    let built = RefreshTokens::builder(&plain, stage.store.clone(), RefreshKeys::new([7; 32])).build();
+    assert_eq!(built.unwrap_err().kind(), BuildErrorKind::NotRevocable);
+}
+
+#[tokio::test]
+async fn nothing_secret_is_shown_by_debug_or_told() {
+    let stage = Stage::new();
+    let login = stage.login().await;
+    let request = RefreshRequest::new(login.refresh_token(), "web");
+    let shown = format!("{login:?} {:?} {request:?} {:?}", stage.refresh, RefreshKeys::new([7; 32]));
+    let shown = shown + &stage.events.lock().unwrap().concat();
+    let secret = login.refresh_token().split('.').nth(3).unwrap();
+    assert!(!shown.contains(secret) && !shown.contains("7, 7"), "{shown}");
+}
