@@ -39,7 +39,7 @@ async fn htmx_keeps_a_note_with_the_pages_token_and_gets_the_list() {
     let without = browser.post_form("/notes", &note).await.assert_status(403).text();
     assert!(without.contains("no CSRF token"), "{without}");
     let forged = keep(browser.post_form("/notes", &note), token).from_origin("https://evil.example");
-    forged.await.assert_status(401);
+    forged.await.assert_status(403);
     assert_eq!(browser.get("/").await.text().matches("<li>").count(), 1);
 }
 
