@@ -1,6 +1,7 @@
 //! What the example `quickstart` promises, asked by a browser-like client, in memory and in a private redis-server.
 
 mod api;
+mod cluster;
 mod cross_site;
 mod devices;
 mod input;

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use http::header::SET_COOKIE;
 use http::{Method, Request, Response};
-use portcullis_testkit::redis::RedisServer;
+use portcullis_testkit::redis::{RedisCluster, RedisServer};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::LocalSet;
 use tower::{Service, ServiceExt as _};
@@ -73,6 +73,8 @@ struct Sample {
 /// Where it happens.
 struct Place {
     server: RedisServer,
+    /// Of three masters.
+    cluster: Option<RedisCluster>,
     runtime: Runtime,
 }
 
@@ -93,13 +95,26 @@ impl Contender {
 }
 
 impl Place {
-    /// How long the server has run on a processor.
+    /// How long the servers have run on a processor.
     fn server_seconds(&self) -> f64 {
-        let info = self.server.command(&["INFO", "cpu"]);
-        let used = ["used_cpu_sys:", "used_cpu_user:"];
-        let lines = info.lines().filter_map(|line| used.iter().find_map(|name| line.strip_prefix(name)));
-        lines.filter_map(|seconds| seconds.trim().parse::<f64>().ok()).sum()
+        let nodes = self.cluster.iter().flat_map(RedisCluster::nodes);
+        nodes.chain([&self.server]).map(seconds_of).sum()
     }
+}
+
+fn seconds_of(server: &RedisServer) -> f64 {
+    let info = server.command(&["INFO", "cpu"]);
+    let used = ["used_cpu_sys:", "used_cpu_user:"];
+    let lines = info.lines().filter_map(|line| used.iter().find_map(|name| line.strip_prefix(name)));
+    lines.filter_map(|seconds| seconds.trim().parse::<f64>().ok()).sum()
+}
+
+/// The same program's address of a cluster.
+fn cluster_url(cluster: &RedisCluster) -> String {
+    let urls = cluster.urls();
+    let nodes: Vec<_> = urls.iter().map(|url| url.replace("redis://", "node=")).collect();
+    let first = urls.first().map_or("", |url| url.trim_start_matches("redis://"));
+    format!("redis-cluster://{first}?{}", nodes.join("&"))
 }
 
 impl Work {
@@ -176,20 +191,26 @@ pub(crate) fn count(wanted: impl Fn(&str) -> bool, meter: Meter) -> Result<Count
 }
 
 fn set_up(wanted: impl Fn(&str) -> bool) -> Result<Option<(Place, Vec<Contender>)>, Failure> {
-    let names = [ours::NAME, tower_sessions::NAME, axum_login::NAME, axum_session::NAME];
+    let names =
+        [ours::NAME, ours::ON_A_CLUSTER, tower_sessions::NAME, axum_login::NAME, axum_session::NAME];
     if !names.into_iter().any(&wanted) {
         return Ok(None);
     }
     let server = RedisServer::builder().tcp().start();
-    let place = Place { runtime: Builder::new_current_thread().enable_all().build()?, server };
+    let cluster = wanted(ours::ON_A_CLUSTER).then(|| RedisCluster::start(3));
+    let place = Place { runtime: Builder::new_current_thread().enable_all().build()?, server, cluster };
     let url = place.server.url();
     let mut contenders = place.runtime.block_on(async {
-        Ok::<_, Failure>(vec![
-            ours::contender(&url)?,
+        let mut contenders = vec![
+            ours::contender(ours::NAME, &url)?,
             tower_sessions::contender(&url).await?,
             axum_login::contender(&url).await?,
             axum_session::contender(&url).await?,
-        ])
+        ];
+        if let Some(cluster) = &place.cluster {
+            contenders.push(ours::contender(ours::ON_A_CLUSTER, &cluster_url(cluster))?);
+        }
+        Ok::<_, Failure>(contenders)
     })?;
     contenders.retain(|contender| contender.name == ours::NAME || wanted(contender.name));
     Ok(Some((place, contenders)))

@@ -23,6 +23,8 @@ pub enum ConfigErrorKind {
     Certificate,
     /// There is no certificate authority to trust: this machine has none installed, and none was given.
     NoRoots,
+    /// There is no client to ask as: no id, or no secret.
+    Client,
     /// [`max_stale`](crate::RemoteJwksBuilder::max_stale) is shorter than an hour.
     MaxStale,
 }
@@ -44,10 +46,11 @@ impl From<ConfigErrorKind> for ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            ConfigErrorKind::Url => "the address of the keys is no plain https URL",
+            ConfigErrorKind::Url => "the address is no plain https URL",
             ConfigErrorKind::Issuer => "the issuer is no plain https URL",
             ConfigErrorKind::Certificate => "the certificates are not PEM or cannot be used",
             ConfigErrorKind::NoRoots => "there is no certificate authority to trust",
+            ConfigErrorKind::Client => "there is no client to ask as",
             ConfigErrorKind::MaxStale => "max_stale is shorter than an hour",
         })
     }

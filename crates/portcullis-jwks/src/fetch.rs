@@ -1,7 +1,7 @@
-//! [`Fetcher`]: one bounded GET, and what its answer has to be like.
+//! [`Fetcher`]: one bounded request, and what its answer has to be like.
 //!
 //! * Over the transport that is allowed, and nowhere else: redirects are not followed.
-//! * Connecting takes 2 seconds at most, the whole 5 seconds, the body 512 KiB.
+//! * Connecting takes 2 seconds at most, the whole 5 seconds, the body 512 KiB; of what is asked by a form, 64 KiB.
 //! * The status is 200, or 304 to a conditional request; the content is JSON, or does not say what it is.
 
 mod freshness;
@@ -11,13 +11,14 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 
 use crate::endpoint::{Endpoint, Transport};
@@ -25,7 +26,7 @@ use crate::endpoint::{Endpoint, Transport};
 /// What fetches.
 #[derive(Clone)]
 pub(crate) struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 /// An answer that may be used.
@@ -75,14 +76,27 @@ pub(crate) enum FetchErrorKind {
     BadAddress,
     /// Not one key of the set can be used.
     NoUsableKey,
+    /// Another process of the fleet has been asking, and was told nothing.
+    Elsewhere,
 }
+
+/// How long a connection is kept on which nothing is asked. Servers close theirs after a minute, as a rule.
+const IDLE: Duration = Duration::from_secs(20);
 
 const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(5);
 const LARGEST: usize = 512 * 1024;
+const LARGEST_OF_FORM: usize = 64 * 1024;
 
 impl Fetcher {
+    /// For requests that are minutes apart: a connection that is kept would be closed by then, or lead to yesterday's
+    /// address.
     pub(crate) fn new(tls: ClientConfig, transport: Transport) -> Self {
+        Self::keeping(0, tls, transport)
+    }
+
+    /// For requests that come by the second: this many connections are kept between them.
+    pub(crate) fn keeping(idle: usize, tls: ClientConfig, transport: Transport) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.set_connect_timeout(Some(CONNECT));
         tcp.enforce_http(false);
@@ -92,10 +106,25 @@ impl Fetcher {
             Transport::InsecureLoopback => connector.https_or_http(),
         };
         let connector = connector.enable_http1().wrap_connector(tcp);
-        // Minutes lie between two requests: a connection that is kept would be closed by then, or lead to yesterday's
-        // address.
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Self { client }
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(idle);
+        Self { client: builder.build(connector) }
+    }
+
+    /// Sends a form, as somebody who may, and reads the answer.
+    pub(crate) async fn post(
+        &self,
+        endpoint: &Endpoint,
+        authorization: &HeaderValue,
+        form: Bytes,
+    ) -> Result<Bytes, FetchError> {
+        let request = form_request(endpoint, authorization, form);
+        let exchange = async {
+            let response = self.send(request).await?;
+            check(&response, LARGEST_OF_FORM)?;
+            read(response, LARGEST_OF_FORM).await
+        };
+        tokio::time::timeout(TOTAL, exchange).await.unwrap_or_else(|_| Err(FetchErrorKind::Timeout.into()))
     }
 
     /// Fetches, unless the document is still the one of this tag.
@@ -114,25 +143,29 @@ impl Fetcher {
         endpoint: &Endpoint,
         etag: Option<&HeaderValue>,
     ) -> Result<Answer, FetchError> {
-        let response = self.client.request(request(endpoint, etag)).await.map_err(|error| {
-            let kind = if error.is_connect() { FetchErrorKind::Connect } else { FetchErrorKind::Broken };
-            FetchError { kind, source: Some(error.into()) }
-        })?;
+        let response = self.send(request(endpoint, etag)).await?;
         let ttl = freshness::ttl(response.headers());
         if response.status() == StatusCode::NOT_MODIFIED && etag.is_some() {
             return Ok(Answer::NotModified { ttl });
         }
-        check(&response)?;
+        check(&response, LARGEST)?;
         let etag = response.headers().get(ETAG).cloned();
-        let body =
-            Limited::new(response.into_body(), LARGEST).collect().await.map_err(body_error)?.to_bytes();
+        let body = read(response, LARGEST).await?;
         Ok(Answer::Document(Document { body, etag, ttl }))
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, FetchError> {
+        self.client.request(request).await.map_err(|error| {
+            let kind = if error.is_connect() { FetchErrorKind::Connect } else { FetchErrorKind::Broken };
+            FetchError { kind, source: Some(error.into()) }
+        })
     }
 }
 
-fn request(endpoint: &Endpoint, etag: Option<&HeaderValue>) -> Request<Empty<Bytes>> {
-    const AGENT: &str = concat!("portcullis-jwks/", env!("CARGO_PKG_VERSION"));
-    let mut request = Request::new(Empty::new());
+const AGENT: &str = concat!("portcullis-jwks/", env!("CARGO_PKG_VERSION"));
+
+fn request(endpoint: &Endpoint, etag: Option<&HeaderValue>) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::default());
     *request.uri_mut() = endpoint.uri().clone();
     let headers = request.headers_mut();
     headers.insert(ACCEPT, HeaderValue::from_static("application/jwk-set+json, application/json"));
@@ -143,11 +176,27 @@ fn request(endpoint: &Endpoint, etag: Option<&HeaderValue>) -> Request<Empty<Byt
     request
 }
 
+fn form_request(endpoint: &Endpoint, authorization: &HeaderValue, form: Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(form));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = endpoint.uri().clone();
+    let headers = request.headers_mut();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(AUTHORIZATION, authorization.clone());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    request
+}
+
+async fn read(response: Response<Incoming>, largest: usize) -> Result<Bytes, FetchError> {
+    Ok(Limited::new(response.into_body(), largest).collect().await.map_err(body_error)?.to_bytes())
+}
+
 /// Looks at the head before anything is read of the body.
-fn check<B>(response: &Response<B>) -> Result<(), FetchError> {
+fn check<B>(response: &Response<B>, largest: usize) -> Result<(), FetchError> {
     let too_large = |headers: &HeaderMap| {
         let length = headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
-        length.is_some_and(|length| length > LARGEST as u64)
+        length.is_some_and(|length| length > largest as u64)
     };
     Err(match response.status() {
         StatusCode::OK if !is_json(response.headers()) => FetchErrorKind::ContentType.into(),
@@ -199,6 +248,7 @@ impl FetchErrorKind {
             Self::OtherIssuer => "other_issuer",
             Self::BadAddress => "bad_address",
             Self::NoUsableKey => "no_usable_key",
+            Self::Elsewhere => "elsewhere",
         }
     }
 }

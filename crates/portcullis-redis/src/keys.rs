@@ -44,6 +44,11 @@ impl Keys {
         self.of_user(user, ":f:{", family)
     }
 
+    /// Whether a proof was used.
+    pub(crate) fn proof(&self, realm: &Realm, name: Locator) -> String {
+        self.join([realm.as_str(), ":j:", name.as_str(), ""])
+    }
+
     /// A family of refresh tokens.
     pub(crate) fn refresh(&self, user: UserKey<'_>, family: Locator) -> String {
         self.of_user(user, ":g:{", family)
@@ -52,6 +57,16 @@ impl Keys {
     /// When all tokens of the realm were last revoked.
     pub(crate) fn everyone(&self, realm: &Realm) -> String {
         self.join([realm.as_str(), ":everyone", "", ""])
+    }
+
+    /// What an issuer was last heard to publish. No realm's, because key sets are no caller's.
+    pub(crate) fn key_set(&self, issuer: Locator) -> String {
+        self.join([":keys:{", issuer.as_str(), "}", ""])
+    }
+
+    /// Who may ask the issuer.
+    pub(crate) fn key_set_lease(&self, issuer: Locator) -> String {
+        self.join([":keys:{", issuer.as_str(), "}:lease", ""])
     }
 
     /// What tells a deletion from another's. The session's own name stands in braces, so that in a cluster both are in
@@ -120,6 +135,9 @@ mod tests {
             (keys.family(user, name), "p:staff:f:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
             (keys.refresh(user, name), "p:staff:g:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
             (keys.everyone(&realm), "p:staff:everyone"),
+            (keys.proof(&realm, name), "p:staff:j:_____________________w"),
+            (keys.key_set(name), "p::keys:{_____________________w}"),
+            (keys.key_set_lease(name), "p::keys:{_____________________w}:lease"),
         ] {
             assert_eq!(key, expected);
         }

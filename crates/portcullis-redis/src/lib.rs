@@ -1,4 +1,5 @@
-//! Portcullis sessions, revocations of bearer tokens, and families of refresh tokens, in Redis (6.2 and later) or Valkey.
+//! Portcullis sessions, revocations of bearer tokens, families of refresh tokens, and proofs that were used, in Redis (6.2
+//! and later) or Valkey.
 //!
 //! ```no_run
 //! use portcullis_redis::{RedisBackend, RedisConfig};
@@ -110,7 +111,10 @@
 //! | `p:<realm>:g:{<user>}:<family>` | string | one family of refresh tokens: hashes of its two latest tokens, and what it allows |
 //! | `p:<realm>:f:{<user>}:<family>` | string | that the tokens of one login are revoked: empty |
 //! | `p:<realm>:e:{<user>}` | string | when all of the user's tokens were last revoked, in milliseconds |
+//! | `p:<realm>:j:<name>` | string | that a proof was used, while it could be used again: who has used it, a random tag |
 //! | `p:<realm>:everyone` | string | when all tokens of the realm were last revoked, in milliseconds |
+//! | `p::keys:{<issuer>}` | string | what an issuer was last heard to publish, and when, for as long as it may be used |
+//! | `p::keys:{<issuer>}:lease` | string | who may ask the issuer, for seconds |
 //!
 //! # Revoked tokens
 //!
@@ -124,6 +128,12 @@
 //! A family of refresh tokens stands in its user's slot, beside what revokes it, so each of its
 //! [operations](portcullis_store::FamilyBackend) is one script, and looking at it one MGET. It expires by the server's clock.
 //! A full server rotates families all the same, and begins none.
+//!
+//! # Proofs
+//!
+//! [Claiming](portcullis_store::ReplayBackend::claim) a proof's name is one script. A claim that was sent again because its
+//! answer was lost finds its own tag, and is still the first. A full server claims nothing: such requests are answered
+//! with 503.
 //!
 //! # Ended sessions
 //!
@@ -160,12 +170,14 @@ mod dial;
 mod durable;
 mod family;
 mod health;
+mod key_set;
 mod keys;
 mod line;
 mod link;
 mod liveness;
 mod login;
 mod provider;
+mod replay;
 mod reply;
 mod route;
 mod script;

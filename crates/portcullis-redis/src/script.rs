@@ -54,8 +54,15 @@ pub(crate) static SUPERSEDE: LazyLock<Script> =
 pub(crate) static ENROL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/enrol.lua")));
 pub(crate) static MEMBERS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/members.lua")));
 pub(crate) static MARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/mark.lua")));
+pub(crate) static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/claim.lua")));
 pub(crate) static EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/epoch.lua")));
 pub(crate) static BUMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/bump.lua")));
+pub(crate) static LOAD_KEY_SET: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/load_key_set.lua")));
+pub(crate) static SAVE_KEY_SET: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/save_key_set.lua")));
+pub(crate) static LEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/lease.lua")));
+pub(crate) static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/release.lua")));
 
 pub(crate) static BEGIN_FAMILY: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/begin_family.lua")));
@@ -173,7 +180,7 @@ fn constants() -> [(&'static str, String); 18] {
 mod tests {
     use super::*;
 
-    fn all() -> [&'static Script; 14] {
+    fn all() -> [&'static Script; 19] {
         [
             &SAVE,
             &DESTROY_UNCHANGED,
@@ -186,9 +193,14 @@ mod tests {
             &MEMBERS,
             &BUMP,
             &MARK,
+            &CLAIM,
             &EPOCH,
             &BEGIN_FAMILY,
             &ROTATE_FAMILY,
+            &LOAD_KEY_SET,
+            &SAVE_KEY_SET,
+            &LEASE,
+            &RELEASE,
         ]
     }
 

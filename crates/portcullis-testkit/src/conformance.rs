@@ -1,10 +1,11 @@
 //! Suites that a backend author runs against an implementation of a contract in `portcullis-store`.
 //!
-//! See [`session`] for the one of `SessionBackend`, [`token`] for that of `TokenBackend`, and [`family`] for that of
-//! `FamilyBackend`.
+//! See [`session`] for the one of `SessionBackend`, [`token`] for that of `TokenBackend`, [`family`] for that of
+//! `FamilyBackend`, and [`replay`] for that of `ReplayBackend`.
 
 pub mod family;
 mod outcome;
+pub mod replay;
 pub mod session;
 pub mod token;
 

@@ -2,6 +2,7 @@
 //!
 //! * It serves a key set and the metadata that lead to it (OpenID Connect Discovery 1.0, RFC 8414), over HTTP/1.1.
 //! * Its [`issuer`](FakeIdp::issuer) mints tokens by the keys of the moment.
+//! * It mints [opaque tokens](FakeIdp::opaque_token), and answers its [client](FakeIdp::CLIENT) about them (RFC 7662).
 //! * What it [answers](FakeIdp::answer) can be changed at any time; a request that hangs is answered when it is.
 //! * It counts the requests, and [waits](FakeIdp::fetched) for them.
 //!
@@ -23,7 +24,9 @@
 
 mod server;
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -74,6 +77,8 @@ pub struct Asked {
     pub line: String,
     /// The header fields.
     pub headers: HeaderMap,
+    /// The body, if it is a text.
+    pub body: String,
 }
 
 /// What the provider plays, and what it has seen.
@@ -92,11 +97,17 @@ struct Play {
     jwks: String,
     answer: Answer,
     metadata_answer: Answer,
+    introspection_answer: Answer,
+    /// What is said of the opaque tokens that are active.
+    opaque: HashMap<String, String>,
     is_oauth: bool,
     cache_control: Option<String>,
 }
 
 impl FakeIdp {
+    /// The id and the secret of the client that may ask about opaque tokens.
+    pub const CLIENT: (&'static str, &'static str) = ("the api", "s3cret: 100% & more");
+
     /// Starts one whose issuer is the root of its address, for tokens to this audience.
     ///
     /// # Panics
@@ -118,6 +129,8 @@ impl FakeIdp {
             issuer,
             answer: Answer::Document,
             metadata_answer: Answer::Document,
+            introspection_answer: Answer::Document,
+            opaque: HashMap::new(),
             is_oauth: false,
             cache_control: None,
         };
@@ -144,6 +157,12 @@ impl FakeIdp {
         format!("{}/jwks", self.url())
     }
 
+    /// Where it is asked about opaque tokens (RFC 7662).
+    #[must_use]
+    pub fn introspection_url(&self) -> String {
+        format!("{}/introspect", self.url())
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -164,6 +183,31 @@ impl FakeIdp {
     #[track_caller]
     pub fn token(&self, claims: Value) -> String {
         self.issuer().token(claims).to_string()
+    }
+
+    /// A new opaque token, of which it says these claims, and those that a [`token`](Self::token) has unless they are given.
+    ///
+    /// # Panics
+    /// When `claims` is not an object.
+    #[must_use]
+    #[track_caller]
+    pub fn opaque_token(&self, claims: Value) -> String {
+        let mut answer = self.issuer().token(claims).into_claims();
+        answer["active"] = json!(true);
+        // With characters that a form escapes.
+        let token = format!("opaque+{:016x}/=", RandomState::new().hash_one(0));
+        self.says_of(&token, answer.to_string());
+        token
+    }
+
+    /// What it says of an opaque token, whatever that is.
+    pub fn says_of(&self, token: &str, answer: impl Into<String>) {
+        self.change(|play| _ = play.opaque.insert(token.to_owned(), answer.into()));
+    }
+
+    /// An opaque token is not active any more.
+    pub fn withdraw(&self, token: &str) {
+        self.change(|play| _ = play.opaque.remove(token));
     }
 
     /// New keys, whose ids end in `suffix`, take the place of those before.
@@ -196,6 +240,11 @@ impl FakeIdp {
     /// What comes of asking for the metadata. Default: [`Answer::Document`].
     pub fn answer_metadata(&self, answer: Answer) {
         self.change(|play| play.metadata_answer = answer);
+    }
+
+    /// What comes of asking about an opaque token. Default: [`Answer::Document`], to its [client](Self::CLIENT); to others 401.
+    pub fn answer_introspection(&self, answer: Answer) {
+        self.change(|play| play.introspection_answer = answer);
     }
 
     /// Has its metadata where RFC 8414 has them, and none of OpenID Connect.
@@ -233,6 +282,13 @@ impl FakeIdp {
         self.stage.fetches(&self.stage.asked.borrow())
     }
 
+    /// How often it was asked about opaque tokens.
+    #[must_use]
+    pub fn introspections(&self) -> usize {
+        let line = format!("POST {} HTTP/1.1", self.stage.introspection_path());
+        self.stage.asked.borrow().iter().filter(|asked| asked.line == line).count()
+    }
+
     /// Waits until the key set has been asked for this often.
     pub async fn fetched(&self, times: usize) {
         let mut asked = self.stage.asked.subscribe();
@@ -264,6 +320,10 @@ fn published(issuers: &[&TestIssuer]) -> String {
 impl Stage {
     fn jwks_path(&self) -> String {
         format!("{}/jwks", self.path)
+    }
+
+    fn introspection_path(&self) -> String {
+        format!("{}/introspect", self.path)
     }
 
     fn fetches(&self, asked: &[Asked]) -> usize {

@@ -49,6 +49,8 @@ mod budget;
 #[cfg(feature = "csrf")]
 pub mod csrf;
 #[cfg(any(feature = "bearer", feature = "session"))]
+pub mod dependents;
+#[cfg(any(feature = "bearer", feature = "session"))]
 pub mod ending;
 pub mod guard;
 pub mod https;

@@ -20,6 +20,13 @@ pub(crate) fn of_id(id: &str) -> Locator {
     first_bits(Sha256::new_with_prefix(id))
 }
 
+/// The name of a proof that a key has made, by the key's thumbprint and the proof's id. The thumbprint has one length, so
+/// no two pairs run together.
+#[cfg_attr(not(feature = "bearer"), expect(dead_code, reason = "only bearer tokens are proved"))]
+pub(crate) fn of_proof(key: &[u8; 32], id: &str) -> Locator {
+    first_bits(Sha256::new_with_prefix(key).chain_update(id))
+}
+
 fn first_bits(hasher: Sha256) -> Locator {
     let digest: [u8; 32] = hasher.finalize().into();
     let [first, ..] = digest.as_chunks::<16>().0 else { return Locator::from_bytes([0; 16]) };

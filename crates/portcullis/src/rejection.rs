@@ -7,6 +7,7 @@
 //! | --- | --- | --- | --- |
 //! | [`Unauthenticated`](Rejection::Unauthenticated) | 401 | one per configured scheme, bearer's without `error` (RFC 6750, 3.1) | 16 |
 //! | [`InvalidCredential`](Rejection::InvalidCredential) | 401 | `error="invalid_token"` | 16 |
+//! | [`InvalidProof`](Rejection::InvalidProof) | 401, perhaps with `DPoP-Nonce` | `error="invalid_dpop_proof"` or `"use_dpop_nonce"` | 16 |
 //! | [`BadRequest`](Rejection::BadRequest) | 400 | `error="invalid_request"` | 16 |
 //! | [`Forbidden`](Rejection::Forbidden) | 403 | for bearer `error="insufficient_scope", scope="..."` | 7 |
 //! | [`StepUp`](Rejection::StepUp) | 401 | `error="insufficient_user_authentication"` (RFC 9470) | 16 |
@@ -55,6 +56,16 @@ pub enum Rejection {
         challenge: Challenge,
         /// What is wrong with it, in the characters of RFC 6750's `error_description`.
         description: &'static str,
+    },
+    /// A token was offered that is bound to a key, and the request does not prove that it comes from the key's holder
+    /// (RFC 9449, section 7.1).
+    InvalidProof {
+        /// The scheme's challenge.
+        challenge: Challenge,
+        /// What is wrong with the proof, in the characters of RFC 6750's `error_description`.
+        description: &'static str,
+        /// The nonce that the next proof must have, if that is all that is wrong. It goes out as `DPoP-Nonce`.
+        nonce: Option<HeaderValue>,
     },
     /// The credentials on the request contradict its syntax: two tokens, a malformed header.
     BadRequest {
@@ -200,9 +211,10 @@ impl Rejection {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Unauthenticated(_) | Self::InvalidCredential { .. } | Self::StepUp { .. } => {
-                StatusCode::UNAUTHORIZED
-            }
+            Self::Unauthenticated(_)
+            | Self::InvalidCredential { .. }
+            | Self::InvalidProof { .. }
+            | Self::StepUp { .. } => StatusCode::UNAUTHORIZED,
             Self::BadRequest { .. } | Self::Conflict => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::InsecureTransport { redirect: Some(_) } => StatusCode::PERMANENT_REDIRECT,
@@ -220,6 +232,7 @@ impl Rejection {
         match self {
             Self::Unauthenticated(_)
             | Self::InvalidCredential { .. }
+            | Self::InvalidProof { .. }
             | Self::StepUp { .. }
             | Self::BadRequest { .. }
             | Self::Conflict => GrpcCode::Unauthenticated,
@@ -239,6 +252,10 @@ impl Rejection {
             }
             Self::InvalidCredential { challenge, description } => {
                 vec![challenge.with_error("invalid_token", description, None)]
+            }
+            Self::InvalidProof { challenge, description, nonce } => {
+                let error = if nonce.is_some() { "use_dpop_nonce" } else { "invalid_dpop_proof" };
+                vec![challenge.with_error(error, description, None)]
             }
             Self::BadRequest { challenge, description } => challenge
                 .iter()
@@ -266,6 +283,7 @@ impl Rejection {
             Self::Unavailable { retry_after } => Some(whole_seconds(*retry_after).into()),
             Self::Unauthenticated(_)
             | Self::InvalidCredential { .. }
+            | Self::InvalidProof { .. }
             | Self::BadRequest { .. }
             | Self::Forbidden(_)
             | Self::StepUp { .. }
@@ -282,7 +300,9 @@ impl Rejection {
     pub fn message(&self) -> &'static str {
         match self {
             Self::Unauthenticated(_) => "sign in first",
-            Self::InvalidCredential { description, .. } | Self::BadRequest { description, .. } => description,
+            Self::InvalidCredential { description, .. }
+            | Self::InvalidProof { description, .. }
+            | Self::BadRequest { description, .. } => description,
             Self::Forbidden(Forbidden { lack, .. }) => lack.message(),
             Self::StepUp { .. } => "sign in again to do this",
             Self::Csrf(reason) => reason.hint(),
@@ -300,6 +320,7 @@ impl Rejection {
         match self {
             Self::Unauthenticated(_) => "unauthenticated",
             Self::InvalidCredential { .. } => "invalid_credential",
+            Self::InvalidProof { .. } => "invalid_proof",
             Self::BadRequest { .. } => "bad_request",
             Self::Forbidden(_) => "forbidden",
             Self::StepUp { .. } => "step_up",
@@ -374,7 +395,7 @@ mod tests {
 
     #[test]
     fn every_rejection_has_its_row_of_the_table() {
-        let rows: [(Rejection, u16, u16, &[&str]); 9] = [
+        let rows: [(Rejection, u16, u16, &[&str]); 11] = [
             (
                 Rejection::Unauthenticated(Unauthenticated { challenges: [bearer()].into_iter().collect() }),
                 401,
@@ -386,6 +407,26 @@ mod tests {
                 401,
                 16,
                 &[r#"Bearer realm="api", error="invalid_token", error_description="the token has expired""#],
+            ),
+            (
+                Rejection::InvalidProof {
+                    challenge: bearer().in_scheme("DPoP").param("algs", "ES256"),
+                    description: "d",
+                    nonce: None,
+                },
+                401,
+                16,
+                &[r#"DPoP realm="api", algs="ES256", error="invalid_dpop_proof", error_description="d""#],
+            ),
+            (
+                Rejection::InvalidProof {
+                    challenge: bearer().in_scheme("DPoP"),
+                    description: "d",
+                    nonce: Some(HeaderValue::from_static("n")),
+                },
+                401,
+                16,
+                &[r#"DPoP realm="api", error="use_dpop_nonce", error_description="d""#],
             ),
             (
                 Rejection::BadRequest { challenge: Some(bearer()), description: "two tokens" },

@@ -198,16 +198,22 @@ impl Require {
     /// Whoever has to sign in once more is told at once all that it takes (RFC 9470, section 3).
     fn step_up(&self, caller: Caller<'_>, mut rejection: Rejection) -> Rejection {
         let Rejection::StepUp { acr_values, max_age, .. } = &mut rejection else { return rejection };
+        let mut classes_of_all: Option<Vec<String>> = None;
         for rule in &self.rules {
             match (rule, rule.judge(caller)) {
                 (Rule::Fresh(age), Verdict::Deny(_)) => {
                     *max_age = Some(max_age.map_or(*age, |held| held.min(*age)));
                 }
-                (Rule::AnyAcr(classes), Verdict::Deny(_)) if acr_values.is_empty() => {
-                    acr_values.clone_from(classes);
-                }
+                // One class of each list is needed, and a challenge has one list.
+                (Rule::AnyAcr(classes), Verdict::Deny(_)) => match &mut classes_of_all {
+                    Some(all) => all.retain(|class| classes.contains(class)),
+                    None => classes_of_all = Some(classes.clone()),
+                },
                 _ => {}
             }
+        }
+        if let Some(all) = classes_of_all {
+            *acr_values = all;
         }
         rejection
     }
@@ -226,7 +232,7 @@ fn undecided() -> Rejection {
 
 impl Rule {
     fn unmet(&self, who: &Person, look: Look<'_>) -> Rejection {
-        let bearer = look.challenge("Bearer");
+        let bearer = look.token_challenge();
         // Of a caller without a token too: every 401 says what would do (RFC 9110, section 15.5.2).
         let challenge = || bearer.or(look.challenges().first()).cloned();
         let lack = match self {

@@ -339,9 +339,14 @@ fn finish<B>(response: &mut Response<B>, rejection: Rejection, head: &RequestHea
         // and what a safe request gets does not depend on these headers.
         response.headers_mut().append(VARY, HeaderValue::from_static("sec-fetch-site, origin"));
     }
+    if let Rejection::InvalidProof { nonce: Some(nonce), .. } = &rejection {
+        response.headers_mut().insert(DPOP_NONCE, nonce.clone());
+    }
     response.extensions_mut().insert(rejection);
 }
 
+/// The field of a nonce for the next proof (RFC 9449, section 8).
+pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// For a responder of the application's own that has not thought of gRPC.
 fn speak_grpc<B>(response: &mut Response<B>, rejection: &Rejection, head: &RequestHead) {
     let Some(content_type) = head.protocol().content_type() else { return };
@@ -363,6 +368,7 @@ fn log(rejection: &Rejection, head: &RequestHead) {
         Rejection::Unavailable { .. } => tracing::warn!(reason, "refused: {message}"),
         Rejection::Unauthenticated(_)
         | Rejection::InvalidCredential { .. }
+        | Rejection::InvalidProof { .. }
         | Rejection::BadRequest { .. }
         | Rejection::Forbidden(_)
         | Rejection::StepUp { .. }

@@ -1,4 +1,5 @@
-//! The developer's commands: `cargo xtask test`, `cargo xtask soak`, `cargo xtask ci`, `cargo xtask bench`.
+//! The developer's commands: `cargo xtask test`, `cargo xtask soak`, `cargo xtask fuzz`, `cargo xtask ci`, `cargo xtask
+//! bench`.
 //!
 //! Everything a contributor or a CI machine runs is here, in Rust, so that a machine with Rust alone can run it.
 
@@ -11,9 +12,11 @@
 mod ci;
 mod command;
 mod failure;
+mod fuzz;
 mod needs;
 mod package_manager;
 mod soak;
+mod verifiers;
 mod workspace;
 
 use command::Tool;
@@ -25,6 +28,8 @@ cargo xtask test [ARGS]          find or install what the tests need, then run e
                                  ARGS go to `cargo test`: --test e2e, -- --nocapture
 cargo xtask soak [--minutes N] [--seed N]
                                  a steady load on Redis with faults at random, for 6 minutes or N; the seed is shown
+cargo xtask fuzz [TARGET...] [--seconds N]
+                                 strangers' input, by libFuzzer: all targets or some, for 60 seconds each or N
 cargo xtask ci [STEP...]         run the named steps of CI, or all that CI runs
 cargo xtask ci list              name the steps
 cargo xtask bench [ARGS]         run the benchmarks in release mode; ARGS go to the program";
@@ -41,6 +46,7 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
     match args.split_first().map(|(command, rest)| (command.as_str(), rest)) {
         Some(("test", rest)) => test(rest),
         Some(("soak", rest)) => soak::run(rest),
+        Some(("fuzz", rest)) => fuzz::run(rest),
         Some(("ci", rest)) => ci::run(rest),
         Some(("bench", rest)) => bench(rest),
         Some(("help" | "--help" | "-h", _)) => {
@@ -54,7 +60,8 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
 
 /// One command for unit, integration and documentation tests; the examples are built by the same command.
 fn test(args: &[String]) -> Result<(), Failure> {
-    let found = needs::ensure(needs::TESTS)?;
+    let mut found = needs::ensure(needs::TESTS)?;
+    found.push(verifiers::ensure(&found)?);
     Tool::cargo(["test", "--all-features", "--locked"]).args(scope(args)).args(args).envs(found).run()
 }
 
@@ -82,9 +89,14 @@ mod tests {
 
     #[test]
     fn an_unknown_command_and_no_command_are_usage_errors() {
-        for args in
-            [&[][..], &["tset"], &["ci", "no-such-step"], &["ci", "fmt", "no-such-step"], &["soak", "5"]]
-        {
+        for args in [
+            &[][..],
+            &["tset"],
+            &["ci", "no-such-step"],
+            &["ci", "fmt", "no-such-step"],
+            &["soak", "5"],
+            &["fuzz", "--minutes"],
+        ] {
             let failure = dispatched(args).unwrap_err();
             assert!(matches!(failure, Failure::Usage(_)), "{args:?}: {failure:?}");
             assert_eq!(failure.code(), 2, "{args:?}");

@@ -12,12 +12,14 @@ use crate::Failure;
 use crate::harness::json;
 
 pub(super) const NAME: &str = "Redis: SessionLayer";
+pub(super) const ON_A_CLUSTER: &str = "Redis: SessionLayer, on a cluster";
 
 const VISITS: SessionKey<i64> = SessionKey::new("visits").keep_on_login();
 
-pub(super) fn contender(url: &str) -> Result<Contender, Failure> {
-    let backend = RedisBackend::connect(RedisConfig::standalone(url)?)?;
-    Ok(Contender::new(NAME, SessionLayer::new(backend).layer(service_fn(handle))))
+/// On whatever the URL says.
+pub(super) fn contender(name: &'static str, url: &str) -> Result<Contender, Failure> {
+    let backend = RedisBackend::connect(RedisConfig::from_url(url)?)?;
+    Ok(Contender::new(name, SessionLayer::new(backend).layer(service_fn(handle))))
 }
 
 async fn handle(request: Request<()>) -> Result<Response<()>, Failure> {

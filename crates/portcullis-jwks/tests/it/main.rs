@@ -10,8 +10,10 @@
 mod cold;
 mod config;
 mod discovery;
+mod fleet;
 mod flood;
 mod hostile;
+mod introspection;
 mod life;
 mod outage;
 mod report;

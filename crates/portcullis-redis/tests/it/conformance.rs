@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::Key;
 use portcullis_testkit::conformance::session::{self, Harness};
-use portcullis_testkit::conformance::{family, token};
+use portcullis_testkit::conformance::{family, replay, token};
 use portcullis_testkit::redis::{RedisCluster, RedisSentinel, RedisServer};
 
 use crate::support::backend;
@@ -106,6 +106,26 @@ impl<S: Servers> token::Harness for Redis<S> {
     }
 }
 
+impl<S: Servers> replay::Harness for Redis<S> {
+    type Backend = RedisBackend;
+
+    async fn handle(&self) -> RedisBackend {
+        Harness::handle(self).await
+    }
+
+    async fn advance(&self, time: Duration) {
+        Harness::advance(self, time).await;
+    }
+
+    fn unit(&self) -> Duration {
+        Harness::unit(self)
+    }
+
+    async fn unreachable(&self) -> Option<RedisBackend> {
+        Harness::unreachable(self).await
+    }
+}
+
 fn at_its_url(server: &RedisServer) -> RedisBackend {
     backend(&server.url())
 }
@@ -115,6 +135,7 @@ async fn the_backend_keeps_its_contract_over_a_socket() {
     let redis = Redis { servers: RedisServer::start(), backend: at_its_url };
     session::run(&redis).await;
     token::run(&redis).await;
+    replay::run(&redis).await;
     family::run(&redis).await;
 }
 
@@ -133,6 +154,7 @@ async fn the_backend_keeps_its_contract_on_a_cluster() {
     let redis = Redis { servers: cluster, backend };
     session::run(&redis).await;
     token::run(&redis).await;
+    replay::run(&redis).await;
     family::run(&redis).await;
 }
 
@@ -142,6 +164,7 @@ async fn the_backend_keeps_its_contract_where_sentinels_watch() {
     let redis = Redis { servers: set, backend: crate::sentinel::backend };
     session::run(&redis).await;
     token::run(&redis).await;
+    replay::run(&redis).await;
     family::run(&redis).await;
 }
 

@@ -4,14 +4,16 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::Arc;
 
-use http::header::IF_NONE_MATCH;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::{Answer, Asked, Play, Stage};
+use super::{Answer, Asked, FakeIdp, Play, Stage};
 
 /// Serves until it is dropped, and its connections with it.
 pub(super) async fn serve(listener: TcpListener, stage: Arc<Stage>) {
@@ -28,12 +30,14 @@ pub(super) async fn serve(listener: TcpListener, stage: Arc<Stage>) {
 }
 
 async fn converse(mut stream: TcpStream, stage: &Stage) -> io::Result<()> {
-    let asked = read_head(&mut stream).await?;
+    let mut asked = read_head(&mut stream).await?;
+    asked.body = read_body(&mut stream, &asked.headers).await?;
     stage.asked.send_modify(|all| all.push(asked.clone()));
     let mut plays = stage.play.subscribe();
     let play = plays.wait_for(|play| stage.answer(&asked, play) != Answer::Hang).await;
     let Ok(play) = play.map(|play| play.clone()) else { return Ok(()) };
     match stage.answer(&asked, &play) {
+        Answer::Document if stage.is_introspection(&asked) => introspect(&mut stream, &asked, &play).await,
         Answer::Document => document(&mut stream, &asked, &play, &stage.document(&asked, &play)).await,
         Answer::Hang | Answer::HangUp => Ok(()),
         Answer::Status(status) => {
@@ -59,8 +63,13 @@ impl Stage {
         match target(asked) {
             path if path == self.jwks_path() => play.answer.clone(),
             path if path == self.metadata_path(play) => play.metadata_answer.clone(),
+            path if path == self.introspection_path() => play.introspection_answer.clone(),
             _ => Answer::Status(404),
         }
+    }
+
+    fn is_introspection(&self, asked: &Asked) -> bool {
+        target(asked) == self.introspection_path()
     }
 
     fn metadata_path(&self, play: &Play) -> String {
@@ -76,9 +85,11 @@ impl Stage {
         let issuer = format!("http://{}{}", self.address, self.path);
         match target(asked) {
             path if path == self.jwks_path() => play.jwks.clone(),
+            path if path == self.introspection_path() => play.answer_about(asked),
             path if path == self.metadata_path(play) => json!({
                 "issuer": issuer,
                 "jwks_uri": format!("{issuer}/jwks"),
+                "introspection_endpoint": format!("{issuer}/introspect"),
                 "authorization_endpoint": format!("{issuer}/authorize"),
                 "response_types_supported": ["code"],
                 "audience_of_the_test": self.audience,
@@ -109,7 +120,66 @@ async fn read_head(stream: &mut TcpStream) -> io::Result<Asked> {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(io::Error::other)?;
         headers.append(name, HeaderValue::from_str(value.trim()).map_err(io::Error::other)?);
     }
-    Ok(Asked { line, headers })
+    Ok(Asked { line, headers, body: String::new() })
+}
+
+async fn read_body(stream: &mut TcpStream, headers: &HeaderMap) -> io::Result<String> {
+    let length =
+        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0);
+    if length > 64 * 1024 {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+/// To whoever may ask, and in the way of RFC 7662, section 2.1.
+async fn introspect(stream: &mut TcpStream, asked: &Asked, play: &Play) -> io::Result<()> {
+    let is_form = asked.headers.get(CONTENT_TYPE).is_some_and(|it| it == "application/x-www-form-urlencoded");
+    let (status, answer) = if !is_client(&asked.headers) {
+        ("401 Unauthorized", r#"{"error":"invalid_client"}"#.to_owned())
+    } else if !asked.line.starts_with("POST ") || !is_form {
+        ("400 Bad Request", r#"{"error":"invalid_request"}"#.to_owned())
+    } else {
+        ("200 OK", play.answer_about(asked))
+    };
+    reply(stream, status, &json_type(), &answer).await
+}
+
+fn is_client(headers: &HeaderMap) -> bool {
+    let read = || {
+        let basic = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
+        let pair = String::from_utf8(STANDARD.decode(basic).ok()?).ok()?;
+        let (id, secret) = pair.split_once(':')?;
+        Some((form_decoded(id), form_decoded(secret)))
+    };
+    let (id, secret) = FakeIdp::CLIENT;
+    read() == Some((id.to_owned(), secret.to_owned()))
+}
+
+/// A value of a form: a plus is a space, and the rest is percent-encoded.
+fn form_decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped =
+            after.get(..2).filter(|_| byte == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
+        bytes.push(escaped.unwrap_or(if byte == b'+' { b' ' } else { byte }));
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+impl Play {
+    /// What it says of the token in the form.
+    fn answer_about(&self, asked: &Asked) -> String {
+        let mut fields = asked.body.split('&').filter_map(|field| field.split_once('='));
+        let token = fields.find(|(name, _)| *name == "token").map(|(_, value)| form_decoded(value));
+        let known = token.and_then(|token| self.opaque.get(&token).cloned());
+        known.unwrap_or_else(|| r#"{"active":false}"#.to_owned())
+    }
 }
 
 async fn document(stream: &mut TcpStream, asked: &Asked, play: &Play, text: &str) -> io::Result<()> {

@@ -63,6 +63,11 @@ impl<'a> Token<'a> {
         }
     }
 
+    /// What it says, of which no token is made.
+    pub(crate) fn into_claims(self) -> Value {
+        self.claims
+    }
+
     /// Signs with this algorithm and says so in `alg` and `kid`. To lie, add a [`header`](Self::header).
     pub const fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = algorithm;

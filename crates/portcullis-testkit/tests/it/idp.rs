@@ -142,3 +142,46 @@ async fn a_stopped_provider_refuses_connections_until_it_is_started_again() {
     idp.start_again().await;
     assert_eq!(get(&idp, "/jwks", "").await.unwrap().status(), "200");
 }
+
+#[tokio::test]
+async fn its_client_is_told_of_opaque_tokens_and_others_are_not() {
+    let idp = FakeIdp::start("api").await;
+    let token = idp.opaque_token(json!({ "sub": "grace" }));
+    // "the+api:s3cret%3A+100%25+%26+more", by Python's urllib.parse.quote_plus and base64.
+    let good = "Basic dGhlK2FwaTpzM2NyZXQlM0ErMTAwJTI1KyUyNittb3Jl";
+    let ask = async |authorization: &str, body: String| {
+        let mut stream = TcpStream::connect(idp.address()).await.unwrap();
+        let head = format!(
+            "POST /introspect HTTP/1.1\r\nHost: idp\r\nAuthorization: {authorization}\r\nContent-Length: {}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        Reply { head: head.to_owned(), body: body.to_owned() }
+    };
+    let form = |token: &str| {
+        format!("token={}&a=b", token.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"))
+    };
+    let reply = ask(good, form(&token)).await;
+    assert_eq!(
+        (reply.status(), &reply.json()["active"], &reply.json()["sub"]),
+        ("200", &json!(true), &json!("grace"))
+    );
+    assert_eq!(reply.json()["iss"], idp.url());
+    assert_eq!(ask(good, form("other")).await.json(), json!({ "active": false }));
+    assert_eq!(ask("Basic YTpi", form(&token)).await.status(), "401");
+    idp.withdraw(&token);
+    assert_eq!(ask(good, form(&token)).await.json(), json!({ "active": false }));
+    idp.says_of("other", "hello");
+    assert_eq!(ask(good, form("other")).await.body, "hello");
+    idp.answer_introspection(Answer::Status(500));
+    assert_eq!(ask(good, form(&token)).await.status(), "500");
+    assert_eq!(idp.introspections(), 6);
+    assert_eq!(
+        get(&idp, "/.well-known/openid-configuration", "").await.unwrap().json()["introspection_endpoint"],
+        idp.introspection_url()
+    );
+}

@@ -13,6 +13,8 @@ mod family_conformance;
 mod idp;
 mod jwt;
 mod redis;
+mod replay_conformance;
+mod replay_toy;
 mod spy;
 mod token_conformance;
 mod token_toy;

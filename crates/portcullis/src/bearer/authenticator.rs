@@ -7,22 +7,28 @@ use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, SEC_WEBSOCKET_PROTOCOL};
 use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode};
-use portcullis_store::{Clock, StoreError, TokenStatus};
+use portcullis_store::{Claimed, Clock, StoreError, TokenStatus};
 use zeroize::Zeroizing;
 
 use super::cache::Cache;
+use super::confirmation::Confirmation;
+use super::dpop::{ProofRefusal, Proved, Ticket, Unproved};
 use super::error::KeysUnavailable;
+use super::events::{self, ProofOutcome};
+use super::introspection::{Active, Desk};
 use super::keys::{KeyQuery, Missed, Missing};
 use super::miss::{Failure, Miss, Verdict};
+use super::possession::{Evidence, Possession};
 use super::refusal::Refusal;
 use super::revocation::{Marks, RevocationCheck, Unchecked};
 use super::token::{Malformed, Offered};
 use super::token_source::{Place, Sources, subprotocol};
-use super::verifier::{Occasion, Verifier};
+use super::verifier::{MAX_TOKEN, Occasion, Verified, Verifier};
 use crate::authenticate::{Authenticator, Closing, Edits, OnConflict, Opening};
 use crate::identity::{Authentication, Identity};
 use crate::realm::Slot;
 use crate::rejection::{Challenge, Rejection};
+use crate::respond::DPOP_NONCE;
 
 /// What a [`BearerLayer`](super::BearerLayer) asks about a request.
 #[derive(Clone)]
@@ -35,6 +41,10 @@ pub struct BearerAuthenticator {
     pub(super) sources: Sources,
     /// What was verified a moment ago.
     pub(super) cache: Option<Arc<Cache>>,
+    /// Who is asked about opaque tokens.
+    pub(super) introspection: Option<Arc<Desk>>,
+    /// How it is proved that a token is its holder's own.
+    pub(super) possession: Possession,
     /// Whether a good token was taken back is asked by this.
     pub(super) check: Option<Arc<RevocationCheck>>,
     /// Where layers outside of this one have left what they found.
@@ -50,17 +60,20 @@ pub(super) struct Policy {
 }
 
 /// What the way out needs to know of a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Visit {
     /// Where the token stood that was verified, if there was one.
     place: Option<Place>,
     is_connect: bool,
+    /// What showed that it is its holder's own, if that was asked for.
+    proved: Option<Box<Proved>>,
 }
 
-/// What came of looking for a token and verifying it.
+/// What came of looking at a token and verifying it.
 enum Found {
-    Absent,
     Malformed(Malformed),
+    /// Its server has to be asked.
+    Opaque(Arc<Desk>),
     Failed(Failure),
     Accepted(Accepted),
 }
@@ -69,22 +82,33 @@ enum Found {
 struct Accepted {
     identity: Identity,
     marks: Option<Marks>,
-    place: Place,
+    confirmation: Option<Arc<Confirmation>>,
 }
 
-/// A token that waits for its key, and what its request asks for.
+/// A token, where it stood, and what its request asks for and brings along.
 #[derive(Clone, Copy)]
 struct Held<'a> {
-    token: &'a str,
+    token: &'a [u8],
     place: Place,
     method: &'a Method,
+    /// Where anything is asked for beyond the token.
+    evidence: Option<&'a Evidence>,
+}
+
+/// The same, for as long as somebody has to be waited for.
+struct Kept {
+    token: Zeroizing<String>,
+    place: Place,
+    method: Method,
+    evidence: Option<Evidence>,
 }
 
 impl Authenticator for BearerAuthenticator {
     type Visit = Visit;
 
+    /// Where two schemes are spoken, what was found says so itself.
     fn challenge(&self) -> Option<Challenge> {
-        Some(self.challenge.clone())
+        (!self.possession.speaks_dpop()).then(|| self.challenge.clone())
     }
 
     fn on_conflict(&self) -> OnConflict {
@@ -93,15 +117,21 @@ impl Authenticator for BearerAuthenticator {
 
     fn open<B>(&self, request: &mut Request<B>) -> Opening<Visit> {
         self.sources.mark_sensitive(request.headers_mut());
-        match self.find(request) {
-            Found::Absent if self.policy.required => {
-                Opening::refused(self.unauthenticated(request.extensions()))
-            }
-            Found::Absent => Opening::anonymous(Visit::of_nobody()),
+        let request = &*request;
+        let offered = match self.find(request) {
+            Ok(Some(offered)) => offered,
+            Ok(None) => return self.absent(request.extensions()),
+            Err(malformed) => return Opening::refused(self.bad_request(malformed)),
+        };
+        let (token, place) = (offered.as_bytes(), offered.place());
+        let evidence = self.possession.evidence(place, request);
+        let held = Held { token, place, method: request.method(), evidence: evidence.as_ref() };
+        match self.recognise(offered) {
             Found::Malformed(malformed) => Opening::refused(self.bad_request(malformed)),
-            Found::Accepted(accepted) => self.admit(accepted, request.method()),
-            Found::Failed(Failure::Missed(miss)) => self.ask(miss, request),
-            Found::Failed(Failure::Refused(refusal)) => Opening::refused(self.invalid_token(refusal)),
+            Found::Accepted(accepted) => self.admit(accepted, held),
+            Found::Opaque(desk) => self.ask_about(desk, held),
+            Found::Failed(Failure::Missed(miss)) => self.ask(miss, held),
+            Found::Failed(Failure::Refused(refusal)) => Opening::refused(self.invalid_token(refusal, place)),
             Found::Failed(Failure::Unavailable { retry_after }) => Opening::refused(unavailable(retry_after)),
         }
     }
@@ -112,6 +142,9 @@ impl Authenticator for BearerAuthenticator {
         if let Some(place) = visit.place.filter(|&place| strips(place)) {
             self.sources.strip(place, request);
         }
+        if let Some(proved) = &visit.proved {
+            proved.leave(request.extensions_mut());
+        }
     }
 
     fn close<B>(&self, visit: Visit, response: &Response<B>) -> Closing {
@@ -121,23 +154,24 @@ impl Authenticator for BearerAuthenticator {
 
 impl Visit {
     const fn of_nobody() -> Self {
-        Self { place: None, is_connect: false }
+        Self { place: None, is_connect: false, proved: None }
     }
 
-    fn of(place: Place, method: &Method) -> Self {
-        Self { place: Some(place), is_connect: *method == Method::CONNECT }
+    fn of(held: Held<'_>, proved: Option<Proved>) -> Self {
+        let is_connect = *held.method == Method::CONNECT;
+        Self { place: Some(held.place), is_connect, proved: proved.map(Box::new) }
     }
 
-    /// What the response lacks because of where the token stood.
+    /// What the response lacks because of where the token stood, or how it was proved.
     fn edits<B>(self, response: &Response<B>) -> Option<Edits> {
+        let is_switched = self.is_switched(response.status());
         let (name, value) = match self.place? {
-            Place::WebSocket if self.is_switched(response.status()) => {
-                (SEC_WEBSOCKET_PROTOCOL, subprotocol())
-            }
+            Place::WebSocket if is_switched => (SEC_WEBSOCKET_PROTOCOL, subprotocol()),
             // RFC 6750, section 2.3.
             Place::Query if response.status().is_success() => {
                 (CACHE_CONTROL, HeaderValue::from_static("private"))
             }
+            Place::Dpop => (DPOP_NONCE, self.proved.and_then(|proved| proved.nonce)?),
             Place::WebSocket | Place::Query | Place::Authorization | Place::Cookie => return None,
         };
         let mut edits = Edits::default();
@@ -149,71 +183,129 @@ impl Visit {
     }
 
     /// Whether the connection is a WebSocket from now on (RFC 6455, section 4.2.2; RFC 8441, section 5).
-    fn is_switched(self, status: StatusCode) -> bool {
+    fn is_switched(&self, status: StatusCode) -> bool {
         status == StatusCode::SWITCHING_PROTOCOLS || self.is_connect && status.is_success()
     }
 }
 
-impl BearerAuthenticator {
-    fn find<B>(&self, request: &Request<B>) -> Found {
-        match self.sources.find(request.uri(), request.headers()) {
-            Ok(None) => Found::Absent,
-            Err(malformed) => Found::Malformed(malformed),
-            Ok(Some(offered)) => self.recognise(offered),
+impl Held<'_> {
+    fn keep(self, token: &str) -> Kept {
+        Kept {
+            token: Zeroizing::new(token.to_owned()),
+            place: self.place,
+            method: self.method.clone(),
+            evidence: self.evidence.cloned(),
         }
+    }
+}
+
+impl Kept {
+    fn held(&self) -> Held<'_> {
+        let Self { token, place, method, evidence } = self;
+        Held { token: token.as_bytes(), place: *place, method, evidence: evidence.as_ref() }
+    }
+}
+
+impl BearerAuthenticator {
+    fn find<'r, B>(&self, request: &'r Request<B>) -> Result<Option<Offered<'r>>, Malformed> {
+        self.sources.find(request.uri(), request.headers(), self.possession.speaks_dpop())
+    }
+
+    fn absent(&self, extensions: &Extensions) -> Opening<Visit> {
+        if self.policy.required {
+            return Opening::refused(self.unauthenticated(extensions));
+        }
+        let mut found = Authentication::anonymous();
+        self.challenge_by(Place::Authorization, &mut found);
+        Opening::Ready(Ok((found, Visit::of_nobody())))
     }
 
     /// Whom the token names, as it was found out a moment ago or is now. One that is known is not looked at otherwise: it
     /// is the same to the byte.
     fn recognise(&self, offered: Offered<'_>) -> Found {
-        let place = offered.place();
-        let occasion = self.occasion(place);
-        let known = self.cache.as_ref().and_then(|cache| cache.get(offered.as_bytes(), occasion));
+        let (token, occasion) = (offered.as_bytes(), self.occasion(offered.place()));
+        if let Some(desk) = self.introspection.as_ref().filter(|desk| desk.is_for(token)) {
+            return match desk.look_up(token, occasion.carrier, &*self.clock) {
+                Some(known) => known.map_or_else(Found::Failed, |active| Found::Accepted(active.into())),
+                None => offered.check().map_or_else(Found::Malformed, |_| Found::Opaque(Arc::clone(desk))),
+            };
+        }
+        let known = self.cache.as_ref().and_then(|cache| cache.get(token, occasion));
         if let Some(known) = known {
-            return Found::Accepted(Accepted { identity: known.identity.clone(), marks: known.marks, place });
+            let (identity, confirmation) = (known.identity.clone(), known.confirmation.clone());
+            return Found::Accepted(Accepted { identity, marks: known.marks, confirmation });
         }
         match offered.check() {
-            Ok(token) => {
-                let verified = self.verify(token.as_str(), place, occasion);
-                verified.map_or_else(Found::Failed, Found::Accepted)
-            }
+            Ok(token) => self.verify(token.as_str(), occasion).map_or_else(Found::Failed, Found::Accepted),
             Err(malformed) => Found::Malformed(malformed),
         }
     }
 
     fn occasion(&self, place: Place) -> Occasion {
-        Occasion { carrier: place.carrier(), now: self.clock.now(), wants_marks: self.check.is_some() }
+        Occasion {
+            carrier: place.carrier(),
+            now: self.clock.now(),
+            wants_marks: self.check.is_some(),
+            wants_proof: self.possession.is_asked_for(),
+        }
     }
 
-    fn verify(&self, token: &str, place: Place, occasion: Occasion) -> Result<Accepted, Failure> {
+    fn verify(&self, token: &str, occasion: Occasion) -> Result<Accepted, Failure> {
         let verified = self.verifier.verify(token, occasion)?;
         if let Some(cache) = &self.cache {
             cache.keep(token, verified.to_remember(occasion.now));
         }
-        Ok(Accepted { identity: verified.identity, marks: verified.marks, place })
+        let Verified { identity, marks, confirmation, .. } = verified;
+        Ok(Accepted { identity, marks, confirmation })
     }
 
-    /// Lets a good token in, unless it was taken back. A store in this process is asked without waiting.
-    fn admit(&self, Accepted { identity, marks, place }: Accepted, method: &Method) -> Opening<Visit> {
-        let visit = Visit::of(place, method);
-        let Some(check) = &self.check else { return Opening::authenticated(identity, visit) };
+    /// The one way in. Lets a good token in if it is proved to be its holder's own, was not taken back, and its proof was
+    /// not used before; in this order, because the last writes to a store.
+    fn admit(&self, accepted: Accepted, held: Held<'_>) -> Opening<Visit> {
+        let proved = match self.prove(accepted.confirmation.as_deref(), held) {
+            Ok(proved) => proved,
+            Err(unproved) => return Opening::refused(self.unproved(unproved, held.place)),
+        };
+        let ticket = proved.as_ref().and_then(|proved| proved.ticket.clone());
+        let opening = self.admit_unrevoked(accepted, Visit::of(held, proved), held);
+        match ticket {
+            None => opening,
+            Some(ticket) => self.admit_once(opening, ticket),
+        }
+    }
+
+    fn prove(&self, confirmation: Option<&Confirmation>, held: Held<'_>) -> Result<Option<Proved>, Unproved> {
+        match held.evidence {
+            Some(evidence) => self.possession.judge(confirmation, held.token, evidence, self.clock.now()),
+            None if confirmation.is_none() => Ok(None),
+            None => Err(Unproved::Token(Refusal::SenderConstrained)),
+        }
+    }
+
+    /// A store in this process is asked without waiting.
+    fn admit_unrevoked(&self, accepted: Accepted, visit: Visit, held: Held<'_>) -> Opening<Visit> {
+        let Accepted { identity, marks, .. } = accepted;
+        let (place, method) = (held.place, held.method);
+        let Some(check) = &self.check else {
+            return Opening::Ready(Ok((self.authenticated(identity, place), visit)));
+        };
         let marks = match marks.ok_or(Refusal::NotRevocable) {
             Ok(marks) => check.admit(&marks, self.clock.now()).map(|()| marks),
             Err(refusal) => Err(refusal),
         };
         let marks = match marks {
             Ok(marks) => marks,
-            Err(refusal) => return Opening::refused(self.invalid_token(refusal)),
+            Err(refusal) => return Opening::refused(self.invalid_token(refusal, place)),
         };
         if let Some(answer) = check.revocations().status_now(&marks) {
-            let checked = self.checked(check, &marks, answer, method);
-            return Opening::Ready(checked.map(|()| (Authentication::authenticated(identity), visit)));
+            let checked = self.checked(check, &marks, answer, (method, place));
+            return Opening::Ready(checked.map(|()| (self.authenticated(identity, place), visit)));
         }
         let (this, check, method) = (self.clone(), Arc::clone(check), method.clone());
         Opening::pending(async move {
             let answer = check.revocations().status(&marks).await;
-            this.checked(&check, &marks, answer, &method)?;
-            Ok((Authentication::authenticated(identity), visit))
+            this.checked(&check, &marks, answer, (&method, place))?;
+            Ok((this.authenticated(identity, place), visit))
         })
     }
 
@@ -222,30 +314,85 @@ impl BearerAuthenticator {
         check: &RevocationCheck,
         marks: &Marks,
         answer: Result<TokenStatus, StoreError>,
-        method: &Method,
+        (method, place): (&Method, Place),
     ) -> Result<(), Rejection> {
         check.settle(marks, answer, method, self.clock.now()).map_err(|unchecked| match unchecked {
-            Unchecked::Refused(refusal) => self.invalid_token(refusal),
+            Unchecked::Refused(refusal) => self.invalid_token(refusal, place),
             Unchecked::Unavailable => Rejection::Unavailable { retry_after: Duration::from_secs(1) },
         })
     }
 
-    /// Asks the source, and waits for it if it has to ask its issuer.
-    fn ask<B>(&self, miss: Miss, request: &Request<B>) -> Opening<Visit> {
-        let missing = miss.ask();
-        // It was there a moment ago.
-        let found = self.sources.find(request.uri(), request.headers()).ok().flatten();
-        let Some((place, Ok(token))) = found.map(|offered| (offered.place(), offered.check())) else {
+    /// Uses up the proof of a request that is let in otherwise.
+    fn admit_once(&self, opening: Opening<Visit>, ticket: Ticket) -> Opening<Visit> {
+        let opened = match opening {
+            Opening::Ready(Ok(opened)) => opened,
+            Opening::Ready(Err(rejection)) => return Opening::refused(rejection),
+            Opening::Pending(opening) => {
+                let this = self.clone();
+                return Opening::pending(async move {
+                    let opened = opening.await?;
+                    this.claimed(ticket.claim().await).map(|()| opened)
+                });
+            }
+        };
+        if let Some(claimed) = ticket.claim_now() {
+            return Opening::Ready(self.claimed(claimed).map(|()| opened));
+        }
+        let this = self.clone();
+        Opening::pending(async move { this.claimed(ticket.claim().await).map(|()| opened) })
+    }
+
+    /// Whether nobody has used the proof before. A store that is away says nothing, and lets nobody in.
+    fn claimed(&self, claimed: Result<Claimed, StoreError>) -> Result<(), Rejection> {
+        match claimed {
+            Ok(Claimed::First) => {
+                events::proof(ProofOutcome::Good);
+                Ok(())
+            }
+            Ok(Claimed::Again) => Err(self.unproved(Unproved::Proof(ProofRefusal::Replayed), Place::Dpop)),
+            Err(error) => {
+                events::proofs_are_away(error.kind());
+                Err(Rejection::Unavailable { retry_after: Duration::from_secs(1) })
+            }
+        }
+    }
+
+    /// Asks the server of an opaque token, and waits for it.
+    fn ask_about(&self, desk: Arc<Desk>, held: Held<'_>) -> Opening<Visit> {
+        // It is made of what tokens are made of.
+        let Ok(token) = std::str::from_utf8(held.token) else {
             return Opening::refused(self.bad_request(Malformed::Syntax));
         };
-        let (token, method) = (token.as_str(), request.method());
-        match missing {
-            Missing::Ready(missed) => self.settle(miss, missed, Held { token, place, method }),
+        if token.len() > MAX_TOKEN {
+            return Opening::refused(self.invalid_token(Refusal::TooLarge, held.place));
+        }
+        let (this, kept) = (self.clone(), held.keep(token));
+        Opening::pending(async move {
+            let (carrier, clock) = (kept.place.carrier(), Arc::clone(&this.clock));
+            let opening = match desk.ask(kept.token.clone(), carrier, clock).await {
+                Ok(active) => this.admit(active.into(), kept.held()),
+                Err(failure) => Opening::refused(this.failed(failure, kept.place)),
+            };
+            match opening {
+                Opening::Ready(opened) => opened,
+                Opening::Pending(opening) => opening.await,
+            }
+        })
+    }
+
+    /// Asks the source, and waits for it if it has to ask its issuer.
+    fn ask(&self, miss: Miss, held: Held<'_>) -> Opening<Visit> {
+        // It was found to be made of what tokens are made of.
+        let Ok(token) = std::str::from_utf8(held.token) else {
+            return Opening::refused(self.bad_request(Malformed::Syntax));
+        };
+        match miss.ask() {
+            Missing::Ready(missed) => self.settle(miss, missed, token, held),
             Missing::Pending(missed) => {
-                let (this, token, method) = (self.clone(), Zeroizing::new(token.to_owned()), method.clone());
+                let (this, kept) = (self.clone(), held.keep(token));
                 Opening::pending(async move {
-                    let held = Held { token: &token, place, method: &method };
-                    match this.settle(miss, missed.await, held) {
+                    let opening = this.settle(miss, missed.await, &kept.token, kept.held());
+                    match opening {
                         Opening::Ready(opened) => opened,
                         Opening::Pending(opening) => opening.await,
                     }
@@ -254,19 +401,24 @@ impl BearerAuthenticator {
         }
     }
 
-    fn settle(&self, miss: Miss, missed: Missed, held: Held<'_>) -> Opening<Visit> {
+    fn settle(&self, miss: Miss, missed: Missed, token: &str, held: Held<'_>) -> Opening<Visit> {
         let failure = match miss.settle(missed, self.clock.now()) {
             Verdict::Failed(failure) => failure,
-            Verdict::Again => match self.verify(held.token, held.place, self.occasion(held.place)) {
-                Ok(accepted) => return self.admit(accepted, held.method),
+            Verdict::Again => match self.verify(token, self.occasion(held.place)) {
+                Ok(accepted) => return self.admit(accepted, held),
                 Err(failure) => failure,
             },
         };
-        Opening::refused(match failure {
-            Failure::Refused(refusal) => self.invalid_token(refusal),
+        Opening::refused(self.failed(failure, held.place))
+    }
+
+    /// A source is asked once for a request.
+    fn failed(&self, failure: Failure, place: Place) -> Rejection {
+        match failure {
+            Failure::Refused(refusal) => self.invalid_token(refusal, place),
             Failure::Unavailable { retry_after } => unavailable(retry_after),
-            Failure::Missed(again) => self.invalid_token(again.give_up(self.clock.now())),
-        })
+            Failure::Missed(again) => self.invalid_token(again.give_up(self.clock.now()), place),
+        }
     }
 
     /// Asks the source of every issuer that has no keys, at the same time, and waits for them.
@@ -294,26 +446,84 @@ impl BearerAuthenticator {
     fn unauthenticated(&self, extensions: &Extensions) -> Rejection {
         let outer = self.slot.look(extensions).map(|look| look.challenges().clone());
         let mut challenges = outer.unwrap_or_default();
-        // An outer layer of the same kind has left the same one.
-        if !challenges.contains(&self.challenge) {
-            challenges.push(self.challenge.clone());
+        for challenge in self.challenges(Place::Authorization) {
+            // An outer layer of the same kind has left the same one.
+            if !challenges.contains(&challenge) {
+                challenges.push(challenge);
+            }
         }
         Rejection::unauthenticated_by(challenges)
     }
 
-    fn bad_request(&self, malformed: Malformed) -> Rejection {
-        tracing::debug!(reason = malformed.label(), "the credentials are malformed");
-        Rejection::BadRequest { challenge: self.challenge(), description: malformed.description() }
+    fn authenticated(&self, identity: Identity, place: Place) -> Authentication {
+        let mut found = Authentication::authenticated(identity);
+        self.challenge_by(place, &mut found);
+        found
     }
 
-    fn invalid_token(&self, refusal: Refusal) -> Rejection {
+    /// Leaves word of both schemes for layers further in, of the one that was used first.
+    fn challenge_by(&self, place: Place, found: &mut Authentication) {
+        if self.possession.speaks_dpop() {
+            self.challenges(place).for_each(|challenge| found.add_challenge(Some(challenge)));
+        }
+    }
+
+    /// The challenges of the schemes that are accepted, first that of a token which stood there.
+    fn challenges(&self, place: Place) -> impl Iterator<Item = Challenge> {
+        let bearer = (!self.possession.wants_dpop()).then(|| self.challenge.clone());
+        let dpop = self.dpop_challenge();
+        if place == Place::Dpop { [dpop, bearer] } else { [bearer, dpop] }.into_iter().flatten()
+    }
+
+    fn dpop_challenge(&self) -> Option<Challenge> {
+        let proofs = self.possession.proofs.as_ref()?;
+        Some(self.challenge.clone().in_scheme("DPoP").param("algs", proofs.algorithms()))
+    }
+
+    /// What to answer a token with that stood there. Where `DPoP` is the only scheme, that is what counts.
+    fn challenge_of(&self, place: Place) -> Challenge {
+        self.challenges(place).next().unwrap_or_else(|| self.challenge.clone())
+    }
+
+    fn bad_request(&self, malformed: Malformed) -> Rejection {
+        tracing::debug!(reason = malformed.label(), "the credentials are malformed");
+        let challenge = Some(self.challenge_of(Place::Authorization));
+        Rejection::BadRequest { challenge, description: malformed.description() }
+    }
+
+    fn invalid_token(&self, refusal: Refusal, place: Place) -> Rejection {
         tracing::debug!(reason = refusal.label(), "the bearer token is refused");
-        Rejection::invalid_credential(self.challenge.clone(), refusal.description())
+        Rejection::invalid_credential(self.challenge_of(place), refusal.description())
+    }
+
+    /// It is not proved that the token is its holder's own.
+    fn unproved(&self, unproved: Unproved, place: Place) -> Rejection {
+        let (refusal, nonce) = match unproved {
+            // Of what a certificate should prove, a proof proves nothing.
+            Unproved::Token(refusal) if refusal.is_of_certificate() => {
+                return self.invalid_token(refusal, place);
+            }
+            Unproved::Token(refusal) => return self.invalid_token(refusal, Place::Dpop),
+            Unproved::Proof(refusal) => (Some(refusal), None),
+            Unproved::Nonce(nonce) => (None, Some(nonce)),
+        };
+        events::proof(refusal.map_or(ProofOutcome::NoNonce, ProofOutcome::of));
+        let reason = refusal.map_or("no_nonce", ProofRefusal::label);
+        tracing::debug!(reason, "the proof of the bearer token is refused");
+        let description = refusal.map_or("the DPoP proof needs a nonce", ProofRefusal::description);
+        Rejection::InvalidProof { challenge: self.challenge_of(Place::Dpop), description, nonce }
+    }
+}
+
+impl From<Active> for Accepted {
+    fn from(active: Active) -> Self {
+        let Active { identity, marks, confirmation } = active;
+        Self { identity, marks: Some(marks), confirmation }
     }
 }
 
 fn unavailable(retry_after: Duration) -> Rejection {
-    tracing::debug!("the keys to verify the bearer token with are out of reach");
+    tracing::debug!("who could say whether the bearer token is good is out of reach");
     Rejection::Unavailable { retry_after }
 }
 
@@ -324,6 +534,8 @@ impl fmt::Debug for BearerAuthenticator {
             .field("policy", &self.policy)
             .field("sources", &self.sources)
             .field("cache", &self.cache)
+            .field("introspection", &self.introspection)
+            .field("possession", &self.possession)
             .field("check", &self.check)
             .field("realm", &self.slot.name)
             .finish_non_exhaustive()

@@ -12,6 +12,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use portcullis_store::Timestamp;
 use zeroize::Zeroizing;
 
+use super::confirmation::Confirmation;
 use super::events::{self, Cached};
 use super::keys::{KeySet, KeyUid};
 use super::revocation::Marks;
@@ -49,30 +50,40 @@ pub struct CacheUsage {
     pub bytes: usize,
 }
 
-/// Tokens that were verified a moment ago.
-pub(super) struct Cache {
-    shelves: Box<[Padded<Mutex<Shelf>>]>,
+/// Tokens of which something was found out a moment ago: that they were verified, as a rule.
+pub(super) struct Cache<V = Remembered> {
+    shelves: Box<[Padded<Mutex<Shelf<V>>>]>,
     hasher: RandomState,
     max_bytes_on_shelf: usize,
 }
 
 /// On a cache line of its own, so that neighbouring locks do not slow each other down.
 #[repr(align(128))]
-#[derive(Default)]
 struct Padded<T>(T);
 
 /// A few tokens whose hashes are neighbours. One that is put there may push others off.
-#[derive(Default)]
-struct Shelf {
-    tokens: Vec<Kept>,
+struct Shelf<V> {
+    tokens: Vec<Kept<V>>,
     bytes: usize,
 }
 
-struct Kept {
+struct Kept<V> {
     hash: u64,
     token: Zeroizing<Box<[u8]>>,
-    verified: Arc<Remembered>,
+    verified: Arc<V>,
     bytes: usize,
+}
+
+/// What is known of a token for a while.
+pub(super) trait Perishable {
+    /// Whether it holds at this moment.
+    fn lasts(&self, now: Timestamp) -> bool;
+
+    /// When it was found out.
+    fn since(&self) -> Timestamp;
+
+    /// Until, not at, when it holds.
+    fn until(&self) -> Timestamp;
 }
 
 /// What is known of a token that was verified.
@@ -80,6 +91,8 @@ pub(super) struct Remembered {
     pub(super) identity: Identity,
     /// By what it can be revoked, if anybody has asked.
     pub(super) marks: Option<Marks>,
+    /// To what it is bound. Whether that is proved is asked each time.
+    pub(super) confirmation: Option<Arc<Confirmation>>,
     issuer: Arc<TrustedIssuer>,
     /// The set that it was verified with, and the key in it. Held weakly, so that keys that were replaced do not stay.
     keys: Weak<KeySet>,
@@ -120,15 +133,6 @@ impl Default for TokenCache {
 }
 
 impl Cache {
-    pub(super) fn new(limits: TokenCache) -> Self {
-        let shelves = limits.max_tokens.div_ceil(WIDTH);
-        Self {
-            shelves: (0..shelves).map(|_| Padded::default()).collect(),
-            hasher: RandomState::new(),
-            max_bytes_on_shelf: limits.max_bytes / shelves.max(1),
-        }
-    }
-
     /// What is known of the token, if that still holds on this occasion.
     pub(super) fn get(&self, token: &[u8], occasion: Occasion) -> Option<Arc<Remembered>> {
         let found = self.find(token).filter(|found| found.serves(occasion) && found.holds(occasion.now));
@@ -136,25 +140,42 @@ impl Cache {
         found
     }
 
+    /// Keeps a token that was accepted, and whose claims are in it.
+    pub(super) fn keep(&self, token: &str, verified: Remembered) {
+        for _ in 0..self.put(token.as_bytes(), Arc::new(verified), token.len()) {
+            events::cached(Cached::Evicted);
+        }
+    }
+}
+
+impl<V: Perishable> Cache<V> {
+    pub(super) fn new(limits: TokenCache) -> Self {
+        let shelves = limits.max_tokens.div_ceil(WIDTH);
+        Self {
+            shelves: (0..shelves).map(|_| Padded(Mutex::new(Shelf::new()))).collect(),
+            hasher: RandomState::new(),
+            max_bytes_on_shelf: limits.max_bytes / shelves.max(1),
+        }
+    }
+
     /// The lock is held for this only: what is found is judged without it.
-    fn find(&self, token: &[u8]) -> Option<Arc<Remembered>> {
+    pub(super) fn find(&self, token: &[u8]) -> Option<Arc<V>> {
         let hash = self.hash(token);
         let shelf = self.shelf(hash)?;
         let found = shelf.tokens.iter().find(|kept| kept.is(hash, token))?;
         Some(Arc::clone(&found.verified))
     }
 
-    /// Keeps a token that was accepted.
-    pub(super) fn keep(&self, token: &str, verified: Remembered) {
-        let hash = self.hash(token.as_bytes());
-        let bytes = 2 * token.len() + OVERHEAD;
+    /// Keeps what is known of a token, which takes so many bytes beside it, and says how many made room for it.
+    pub(super) fn put(&self, token: &[u8], verified: Arc<V>, len: usize) -> usize {
+        let (hash, now) = (self.hash(token), verified.since());
+        let bytes = token.len() + len + OVERHEAD;
         if bytes > self.max_bytes_on_shelf {
-            return;
+            return 0;
         }
-        let (now, verified) = (verified.since, Arc::new(verified));
-        let token = Zeroizing::new(Box::from(token.as_bytes()));
-        let Some(mut shelf) = self.shelf(hash) else { return };
-        shelf.put(Kept { hash, token, verified, bytes }, self.max_bytes_on_shelf, now);
+        let token = Zeroizing::new(Box::from(token));
+        let Some(mut shelf) = self.shelf(hash) else { return 0 };
+        shelf.put(Kept { hash, token, verified, bytes }, self.max_bytes_on_shelf, now)
     }
 
     pub(super) fn usage(&self) -> CacheUsage {
@@ -172,7 +193,7 @@ impl Cache {
     }
 
     /// `None` if there are no shelves.
-    fn shelf(&self, hash: u64) -> Option<MutexGuard<'_, Shelf>> {
+    fn shelf(&self, hash: u64) -> Option<MutexGuard<'_, Shelf<V>>> {
         let at = usize::try_from(hash.checked_rem(self.shelves.len() as u64)?).ok()?;
         self.shelves.get(at).map(|shelf| shelf.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -181,31 +202,38 @@ impl Cache {
 /// What a kept token takes besides its own length and that of the claims in it.
 const OVERHEAD: usize = 512;
 
-impl Shelf {
-    fn put(&mut self, kept: Kept, max_bytes: usize, now: Timestamp) {
+impl<V: Perishable> Shelf<V> {
+    const fn new() -> Self {
+        Self { tokens: Vec::new(), bytes: 0 }
+    }
+
+    /// How many have made room for it.
+    fn put(&mut self, kept: Kept<V>, max_bytes: usize, now: Timestamp) -> usize {
         // It may be there: two requests have verified it at once, or it is known again after it was over.
         self.remove_where(|held| held.hash == kept.hash && *held.token == *kept.token);
         self.remove_where(|held| !held.verified.lasts(now));
+        let mut evicted = 0;
         while self.tokens.len() >= WIDTH || self.bytes + kept.bytes > max_bytes {
             // The one that ends first: it was verified first, as a rule.
-            let first = self.tokens.iter().enumerate().min_by_key(|(_, held)| held.verified.until);
+            let first = self.tokens.iter().enumerate().min_by_key(|(_, held)| held.verified.until());
             let Some((at, _)) = first else { break };
             let gone = self.tokens.swap_remove(at);
             self.bytes -= gone.bytes;
-            events::cached(Cached::Evicted);
+            evicted += 1;
         }
         self.bytes += kept.bytes;
         self.tokens.push(kept);
+        evicted
     }
 
-    fn remove_where(&mut self, is_gone: impl Fn(&Kept) -> bool) {
+    fn remove_where(&mut self, is_gone: impl Fn(&Kept<V>) -> bool) {
         let gone: usize = self.tokens.iter().filter(|kept| is_gone(kept)).map(|kept| kept.bytes).sum();
         self.tokens.retain(|kept| !is_gone(kept));
         self.bytes -= gone;
     }
 }
 
-impl Kept {
+impl<V> Kept<V> {
     fn is(&self, hash: u64, token: &[u8]) -> bool {
         self.hash == hash && verify_slices_are_equal(&self.token, token).is_ok()
     }
@@ -223,12 +251,19 @@ impl Remembered {
         Self {
             identity,
             marks,
+            confirmation: None,
             issuer: Arc::clone(issuer),
             keys: Arc::downgrade(keys),
             key,
             since,
             until: until.min(since.saturating_add(REMEMBERED)),
         }
+    }
+
+    /// The same, of a token that is bound to this.
+    pub(super) fn bound_to(mut self, confirmation: Option<Arc<Confirmation>>) -> Self {
+        self.confirmation = confirmation;
+        self
     }
 
     /// Whether it says what is asked, and of a token that came in this way.
@@ -244,14 +279,24 @@ impl Remembered {
         let keys = self.issuer.keys.snapshot();
         std::ptr::eq(self.keys.as_ptr(), Arc::as_ptr(&keys)) || keys.has_uid(self.key)
     }
+}
 
+impl Perishable for Remembered {
     /// What was verified later than now was verified before the clock was set back, and may not be valid yet.
     fn lasts(&self, now: Timestamp) -> bool {
         self.since <= now && now < self.until
     }
+
+    fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    fn until(&self) -> Timestamp {
+        self.until
+    }
 }
 
-impl fmt::Debug for Cache {
+impl<V: Perishable> fmt::Debug for Cache<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache").field("usage", &self.usage()).finish_non_exhaustive()
     }
@@ -278,7 +323,7 @@ mod tests {
     }
 
     fn get(cache: &Cache, token: &str, carrier: Carrier, wants_marks: bool) -> Option<Arc<Remembered>> {
-        cache.get(token.as_bytes(), Occasion { carrier, now: NOW, wants_marks })
+        cache.get(token.as_bytes(), Occasion { carrier, now: NOW, wants_marks, wants_proof: false })
     }
 
     #[test]

@@ -12,6 +12,7 @@ use portcullis_store::Timestamp;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use smallvec::SmallVec;
 
+use super::confirmation::Confirmation;
 use super::refusal::Refusal;
 use super::shape::{Granted, Shape};
 use super::text::{Text, Texts};
@@ -38,8 +39,8 @@ pub(super) struct Claims<'a> {
     pub(super) auth_time: Option<Timestamp>,
     /// `nonce`, `at_hash`, `c_hash` or `events`: an ID token or a security event.
     pub(super) is_marked: bool,
-    /// `cnf` is there.
-    pub(super) is_bound: bool,
+    /// To what the token is bound.
+    pub(super) cnf: Option<Confirmation>,
     pub(super) granted: Granted<'a>,
     /// Those that the configuration names beside these.
     named: Vec<(Cow<'a, str>, Texts<'a>)>,
@@ -156,10 +157,7 @@ impl Reader<'_> {
                 claims.is_marked = true;
                 members.next_value::<IgnoredAny>()?;
             }
-            "cnf" => {
-                claims.is_bound = true;
-                members.next_value::<IgnoredAny>()?;
-            }
+            "cnf" => claims.cnf = Some(members.next_value()?),
             _ if self.0.names(name) => claims.named.push((name.clone(), members.next_value()?)),
             _ => return self.0.read(name, members, &mut claims.granted),
         }
@@ -176,7 +174,7 @@ fn date<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Option<Timestamp>, A:
 }
 
 /// Whole seconds since the epoch.
-struct NumericDate(Timestamp);
+pub(super) struct NumericDate(pub(super) Timestamp);
 
 impl<'de> Deserialize<'de> for NumericDate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -33,6 +33,14 @@ pub enum BuildErrorKind {
     NoKeyForAlgorithms,
     /// A leeway over five minutes.
     LeewayTooLong,
+    /// An address of the service that is not a plain `http` or `https` address: with user information, a query or a
+    /// fragment, or without a host.
+    BadAddress,
+    /// Introspection of an issuer that has keys, algorithms or no name; answers that are kept for over a minute; no calls at
+    /// all; or opaque tokens with an empty prefix.
+    BadIntrospection,
+    /// Proofs that are valid for over ten minutes.
+    ProofAge,
     /// A realm's name that cannot be part of a key in the store.
     BadRealm,
     /// A claim for scopes or roles, or one of which a value is required, that has an empty name or another meaning
@@ -53,7 +61,7 @@ pub enum BuildErrorKind {
     NoUsableKey,
     /// A private key or a certificate where a public key belongs.
     NotAPublicKey,
-    /// A shared secret under 32 bytes, or one that is a public key or another PEM text.
+    /// A shared secret or a key of nonces under 32 bytes, or a secret that is a public key or another PEM text.
     WeakSecret,
 }
 
@@ -120,6 +128,9 @@ impl fmt::Display for BuildError {
             }
             BuildErrorKind::NoKeyForAlgorithms => "no key can be used with the allowed algorithms",
             BuildErrorKind::LeewayTooLong => "the leeway is over five minutes",
+            BuildErrorKind::BadAddress => "the service's address is no plain http or https address",
+            BuildErrorKind::BadIntrospection => "the introspection of opaque tokens contradicts itself",
+            BuildErrorKind::ProofAge => "proofs are valid for over ten minutes",
             BuildErrorKind::BadRealm => "the realm's name cannot be part of a key",
             BuildErrorKind::BadClaim => "a claim that is named is empty or has another meaning",
             BuildErrorKind::BadSource => {
@@ -133,7 +144,7 @@ impl fmt::Display for BuildError {
             BuildErrorKind::NotAPublicKey => {
                 "a private key or a certificate stands where a public key belongs"
             }
-            BuildErrorKind::WeakSecret => "a shared secret is under 32 bytes or is a PEM text",
+            BuildErrorKind::WeakSecret => "a secret is under 32 bytes or is a PEM text",
         })
     }
 }

@@ -4,6 +4,10 @@
 use metrics::counter;
 use portcullis_store::StoreErrorKind;
 
+use super::dpop::ProofRefusal;
+use super::introspection::IntrospectionError;
+use super::refusal::Refusal;
+
 /// What a check for revocation came to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Checked {
@@ -35,6 +39,31 @@ pub(super) enum Cached {
     Evicted,
 }
 
+/// What became of a proof.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ProofOutcome {
+    Good,
+    Bad,
+    /// It has no nonce, or an old one.
+    NoNonce,
+    Replayed,
+}
+
+/// What became of an opaque token.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Introspected {
+    /// It was asked about a moment ago.
+    Known,
+    Active,
+    Inactive,
+    /// It is active, and not one for us.
+    Refused,
+    /// Too many others are being asked about.
+    Crowded,
+    /// The server has failed a moment ago, and was not asked.
+    LeftAlone,
+}
+
 /// A token's status was asked for. Each line has labels of its own, which cost no allocation.
 pub(super) fn checked(checked: Checked) {
     match checked {
@@ -63,6 +92,44 @@ pub(super) fn cached(cached: Cached) {
     .increment(1);
 }
 
+/// A proof was judged.
+pub(super) fn proof(outcome: ProofOutcome) {
+    match outcome {
+        ProofOutcome::Good => counter!("portcullis_bearer_proofs_total", "result" => "good"),
+        ProofOutcome::Bad => counter!("portcullis_bearer_proofs_total", "result" => "bad"),
+        ProofOutcome::NoNonce => counter!("portcullis_bearer_proofs_total", "result" => "no_nonce"),
+        ProofOutcome::Replayed => counter!("portcullis_bearer_proofs_total", "result" => "replayed"),
+    }
+    .increment(1);
+}
+
+/// It cannot be told whether a proof was used before: 503. What `Rejection::Unavailable` is logged as says how often.
+pub(super) fn proofs_are_away(kind: StoreErrorKind) {
+    tracing::debug!(error = kind.label(), "it cannot be told whether a proof was used before");
+    counter!("portcullis_bearer_proofs_total", "result" => "unavailable").increment(1);
+}
+
+/// Something became of an opaque token.
+pub(super) fn introspected(what: Introspected) {
+    counter!("portcullis_bearer_introspections_total", "result" => what.label()).increment(1);
+}
+
+/// The server has not answered. One warning for each time that it is left alone for it.
+pub(super) fn introspection_failed(error: &IntrospectionError, is_left_alone: bool) {
+    let kind = error.kind().label();
+    counter!("portcullis_bearer_introspections_total", "result" => kind).increment(1);
+    if is_left_alone {
+        tracing::warn!(kind, %error, "opaque tokens cannot be asked about");
+    } else {
+        tracing::debug!(kind, %error, "an opaque token could not be asked about");
+    }
+}
+
+/// The server answers again.
+pub(super) fn introspection_is_back() {
+    tracing::info!("opaque tokens can be asked about again");
+}
+
 /// Tokens were revoked, or could not be.
 pub(super) fn revoked(what: Revoked, realm: &str, outcome: Result<&(), StoreErrorKind>) {
     let (what, result) = (what.label(), outcome.map_or_else(StoreErrorKind::label, |()| "ok"));
@@ -86,6 +153,33 @@ pub(super) fn revocation_is_away(kind: StoreErrorKind, is_new: bool) {
 /// It can be told again.
 pub(super) fn revocation_is_back() {
     tracing::info!("it can be told again whether bearer tokens are revoked");
+}
+
+impl ProofOutcome {
+    pub(super) const fn of(refusal: ProofRefusal) -> Self {
+        if matches!(refusal, ProofRefusal::Replayed) { Self::Replayed } else { Self::Bad }
+    }
+}
+
+impl Introspected {
+    pub(super) const fn of(refusal: Option<&Refusal>) -> Self {
+        match refusal {
+            None => Self::Active,
+            Some(Refusal::Inactive) => Self::Inactive,
+            Some(_) => Self::Refused,
+        }
+    }
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Known => "known",
+            Self::Active => "active",
+            Self::Inactive => "inactive",
+            Self::Refused => "refused",
+            Self::Crowded => "crowded",
+            Self::LeftAlone => "left_alone",
+        }
+    }
 }
 
 impl Revoked {

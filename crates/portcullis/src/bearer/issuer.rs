@@ -144,23 +144,20 @@ impl Issuer {
         &self.rules.issuer
     }
 
+    /// What its tokens are held to, if their server is asked about them: it needs no keys.
+    pub(super) fn rules_alone(self) -> Result<(Rules, Shape), BuildError> {
+        let Self { rules, shape, keys, algorithms } = self.checked()?;
+        if keys.is_some() || algorithms.is_some() || rules.issuer.is_empty() || rules.issuer.claim().is_some()
+        {
+            return Err(BuildError::of_issuer(BuildErrorKind::BadIntrospection, rules.issuer.as_str()));
+        }
+        Ok((rules, shape))
+    }
+
     /// Checks the fields against each other.
     pub(super) fn build(self) -> Result<TrustedIssuer, BuildError> {
-        let Self { rules, mut shape, keys, algorithms } = self;
+        let Self { rules, shape, keys, algorithms } = self.checked()?;
         let fail = |kind| Err(BuildError::of_issuer(kind, rules.issuer.as_str()));
-        if !rules.issuer.is_sound() {
-            return fail(BuildErrorKind::BadTenants);
-        }
-        if !rules.audience.is_sound() {
-            return fail(BuildErrorKind::BadAudience);
-        }
-        if rules.leeway > MAX_LEEWAY {
-            return fail(BuildErrorKind::LeewayTooLong);
-        }
-        shape.named = rules.claims();
-        if !shape.is_sound() {
-            return fail(BuildErrorKind::BadClaim);
-        }
         let Some(keys) = keys else { return fail(BuildErrorKind::NoKeys) };
         let usable = keys.snapshot().algorithms();
         // What an issuer publishes at this moment, or not yet, is not a matter of our configuration.
@@ -171,6 +168,24 @@ impl Issuer {
             }
             Err(kind) => fail(kind),
         }
+    }
+}
+
+impl Issuer {
+    /// The same, if nothing is wrong with it that would be with any issuer, whoever says that its tokens are good.
+    fn checked(mut self) -> Result<Self, BuildError> {
+        let fail = |kind| Err(BuildError::of_issuer(kind, self.rules.issuer.as_str()));
+        if !self.rules.issuer.is_sound() {
+            return fail(BuildErrorKind::BadTenants);
+        }
+        if !self.rules.audience.is_sound() {
+            return fail(BuildErrorKind::BadAudience);
+        }
+        if self.rules.leeway > MAX_LEEWAY {
+            return fail(BuildErrorKind::LeewayTooLong);
+        }
+        self.shape.named = self.rules.claims();
+        if self.shape.is_sound() { Ok(self) } else { fail(BuildErrorKind::BadClaim) }
     }
 }
 

@@ -3,6 +3,7 @@
 mod absent;
 mod hmac;
 mod jwk;
+mod lone;
 mod pem;
 mod rsa;
 mod source;
@@ -15,6 +16,7 @@ use aws_lc_rs::signature::ParsedPublicKey;
 
 pub(super) use self::absent::AbsentKeys;
 pub use self::hmac::{HmacKey, HmacKeys};
+pub(super) use self::lone::LoneKey;
 pub(crate) use self::rsa::numbers as rsa_numbers;
 pub use self::source::{KeyHealth, KeyQuery, KeySource, KeyState, Missed, Missing};
 use super::algorithm::{Algorithm, Algorithms, Scheme};
@@ -197,9 +199,15 @@ impl Key {
     }
 
     fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        match &self.material {
-            Material::Public(key) => key.verify_sig(message, signature).is_ok(),
-            Material::Secret(key) => aws_lc_rs::hmac::verify(key, message, signature).is_ok(),
+        self.material.verify(message, signature)
+    }
+}
+
+impl Material {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Public(key) => key.verify_sig(message, signature).is_ok(),
+            Self::Secret(key) => aws_lc_rs::hmac::verify(key, message, signature).is_ok(),
         }
     }
 }

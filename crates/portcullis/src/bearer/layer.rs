@@ -9,10 +9,14 @@ use tower_layer::Layer;
 
 use super::authenticator::{BearerAuthenticator, Policy};
 use super::cache::{Cache, CacheUsage, TokenCache};
+use super::certificate::ClientCertificates;
+use super::dpop::Dpop;
 use super::error::{BuildError, BuildErrorKind, KeysUnavailable};
+use super::introspection::{Introspection, OpaqueTokens};
 use super::issuer::Issuer;
 use super::keys::KeyHealth;
 use super::metadata::ResourceMetadata;
+use super::possession::Possession;
 use super::revocation::RevocationCheck;
 use super::token_source::{Sources, TokenSource};
 use super::verifier::Verifier;
@@ -37,17 +41,34 @@ impl BearerLayer {
     /// # Errors
     /// When there is no issuer, a token could be of two, or one's configuration contradicts itself.
     pub fn new(issuers: impl IntoIterator<Item = Issuer>) -> Result<Self, BuildError> {
+        Ok(Self::by(verifier(issuers.into_iter().collect())?))
+    }
+
+    /// Accepts opaque tokens only, by asking the server about each (RFC 7662): see [`Introspection`]. A JWT is a token like any
+    /// other to it.
+    ///
+    /// # Errors
+    /// When the configuration contradicts itself.
+    pub fn opaque(introspection: Introspection) -> Result<Self, BuildError> {
+        let mut layer = Self::by(Verifier::new(Vec::new()));
+        layer.authenticator.introspection = Some(Arc::new(introspection.build(OpaqueTokens::all())?));
+        Ok(layer)
+    }
+
+    fn by(verifier: Verifier) -> Self {
         let authenticator = BearerAuthenticator {
-            verifier: Arc::new(verifier(issuers.into_iter().collect())?),
+            verifier: Arc::new(verifier),
             clock: Arc::new(SystemClock),
             challenge: Challenge::new("Bearer").param("realm", "api"),
             policy: Policy::default(),
             sources: Sources::default(),
             cache: None,
+            introspection: None,
+            possession: Possession::default(),
             check: None,
             slot: Slot::of::<DefaultRealm>(),
         };
-        Ok(Self { authenticator, responder: DefaultResponder, realm: PhantomData })
+        Self { authenticator, responder: DefaultResponder, realm: PhantomData }
     }
 }
 
@@ -117,6 +138,37 @@ impl<M, R> BearerLayer<M, R> {
     pub fn revocation(mut self, check: impl Into<RevocationCheck>) -> Self {
         self.authenticator.check = Some(Arc::new(check.into()));
         self
+    }
+
+    /// Accepts tokens that are bound to a key of their holder, with a proof in each request (RFC 9449): see [`Dpop`].
+    /// Default: such tokens are refused, as `Bearer` and as `DPoP`.
+    ///
+    /// # Errors
+    /// When an address is none, an algorithm is symmetric, proofs would be valid for too long, or a key of nonces is short.
+    pub fn dpop(mut self, dpop: Dpop) -> Result<Self, BuildError> {
+        self.authenticator.possession.proofs = Some(Arc::new(dpop.build()?));
+        Ok(self)
+    }
+
+    /// Accepts tokens that are bound to a client's certificate, from the client that has it (RFC 8705): see
+    /// [`ClientCertificates`]. Default: such tokens are refused.
+    pub fn certificates(mut self, certificates: ClientCertificates) -> Self {
+        self.authenticator.possession.certificates = Some(certificates);
+        self
+    }
+
+    /// Accepts opaque tokens as well: those of these are asked about, and never verified; all others are verified, and never
+    /// asked about. Default: a token that is no JWT is refused.
+    ///
+    /// # Errors
+    /// When the configuration contradicts itself.
+    pub fn introspection(
+        mut self,
+        tokens: OpaqueTokens,
+        introspection: Introspection,
+    ) -> Result<Self, BuildError> {
+        self.authenticator.introspection = Some(Arc::new(introspection.build(tokens)?));
+        Ok(self)
     }
 
     /// Remembers tokens that were verified, for a minute at most, so that the next requests with one cost no signature.

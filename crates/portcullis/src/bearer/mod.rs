@@ -1,4 +1,4 @@
-//! [`BearerLayer`]: finds out who is calling by a bearer token (RFC 6750) that is a signed JWT (RFC 7519).
+//! [`BearerLayer`]: finds out who is calling by a bearer token (RFC 6750) that is a signed JWT (RFC 7519), or an opaque one.
 //!
 //! * No `Authorization`, or one of another scheme: the request passes as anonymous, and
 //!   [`RequireLayer`](crate::RequireLayer) decides; with [`required`](BearerLayer::required) it is 401 here.
@@ -9,13 +9,16 @@
 //!   one algorithm only. `crit` and its like are refused; a token never brings its own key.
 //! * Well-known providers have [presets](Issuer::auth0), and one issuer can have many [tenants](Tenants).
 //! * `exp` is required. A leeway of 5 seconds evens out clocks.
-//! * An ID token, a refresh token, or a token that is bound to a key (`cnf`) is no access token.
+//! * An ID token or a refresh token is no access token.
+//! * A token that is bound to a key or a certificate of its holder (`cnf`) is refused, unless the layer has that proved: by
+//!   [DPoP](Dpop), or by the [certificate](ClientCertificates) of the TLS connection.
 //! * A token that the keys at hand do not verify asks their [source](KeySource) once; it is the only thing that is waited
 //!   for. When no verdict can be reached, because the keys are out of reach, that is 503 and not 401.
 //! * Tokens can be [taken back](Revocations) before they expire, where a layer [checks](BearerLayer::revocation) for that:
 //!   one round trip for each request, also for tokens that are known from before. While the store is away that is 503,
 //!   unless [said otherwise](OnOutage).
 //! * What was verified can be [remembered](BearerLayer::cache) for a minute, so that it costs a tenth.
+//! * Opaque tokens are accepted by [asking](Introspection) the server that has issued them.
 //! * Challenges say what was wrong by RFC 6750 and RFC 9470, and where a client [finds out](ResourceMetadata) whom to ask
 //!   for a token (RFC 9728).
 //! * What outlives its request [ends with the token](Expiry).
@@ -59,11 +62,15 @@ mod algorithm;
 mod audience;
 mod authenticator;
 mod cache;
+mod certificate;
 mod claims;
+mod confirmation;
+mod dpop;
 mod error;
 mod events;
 mod expiry;
 mod header;
+mod introspection;
 mod issuer;
 mod keys;
 mod layer;
@@ -74,6 +81,7 @@ mod miss;
     expect(dead_code, reason = "only issuers look at tokens outside of a layer")
 )]
 mod own;
+mod possession;
 mod presets;
 mod refusal;
 mod revocation;
@@ -89,8 +97,14 @@ pub use algorithm::Algorithm;
 pub use audience::Audience;
 pub use authenticator::BearerAuthenticator;
 pub use cache::{CacheUsage, TokenCache};
+pub use certificate::{ClientCertificate, ClientCertificates};
+pub use dpop::{Dpop, MemoryReplayBackend, NonceKeys};
 pub use error::{BuildError, BuildErrorKind, KeysUnavailable};
 pub use expiry::{Expired, ExpiringBody, ExpiringStream, Expiry};
+pub use introspection::{
+    Introspecting, Introspection, IntrospectionError, IntrospectionErrorKind, OpaqueTokens,
+    TokenIntrospection,
+};
 pub use issuer::Issuer;
 #[cfg_attr(
     not(feature = "issue"),

@@ -57,8 +57,20 @@ pub enum Refusal {
     TooOld,
     /// The header's `typ` or a claim says that this is another kind of token.
     NotAnAccessToken,
-    /// `cnf` binds the token to a key that nobody has proved to hold (RFC 7800).
+    /// `cnf` binds the token to a key that nobody has proved to hold (RFC 7800), or in a way that this layer does not check.
     SenderConstrained,
+    /// The token is bound to no key, and came as one that is, or to a layer that wants it to be.
+    NotSenderConstrained,
+    /// The token is bound to no certificate, and came to a layer that wants it to be.
+    NoCertificateBound,
+    /// The token is bound to another key than the proof's (RFC 9449, section 7.1).
+    WrongKey,
+    /// The token is bound to a certificate, and the client has none (RFC 8705, section 3).
+    NoCertificate,
+    /// The token is bound to another certificate than the client's (RFC 8705, section 3).
+    WrongCertificate,
+    /// The server that has issued it says that it is not active (RFC 7662, section 2.2).
+    Inactive,
     /// This token is revoked.
     TokenRevoked,
     /// The tokens of its login are revoked, by `sid`.
@@ -96,11 +108,21 @@ impl Refusal {
             Self::NotYetValid | Self::IssuedInFuture => "the token is not valid yet",
             Self::NotAnAccessToken => "the token is not an access token",
             Self::SenderConstrained => "the token is bound to a key that was not proved",
+            Self::Inactive => "the token is not active",
+            Self::NotSenderConstrained => "the token is not bound to a key",
+            Self::NoCertificateBound => "the token is not bound to a certificate",
+            Self::WrongKey => "the token is bound to another key",
+            Self::NoCertificate | Self::WrongCertificate => "the token is bound to another certificate",
             Self::TokenRevoked | Self::FamilyRevoked | Self::UserRevoked | Self::EveryoneRevoked => {
                 "the token has been revoked"
             }
             Self::OutlivesRevocation => "the token is valid for too long",
         }
+    }
+
+    /// Whether it is the client's certificate that is not the token's.
+    pub(super) const fn is_of_certificate(self) -> bool {
+        matches!(self, Self::NoCertificateBound | Self::NoCertificate | Self::WrongCertificate)
     }
 
     /// A stable label for counters and log fields.
@@ -132,6 +154,12 @@ impl Refusal {
             Self::TooOld => "too_old",
             Self::NotAnAccessToken => "not_an_access_token",
             Self::SenderConstrained => "sender_constrained",
+            Self::Inactive => "inactive",
+            Self::NotSenderConstrained => "not_sender_constrained",
+            Self::NoCertificateBound => "no_certificate_bound",
+            Self::WrongKey => "wrong_key",
+            Self::NoCertificate => "no_certificate",
+            Self::WrongCertificate => "wrong_certificate",
             Self::TokenRevoked => "token_revoked",
             Self::FamilyRevoked => "family_revoked",
             Self::UserRevoked => "user_revoked",

@@ -50,7 +50,8 @@ impl Rules {
         others.chain(required).map(str::to_owned).collect()
     }
 
-    /// Whether a token whose signature has been verified is accepted at this moment.
+    /// Whether a token whose signature has been verified is accepted at this moment, but for what it is bound to: that is
+    /// for each request to prove.
     pub(super) fn judge(
         &self,
         header: &JoseHeader<'_>,
@@ -61,21 +62,40 @@ impl Rules {
         self.judge_type(header, claims)?;
         self.requirements.iter().try_for_each(|requirement| requirement.judge(claims))?;
         self.audience.judge(claims)?;
-        self.judge_time(claims, now)?;
-        if claims.is_bound { Err(Refusal::SenderConstrained) } else { Ok(()) }
+        if claims.exp.is_none() {
+            return Err(Refusal::MissingClaim);
+        }
+        self.judge_time(claims, now)
+    }
+
+    /// Whether a token of which its server says this, and that it is active, is accepted at this moment. Of whom it is, for
+    /// whom, and until when need not be said (RFC 7662, section 2.2).
+    pub(super) fn judge_answer(&self, claims: &Claims<'_>, now: Timestamp) -> Result<(), Refusal> {
+        if claims.iss.is_some() {
+            self.issuer.judge(claims)?;
+        }
+        self.judge_kind(claims)?;
+        self.requirements.iter().try_for_each(|requirement| requirement.judge(claims))?;
+        if claims.aud.is_some() || self.audience.other_claim().is_some() {
+            self.audience.judge(claims)?;
+        }
+        self.judge_time(claims, now)
     }
 
     fn judge_type(&self, header: &JoseHeader<'_>, claims: &Claims<'_>) -> Result<(), Refusal> {
         let is_access_token = match self.profile {
-            Profile::Generic => {
-                let typ = header.typ.is_none() || header.is_type("JWT") || header.is_type("at+jwt");
-                typ && !claims.is_marked
-            }
+            Profile::Generic => header.typ.is_none() || header.is_type("JWT") || header.is_type("at+jwt"),
             Profile::AccessToken => header.is_type("at+jwt"),
         };
-        let other_use = claims.token_use.as_deref().is_some_and(|usage| usage != "access");
+        if is_access_token { self.judge_kind(claims) } else { Err(Refusal::NotAnAccessToken) }
+    }
+
+    /// What kind of token it is, by its claims.
+    fn judge_kind(&self, claims: &Claims<'_>) -> Result<(), Refusal> {
+        let is_marked = self.profile == Profile::Generic && claims.is_marked;
+        let other_use = claims.token_use.as_deref().is_some_and(is_other_use);
         let other_typ = claims.typ.as_deref().is_some_and(is_other_typ);
-        if !is_access_token || other_use || other_typ {
+        if is_marked || other_use || other_typ {
             return Err(Refusal::NotAnAccessToken);
         }
         let is_complete = match self.profile {
@@ -90,8 +110,7 @@ impl Rules {
     /// Valid from `nbf` on and until, not at, `exp` (RFC 7519, sections 4.1.4 and 4.1.5), both moved by the leeway.
     fn judge_time(&self, claims: &Claims<'_>, now: Timestamp) -> Result<(), Refusal> {
         let soon = now.saturating_add(self.leeway);
-        let exp = claims.exp.ok_or(Refusal::MissingClaim)?;
-        if now >= exp.saturating_add(self.leeway) {
+        if claims.exp.is_some_and(|exp| now >= exp.saturating_add(self.leeway)) {
             return Err(Refusal::Expired);
         }
         if claims.nbf.is_some_and(|nbf| nbf > soon) {
@@ -105,7 +124,7 @@ impl Rules {
 
     /// Until, not at, when a token that is accepted now would be accepted.
     pub(super) fn accepted_until(&self, claims: &Claims<'_>) -> Timestamp {
-        let expires = claims.exp.unwrap_or_default().saturating_add(self.leeway);
+        let expires = claims.exp.map_or(Timestamp::MAX, |exp| exp.saturating_add(self.leeway));
         let ages = self.max_age.zip(claims.iat).map(|(max_age, iat)| self.last_moment(iat, max_age));
         ages.map_or(expires, |last| expires.min(last.saturating_add(Duration::from_millis(1))))
     }
@@ -126,6 +145,11 @@ impl Requirement {
         let is_met = self.values.is_empty() || self.values.iter().any(|value| value == held);
         if is_met { Ok(()) } else { Err(Refusal::WrongClaim) }
     }
+}
+
+/// Cognito says `access`, Hydra `access_token`.
+fn is_other_use(usage: &str) -> bool {
+    !matches!(usage, "access" | "access_token")
 }
 
 /// Keycloak names the kind of a token in a claim `typ`.

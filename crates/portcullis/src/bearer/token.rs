@@ -1,8 +1,8 @@
 //! [`BearerToken`]: the token on a request, found by the rules of RFC 6750, section 2.1.
 //!
 //! * No `Authorization`, or one of another scheme: absent.
-//! * `Bearer`, in any case, one or more spaces, and the characters of `b64token`: present.
-//! * Anything else that says `Bearer`, and more than one `Authorization`: malformed.
+//! * `Bearer`, or `DPoP` where that is spoken (RFC 9449, section 7.1), in any case, one or more spaces, and the characters of `b64token`: present.
+//! * Anything else that says so, and more than one `Authorization`: malformed.
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -42,26 +42,29 @@ impl<'a> Offered<'a> {
         Self { bytes, place }
     }
 
-    /// Looks for what stands in `Authorization`.
-    pub(super) fn find(headers: &'a HeaderMap) -> Result<Option<Self>, Malformed> {
+    /// Looks for what stands in `Authorization`. Where `DPoP` is not spoken it is another scheme.
+    pub(super) fn find(headers: &'a HeaderMap, speaks_dpop: bool) -> Result<Option<Self>, Malformed> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         match (values.next(), values.next()) {
             (None, _) => Ok(None),
-            (Some(value), None) => Self::parse(value.as_bytes()),
+            (Some(value), None) => Self::parse(value.as_bytes(), speaks_dpop),
             (Some(_), Some(_)) => Err(Malformed::Twice),
         }
     }
 
-    fn parse(value: &'a [u8]) -> Result<Option<Self>, Malformed> {
+    fn parse(value: &'a [u8], speaks_dpop: bool) -> Result<Option<Self>, Malformed> {
         let end = value.iter().position(|&byte| !is_token_char(byte)).unwrap_or(value.len());
         let (scheme, rest) = value.split_at_checked(end).ok_or(Malformed::Syntax)?;
-        if scheme.is_empty() {
+        let place = if scheme.eq_ignore_ascii_case(b"Bearer") {
+            Place::Authorization
+        } else if speaks_dpop && scheme.eq_ignore_ascii_case(b"DPoP") {
+            Place::Dpop
+        } else if scheme.is_empty() {
             return Err(Malformed::Syntax);
-        }
-        if !scheme.eq_ignore_ascii_case(b"Bearer") {
+        } else {
             return Ok(None);
-        }
-        after_spaces(rest).map(|token| Some(Self::new(token, Place::Authorization))).ok_or(Malformed::Syntax)
+        };
+        after_spaces(rest).map(|token| Some(Self::new(token, place))).ok_or(Malformed::Syntax)
     }
 
     pub(super) const fn as_bytes(self) -> &'a [u8] {
@@ -171,8 +174,33 @@ mod tests {
             for value in values {
                 headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
             }
-            let found = Offered::find(&headers).and_then(|it| it.map(Offered::check).transpose());
-            assert_eq!(found, expected, "{name}");
+            for speaks_dpop in [false, true] {
+                assert_eq!(find(&headers, speaks_dpop), expected, "{name}");
+            }
+        }
+    }
+
+    fn find(headers: &HeaderMap, speaks_dpop: bool) -> Result<Option<BearerToken<'_>>, Malformed> {
+        Offered::find(headers, speaks_dpop).and_then(|offered| offered.map(Offered::check).transpose())
+    }
+
+    #[test]
+    fn dpop_is_a_scheme_where_it_is_spoken_and_another_one_elsewhere() {
+        for (value, expected) in [
+            ("DPoP a.b", Ok(Some("a.b"))),
+            ("dpop  a=", Ok(Some("a="))),
+            ("DPoP", Err(Malformed::Syntax)),
+            ("DPoP a b", Err(Malformed::Syntax)),
+            ("DPoPs a", Ok(None)),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            let found = find(&headers, true).map(|token| token.map(BearerToken::as_str));
+            assert_eq!(found, expected, "{value}");
+            assert_eq!(find(&headers, false), Ok(None), "{value}");
+            if let Ok(Some(offered)) = Offered::find(&headers, true) {
+                assert_eq!(offered.place(), Place::Dpop);
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
+use super::dpop::DPOP;
 use super::error::{BuildError, BuildErrorKind};
 use super::token::{Malformed, Offered};
 use crate::identity::Carrier;
@@ -37,6 +38,8 @@ enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Authorization,
+    /// There as well, by the scheme `DPoP`.
+    Dpop,
     Cookie,
     WebSocket,
     Query,
@@ -138,8 +141,9 @@ impl Sources {
         &self,
         uri: &'a Uri,
         headers: &'a HeaderMap,
+        speaks_dpop: bool,
     ) -> Result<Option<Offered<'a>>, Malformed> {
-        let mut found = Offered::find(headers)?;
+        let mut found = Offered::find(headers, speaks_dpop)?;
         for source in &*self.0 {
             if let Some(more) = source.find(uri, headers)?
                 && found.replace(more).is_some()
@@ -164,8 +168,9 @@ impl Sources {
 
     /// Takes the credential off the request that stood there.
     pub(super) fn strip<B>(&self, place: Place, request: &mut Request<B>) {
-        if place == Place::Authorization {
+        if matches!(place, Place::Authorization | Place::Dpop) {
             request.headers_mut().remove(AUTHORIZATION);
+            request.headers_mut().remove(DPOP);
         }
         self.0.iter().filter(|source| source.place() == place).for_each(|source| source.strip(request));
     }
@@ -176,7 +181,7 @@ impl Place {
     pub(super) const fn carrier(self) -> Carrier {
         match self {
             Self::Cookie => Carrier::Ambient,
-            Self::Authorization | Self::WebSocket | Self::Query => Carrier::Explicit,
+            Self::Authorization | Self::Dpop | Self::WebSocket | Self::Query => Carrier::Explicit,
         }
     }
 }
@@ -281,8 +286,9 @@ fn parameter<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
 
 fn strip_parameter(uri: &mut Uri, name: &str) {
     let kept: Vec<_> = pairs(uri).filter(|pair| parameter(pair, name).is_none()).collect();
-    let separator = if kept.is_empty() { "" } else { "?" };
-    let rest = format!("{}{separator}{}", uri.path(), kept.join("&"));
+    let query = kept.join("&");
+    let separator = if query.is_empty() { "" } else { "?" };
+    let rest = format!("{}{separator}{query}", uri.path());
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = PathAndQuery::try_from(rest).ok();
     // Of a part of what was a URI. Should it be none, better none at all than one with a token.
@@ -311,7 +317,7 @@ mod tests {
         headers: &HeaderMap,
     ) -> Result<Option<(String, Place)>, Malformed> {
         let uri: Uri = uri.parse().unwrap();
-        let found = Sources::default().with(source.clone()).find(&uri, headers)?;
+        let found = Sources::default().with(source.clone()).find(&uri, headers, false)?;
         Ok(found.map(|it| (String::from_utf8(it.as_bytes().to_vec()).unwrap(), it.place())))
     }
 

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use super::algorithm::Algorithms;
 use super::cache::Remembered;
 use super::claims::{Claims, peek_issuer};
+use super::confirmation::Confirmation;
 use super::header::JoseHeader;
 use super::keys::{AbsentKeys, Key, KeySet, KeySource, KeyUid};
 use super::miss::{Failure, Miss};
@@ -45,6 +46,8 @@ pub(super) struct Verified<'v> {
     pub(super) identity: Identity,
     /// By what it can be revoked, if that was asked for.
     pub(super) marks: Option<Marks>,
+    /// To what it is bound.
+    pub(super) confirmation: Option<Arc<Confirmation>>,
     issuer: &'v Arc<TrustedIssuer>,
     keys: Arc<KeySet>,
     key: KeyUid,
@@ -58,10 +61,12 @@ pub(super) struct Occasion {
     pub(super) now: Timestamp,
     /// Whether it will be asked if the token is revoked.
     pub(super) wants_marks: bool,
+    /// Whether it will be asked if the token is its holder's own. If not, one that is bound is not good.
+    pub(super) wants_proof: bool,
 }
 
 /// The longest token, in bytes.
-const MAX_TOKEN: usize = 8 * 1024;
+pub(super) const MAX_TOKEN: usize = 8 * 1024;
 
 /// The longest header, in bytes of its base64url.
 const MAX_HEADER: usize = 1024;
@@ -102,11 +107,15 @@ impl Verifier {
         let key = issuer.verify(&header, &jws, &keys, occasion.now)?;
         let claims = Claims::parse(text(&jws.payload)?, &issuer.shape)?;
         issuer.rules.judge(&header, &claims, occasion.now)?;
+        if claims.cnf.is_some() && !occasion.wants_proof {
+            return Err(Refusal::SenderConstrained.into());
+        }
         issuer.judge_key(key, &claims)?;
         let key = key.uid();
         Ok(Verified {
             identity: issuer.identify(&claims, text(&jws.payload)?, occasion.carrier)?,
             marks: occasion.wants_marks.then(|| issuer.marks(&claims)),
+            confirmation: claims.cnf.clone().map(Arc::new),
             until: issuer.rules.accepted_until(&claims),
             issuer,
             keys,
@@ -157,20 +166,7 @@ impl TrustedIssuer {
     }
 
     fn identify(&self, claims: &Claims<'_>, payload: &str, carrier: Carrier) -> Result<Identity, Refusal> {
-        let subject = claims.sub.as_deref().filter(|sub| !sub.is_empty()).ok_or(Refusal::MissingClaim)?;
-        let stated = Stated {
-            subject,
-            issuer: claims.iss.as_deref().unwrap_or_default(),
-            acr: claims.acr.as_deref(),
-            claims: payload,
-            amr: &refs(claims.amr.as_ref().map(Texts::as_slice).unwrap_or_default()),
-            scopes: &refs(&claims.granted.scopes),
-            roles: &refs(&claims.granted.roles),
-            carrier,
-            authenticated_at: claims.auth_time,
-            expires_at: claims.exp,
-        };
-        Identity::of_token(stated).ok_or(Refusal::TooLarge)
+        state(claims, claims.iss.as_deref().unwrap_or_default(), payload, carrier)
     }
 
     /// By what a token with these claims, of which one is the subject, can be revoked.
@@ -185,7 +181,31 @@ impl Verified<'_> {
     pub(super) fn to_remember(&self, now: Timestamp) -> Remembered {
         let signed = (&self.keys, self.key);
         Remembered::new(self.identity.clone(), self.marks, self.issuer, signed, (now, self.until))
+            .bound_to(self.confirmation.clone())
     }
+}
+
+/// Whom the claims in a payload name, which were found good.
+pub(super) fn state(
+    claims: &Claims<'_>,
+    issuer: &str,
+    payload: &str,
+    carrier: Carrier,
+) -> Result<Identity, Refusal> {
+    let subject = claims.sub.as_deref().filter(|sub| !sub.is_empty()).ok_or(Refusal::MissingClaim)?;
+    let stated = Stated {
+        subject,
+        issuer,
+        acr: claims.acr.as_deref(),
+        claims: payload,
+        amr: &refs(claims.amr.as_ref().map(Texts::as_slice).unwrap_or_default()),
+        scopes: &refs(&claims.granted.scopes),
+        roles: &refs(&claims.granted.roles),
+        carrier,
+        authenticated_at: claims.auth_time,
+        expires_at: claims.exp,
+    };
+    Identity::of_token(stated).ok_or(Refusal::TooLarge)
 }
 
 fn refs<'a>(words: &'a [Cow<'_, str>]) -> SmallVec<[&'a str; 8]> {

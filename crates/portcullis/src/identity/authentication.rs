@@ -220,9 +220,9 @@ impl<'a> Look<'a> {
         &self.found.challenges
     }
 
-    /// The challenge of this scheme, if it is configured.
-    pub(crate) fn challenge(self, scheme: &str) -> Option<&'a Challenge> {
-        self.found.challenges.iter().find(|challenge| challenge.scheme() == scheme)
+    /// The challenge of tokens, if they are accepted: of the scheme that was used, where there are two.
+    pub(crate) fn token_challenge(self) -> Option<&'a Challenge> {
+        self.found.challenges.iter().find(|challenge| challenge.has_errors())
     }
 
     pub(crate) fn claim(self) -> Option<Claim> {

@@ -31,6 +31,13 @@ impl Challenge {
         self
     }
 
+    /// The same of another scheme.
+    #[cfg_attr(not(feature = "bearer"), allow(dead_code, reason = "only bearer tokens have two schemes"))]
+    pub(crate) fn in_scheme(mut self, scheme: &'static str) -> Self {
+        Arc::make_mut(&mut self.0).name = scheme;
+        self
+    }
+
     /// The scheme's name.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
@@ -67,7 +74,8 @@ impl Challenge {
         self.header(&more)
     }
 
-    fn has_errors(&self) -> bool {
+    /// Whether it is of tokens.
+    pub(crate) fn has_errors(&self) -> bool {
         matches!(self.0.name, "Bearer" | "DPoP")
     }
 

@@ -9,18 +9,22 @@
 
 mod algorithms;
 mod cache;
+mod certificate;
 mod challenges;
 mod claims;
 mod config;
+mod dpop;
 mod form;
 mod fuzz;
 mod independent;
+mod introspection;
 mod issuers;
 mod keys;
 mod log;
 mod metadata;
 mod mint;
 mod places;
+mod proof;
 mod providers;
 mod revocation;
 mod slice;

@@ -43,7 +43,8 @@ impl Marks {
             token: claims.jti.as_deref().map(names::of_id),
             family: claims.sid.as_deref().map(names::of_id),
             issued: claims.iat,
-            expires: claims.exp.unwrap_or_default(),
+            // An opaque token need not say: it may be good for ever.
+            expires: claims.exp.unwrap_or(Timestamp::MAX),
             leeway,
             version: if versioned { Version::Stated(claims.version) } else { Version::Unversioned },
         }

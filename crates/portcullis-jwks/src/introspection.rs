@@ -1,0 +1,241 @@
+//! [`RemoteIntrospection`]: asks an authorization server about opaque tokens (RFC 7662).
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use portcullis::bearer::{Introspecting, IntrospectionError, IntrospectionErrorKind, TokenIntrospection};
+use zeroize::Zeroizing;
+
+use crate::endpoint::{Endpoint, Transport};
+use crate::error::{ConfigError, ConfigErrorKind};
+use crate::fetch::{FetchError, FetchErrorKind, Fetcher};
+use crate::form;
+use crate::tls::Roots;
+
+/// Asks an authorization server about opaque tokens, over HTTPS (RFC 7662, section 2.1).
+///
+/// One POST for each question, with the token in its body, as a client that the server knows. What is answered is kept, and
+/// how often is asked, by [`Introspection`](portcullis::bearer::Introspection). Redirects are not followed; the answer is
+/// JSON of 64 KiB at most. Certificates are trusted as for [keys](crate#the-fetch).
+///
+/// ```
+/// use http::{Request, Response, header::AUTHORIZATION};
+/// use portcullis::BearerLayer;
+/// use portcullis::bearer::{Audience, Introspection, Issuer};
+/// use portcullis_jwks::RemoteIntrospection;
+/// use portcullis_testkit::idp::FakeIdp;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let idp = FakeIdp::start("api").await; // in place of "https://idp.example"
+/// let (id, secret) = FakeIdp::CLIENT;
+///
+/// let server = RemoteIntrospection::builder(idp.introspection_url()).client(id, secret).insecure_http().build()?;
+/// let issuer = Issuer::new(idp.url(), Audience::one_of(["api"]));
+/// let bearer = BearerLayer::opaque(Introspection::new(issuer, server))?;
+///
+/// let inner = service_fn(|_: Request<String>| async { Ok::<_, std::io::Error>(Response::new(String::new())) });
+/// let service = bearer.layer(inner);
+/// let with = |token: &str| Request::get("/").header(AUTHORIZATION, format!("Bearer {token}")).body(String::new());
+/// let token = idp.opaque_token(serde_json::json!({ "sub": "ada" }));
+/// assert_eq!(service.clone().oneshot(with(&token)?).await?.status(), 200);
+/// assert_eq!(service.oneshot(with("made-up")?).await?.status(), 401);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct RemoteIntrospection(Arc<Server>);
+
+/// The settings of a [`RemoteIntrospection`]. They are checked by [`build`](Self::build).
+#[must_use = "a builder does nothing until it builds"]
+pub struct RemoteIntrospectionBuilder {
+    url: String,
+    credentials: Option<(Zeroizing<String>, Zeroizing<String>)>,
+    transport: Transport,
+    roots: Roots,
+    bad_roots: bool,
+}
+
+struct Server {
+    fetcher: Fetcher,
+    endpoint: Endpoint,
+    authorization: HeaderValue,
+}
+
+/// How many connections are kept between questions.
+const IDLE_CONNECTIONS: usize = 8;
+
+impl RemoteIntrospection {
+    /// Asks at this address: the `introspection_endpoint` of the server's metadata (RFC 8414).
+    pub fn builder(url: impl Into<String>) -> RemoteIntrospectionBuilder {
+        RemoteIntrospectionBuilder {
+            url: url.into(),
+            credentials: None,
+            transport: Transport::Https,
+            roots: Roots::default(),
+            bad_roots: false,
+        }
+    }
+}
+
+impl RemoteIntrospectionBuilder {
+    /// As whom to ask: the id and the secret of a client that may, by HTTP Basic (RFC 6749, section 2.3.1). There is no
+    /// default: a server that answers anybody tells everybody which tokens are good.
+    pub fn client(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.credentials = Some((Zeroizing::new(id.into()), Zeroizing::new(secret.into())));
+        self
+    }
+
+    /// Certificate authorities to trust besides those of the machine: one or more certificates in PEM.
+    pub fn add_roots(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.bad_roots |= self.roots.add(pem.as_ref()).is_err();
+        self
+    }
+
+    /// Does not trust the certificate authorities that are installed on the machine, only those that are
+    /// [added](Self::add_roots). Default: trusts them.
+    pub const fn without_system_roots(mut self) -> Self {
+        self.roots.forget_system();
+        self
+    }
+
+    /// Allows plain `http` to this machine (`localhost`, `127.0.0.1`, `[::1]`), for development and tests. Default: `https`
+    /// only. There is no way to ask elsewhere without TLS: tokens and the client's secret would be there for all to read.
+    pub const fn insecure_http(mut self) -> Self {
+        self.transport = Transport::InsecureLoopback;
+        self
+    }
+
+    /// The source. Nobody is asked yet; the certificates that the machine trusts are read.
+    ///
+    /// # Errors
+    /// See [`ConfigErrorKind`].
+    pub fn build(self) -> Result<RemoteIntrospection, ConfigError> {
+        let Self { url, credentials, transport, roots, bad_roots } = self;
+        let endpoint = Endpoint::parse(&url, transport).ok_or(ConfigErrorKind::Url)?;
+        let authorization = credentials.as_ref().and_then(|(id, secret)| basic(id, secret));
+        let authorization = authorization.ok_or(ConfigErrorKind::Client)?;
+        if bad_roots {
+            return Err(ConfigErrorKind::Certificate.into());
+        }
+        let fetcher = Fetcher::keeping(IDLE_CONNECTIONS, roots.config(endpoint.is_https())?, transport);
+        Ok(RemoteIntrospection(Arc::new(Server { fetcher, endpoint, authorization })))
+    }
+}
+
+/// Both are written as in a form before they are joined (RFC 6749, section 2.3.1), or a colon in the id would end it.
+fn basic(id: &str, secret: &str) -> Option<HeaderValue> {
+    if id.is_empty() || secret.is_empty() {
+        return None;
+    }
+    let mut pair = Zeroizing::new(String::new());
+    form::encode(id, &mut pair);
+    pair.push(':');
+    form::encode(secret, &mut pair);
+    let text = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
+    let mut value = HeaderValue::from_str(&text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+impl TokenIntrospection for RemoteIntrospection {
+    fn introspect(&self, token: &str) -> Introspecting {
+        let mut form = String::from("token=");
+        form::encode(token, &mut form);
+        form.push_str("&token_type_hint=access_token");
+        let server = Arc::clone(&self.0);
+        Box::pin(async move {
+            let answer =
+                server.fetcher.post(&server.endpoint, &server.authorization, Bytes::from(form)).await;
+            answer.map_err(|error| IntrospectionError::with_source(kind(&error), Failed(error)))
+        })
+    }
+}
+
+fn kind(error: &FetchError) -> IntrospectionErrorKind {
+    match error.kind {
+        FetchErrorKind::Timeout => IntrospectionErrorKind::Timeout,
+        FetchErrorKind::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+            IntrospectionErrorKind::Unauthorized
+        }
+        FetchErrorKind::Connect | FetchErrorKind::Broken | FetchErrorKind::Status(_) => {
+            IntrospectionErrorKind::Unavailable
+        }
+        FetchErrorKind::Redirect
+        | FetchErrorKind::ContentType
+        | FetchErrorKind::TooLarge
+        | FetchErrorKind::Malformed
+        | FetchErrorKind::OtherIssuer
+        | FetchErrorKind::BadAddress
+        | FetchErrorKind::NoUsableKey => IntrospectionErrorKind::Malformed,
+    }
+}
+
+/// What went wrong, for operators: of the request it says nothing.
+#[derive(Debug)]
+struct Failed(FetchError);
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Failed {}
+
+impl fmt::Debug for RemoteIntrospection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RemoteIntrospection").field(&self.0.endpoint.label()).finish()
+    }
+}
+
+impl fmt::Debug for RemoteIntrospectionBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteIntrospectionBuilder")
+            .field("transport", &self.transport)
+            .field("has_client", &self.credentials.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_s_name_and_secret_are_written_as_in_a_form() {
+        // "a%3Ab:p+%25%C3%BC", by Python's urllib.parse.quote_plus and base64.
+        assert_eq!(basic("a:b", "p %\u{fc}").unwrap(), "Basic YSUzQWI6cCslMjUlQzMlQkM=");
+        assert!(basic("", "secret").is_none() && basic("id", "").is_none());
+        assert!(basic("id", "secret").unwrap().is_sensitive());
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let builder =
+            RemoteIntrospection::builder("https://idp.example/introspect?key=hush").client("id", "s3cret");
+        assert!(!format!("{builder:?}").contains("s3cret"), "{builder:?}");
+        let built = builder.build().unwrap();
+        assert_eq!(format!("{built:?}"), r#"RemoteIntrospection("idp.example/introspect")"#);
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_meant_is_refused() {
+        let at = |url: &str| RemoteIntrospection::builder(url).client("id", "secret");
+        for (name, builder, expected) in [
+            ("plain http", at("http://idp.example/"), ConfigErrorKind::Url),
+            ("plain http, elsewhere", at("http://idp.example/").insecure_http(), ConfigErrorKind::Url),
+            ("a name in it", at("https://ada@idp.example/"), ConfigErrorKind::Url),
+            ("nobody", RemoteIntrospection::builder("https://idp.example/"), ConfigErrorKind::Client),
+            ("no secret", at("https://idp.example/").client("id", ""), ConfigErrorKind::Client),
+            ("no certificate", at("https://idp.example/").add_roots("none"), ConfigErrorKind::Certificate),
+            ("no roots", at("https://idp.example/").without_system_roots(), ConfigErrorKind::NoRoots),
+        ] {
+            assert_eq!(builder.build().unwrap_err().kind(), expected, "{name}");
+        }
+        assert!(at("http://127.0.0.1:1/").insecure_http().build().is_ok());
+    }
+}

@@ -1,0 +1,189 @@
+//! Opaque tokens, against a provider on a real socket that hangs, lies and sends elsewhere.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::routing::get;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{Request, Response};
+use portcullis::BearerLayer;
+use portcullis::bearer::{Audience, Introspection, Issuer, OpaqueTokens, StaticKeys};
+use portcullis::identity::IdentityExt;
+use portcullis_jwks::RemoteIntrospection;
+use portcullis_testkit::idp::{Answer, FakeIdp};
+use serde_json::json;
+use tower::ServiceExt;
+
+/// A service that asks a provider about opaque tokens.
+struct Service {
+    idp: Arc<FakeIdp>,
+    app: Router,
+}
+
+const BUDGET: Duration = Duration::from_millis(400);
+/// What a busy test machine may add to any time.
+const MARGIN: Duration = Duration::from_millis(600);
+
+impl Service {
+    async fn start() -> Self {
+        Self::as_client(FakeIdp::CLIENT).await
+    }
+
+    async fn as_client((id, secret): (&str, &str)) -> Self {
+        let idp = FakeIdp::start("api").await;
+        let server = RemoteIntrospection::builder(idp.introspection_url()).client(id, secret).insecure_http();
+        let introspection = Introspection::new(issuer(&idp), server.build().unwrap()).budget(BUDGET);
+        Self::of(idp, BearerLayer::opaque(introspection).unwrap())
+    }
+
+    fn of(idp: FakeIdp, layer: BearerLayer) -> Self {
+        let me =
+            async |request: Request<Body>| request.identity().map_or("nobody", |me| me.subject()).to_owned();
+        Self { idp: Arc::new(idp), app: Router::new().route("/", get(me)).layer(layer) }
+    }
+
+    async fn send(&self, token: &str) -> Response<Body> {
+        let request = Request::get("/").header(AUTHORIZATION, format!("Bearer {token}"));
+        self.app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    }
+
+    async fn status(&self, token: &str) -> u16 {
+        self.send(token).await.status().as_u16()
+    }
+}
+
+fn issuer(idp: &FakeIdp) -> Issuer {
+    Issuer::new(idp.url(), Audience::one_of(["api"]))
+}
+
+#[tokio::test]
+async fn a_token_is_asked_about_by_rfc_7662_and_known_from_then_on() {
+    let service = Service::start().await;
+    let token = service.idp.opaque_token(json!({ "scope": "read" }));
+    for _ in 0..3 {
+        let response = service.send(&token).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(to_bytes(response.into_body(), 1024).await.unwrap(), "ada");
+    }
+    assert_eq!(service.status("made-up").await, 401);
+    assert_eq!(service.idp.introspections(), 2);
+    let asked = service.idp.asked();
+    assert_eq!(asked[0].line, "POST /introspect HTTP/1.1");
+    assert_eq!(asked[0].headers[CONTENT_TYPE], "application/x-www-form-urlencoded");
+    let escaped = token.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    assert_eq!(asked[0].body, format!("token={escaped}&token_type_hint=access_token"));
+}
+
+#[tokio::test]
+async fn what_the_provider_says_of_a_token_is_judged() {
+    let service = Service::start().await;
+    for (name, claims, expected) in [
+        ("good", json!({}), 200),
+        ("another audience", json!({ "aud": "other" }), 401),
+        ("another issuer", json!({ "iss": "https://evil.example" }), 401),
+        ("expired", json!({ "exp": 1 }), 401),
+    ] {
+        assert_eq!(service.status(&service.idp.opaque_token(claims)).await, expected, "{name}");
+    }
+    service.idp.says_of("bare", r#"{"active":true,"sub":"ada"}"#);
+    assert_eq!(service.status("bare").await, 200);
+    let token = service.idp.opaque_token(json!({}));
+    service.idp.withdraw(&token);
+    assert_eq!(service.status(&token).await, 401);
+}
+
+#[tokio::test]
+async fn a_provider_that_fails_in_whatever_way_costs_the_budget_at_most_and_lets_nobody_in() {
+    let elsewhere = FakeIdp::start("api").await;
+    let sound = r#"{"active":true,"sub":"ada"}"#;
+    for answer in [
+        Answer::Hang,
+        Answer::HangUp,
+        Answer::Status(500),
+        Answer::Status(503),
+        Answer::Status(404),
+        Answer::Status(201),
+        Answer::Html,
+        Answer::Huge(64 * 1024),
+        Answer::Huge(10 << 20),
+        Answer::As("text/html".to_owned()),
+        Answer::As("application/token-introspection+jwt".to_owned()),
+        Answer::Redirect(elsewhere.introspection_url()),
+        Answer::Redirect("http://169.254.169.254/latest/meta-data".to_owned()),
+        Answer::Text("[]".to_owned()),
+        Answer::Text(r#"{"active":"true","sub":"ada"}"#.to_owned()),
+        Answer::Text(format!("{sound}{sound}")),
+    ] {
+        let service = Service::start().await;
+        let (token, known) = (service.idp.opaque_token(json!({})), service.idp.opaque_token(json!({})));
+        assert_eq!(service.status(&known).await, 200);
+        service.idp.answer_introspection(answer.clone());
+        let began = Instant::now();
+        assert_eq!(service.status(&token).await, 503, "{answer:?}");
+        assert!(began.elapsed() < BUDGET + MARGIN, "{answer:?} took {:?}", began.elapsed());
+        assert_eq!(service.status(&known).await, 200, "{answer:?}: who is known");
+        service.idp.answer_introspection(Answer::Document);
+        assert_eq!(service.status(&token).await, 200, "{answer:?}: it is over");
+    }
+    assert_eq!(elsewhere.asked().len(), 0, "no redirect was followed");
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_is_left_alone_and_asked_again_when_it_is_back() {
+    let service = Service::start().await;
+    let token = service.idp.opaque_token(json!({}));
+    service.idp.answer_introspection(Answer::Hang);
+    let began = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(service.status(&token).await, 503);
+    }
+    assert!(began.elapsed() < BUDGET * 4 + MARGIN, "{:?}", began.elapsed());
+    assert!(service.idp.introspections() <= 4, "{}", service.idp.introspections());
+    service.idp.stop().await;
+    assert_eq!(service.status(&token).await, 503);
+    service.idp.answer_introspection(Answer::Document);
+    service.idp.start_again().await;
+    let back = crate::stage::until(async || service.status(&token).await == 200);
+    tokio::time::timeout(Duration::from_secs(10), back).await.expect("it is asked again");
+}
+
+#[tokio::test]
+async fn a_client_that_may_not_ask_is_no_verdict_on_a_token() {
+    let (id, secret) = FakeIdp::CLIENT;
+    for client in [("another", secret), (id, "another")] {
+        let service = Service::as_client(client).await;
+        assert_eq!(service.status(&service.idp.opaque_token(json!({}))).await, 503, "{client:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_requests_with_one_token_ask_once() {
+    let service = Arc::new(Service::start().await);
+    let token = service.idp.opaque_token(json!({}));
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let (service, token) = (Arc::clone(&service), token.clone());
+        requests.spawn(async move { service.status(&token).await });
+    }
+    assert_eq!(requests.join_all().await, [200; 100]);
+    assert_eq!(service.idp.introspections(), 1);
+}
+
+#[tokio::test]
+async fn jwts_are_verified_and_opaque_tokens_asked_about_by_one_layer() {
+    let idp = FakeIdp::start("api").await;
+    let keys = StaticKeys::jwks(&idp.issuer().jwks()).unwrap();
+    let (id, secret) = FakeIdp::CLIENT;
+    let server = RemoteIntrospection::builder(idp.introspection_url()).client(id, secret).insecure_http();
+    let introspection = Introspection::new(issuer(&idp), server.build().unwrap());
+    let layer = BearerLayer::new([issuer(&idp).keys(keys)]).unwrap();
+    let service = Service::of(idp, layer.introspection(OpaqueTokens::without_dots(), introspection).unwrap());
+    assert_eq!(service.status(&service.idp.token(json!({}))).await, 200);
+    assert_eq!(service.idp.introspections(), 0);
+    assert_eq!(service.status(&service.idp.opaque_token(json!({}))).await, 200);
+    let tampered = service.idp.issuer().token(json!({})).tampered().to_string();
+    assert_eq!(service.status(&tampered).await, 401);
+    assert_eq!(service.idp.introspections(), 1, "no JWT was asked about");
+}

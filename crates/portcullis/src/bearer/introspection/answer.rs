@@ -1,0 +1,217 @@
+//! [`Known`]: what an answer says about a token (RFC 7662, section 2.2). Pure: a text and a moment in, a verdict out.
+//!
+//! * `active` is true or false, and stands once; what has no such member is no answer.
+//! * Of a token that is active, everything that is said is judged by the rules that hold for JWTs. What is not said of
+//!   `iss`, `aud` and `exp` has been judged by the server (section 4).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_store::Timestamp;
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+
+use crate::bearer::cache::Perishable;
+use crate::bearer::claims::Claims;
+use crate::bearer::confirmation::Confirmation;
+use crate::bearer::refusal::Refusal;
+use crate::bearer::revocation::Marks;
+use crate::bearer::rules::Rules;
+use crate::bearer::shape::Shape;
+use crate::bearer::text::Text;
+use crate::bearer::verifier::state;
+use crate::identity::{Carrier, Identity};
+
+/// What is known of an opaque token, for a while.
+#[derive(Clone)]
+pub(in crate::bearer) struct Known {
+    pub(super) verdict: Result<Active, Refusal>,
+    pub(super) carrier: Carrier,
+    pub(super) since: Timestamp,
+    /// Until, not at, when it holds.
+    pub(super) until: Timestamp,
+}
+
+/// A token that is good, but for what is asked about it each time that it comes.
+#[derive(Clone)]
+pub(in crate::bearer) struct Active {
+    pub(in crate::bearer) identity: Identity,
+    pub(in crate::bearer) marks: Marks,
+    pub(in crate::bearer) confirmation: Option<Arc<Confirmation>>,
+}
+
+/// The text is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoAnswer;
+
+/// For how long answers hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) active: Duration,
+    pub(super) inactive: Duration,
+}
+
+/// The server, and what its answers are held to.
+#[derive(Debug)]
+pub(super) struct Judge {
+    pub(super) rules: Rules,
+    pub(super) shape: Shape,
+    pub(super) terms: Terms,
+}
+
+impl Judge {
+    /// What the answer says of a token that came in this way.
+    pub(super) fn judge(&self, json: &[u8], carrier: Carrier, now: Timestamp) -> Result<Known, NoAnswer> {
+        let text = std::str::from_utf8(json).map_err(|_| NoAnswer)?;
+        let Activity(is_active) = serde_json::from_str(text).map_err(|_| NoAnswer)?;
+        let claims = if is_active { Claims::parse(text, &self.shape) } else { Err(Refusal::Inactive) };
+        let (verdict, until) = match claims.and_then(|claims| self.admit(&claims, text, carrier, now)) {
+            Ok((active, end)) => (Ok(active), end.min(now.saturating_add(self.terms.active))),
+            Err(refusal) => (Err(refusal), now.saturating_add(self.terms.inactive)),
+        };
+        Ok(Known { verdict, carrier, since: now, until })
+    }
+
+    fn admit(
+        &self,
+        claims: &Claims<'_>,
+        text: &str,
+        carrier: Carrier,
+        now: Timestamp,
+    ) -> Result<(Active, Timestamp), Refusal> {
+        self.rules.judge_answer(claims, now)?;
+        let issuer = claims.iss.as_deref().unwrap_or(self.rules.issuer.as_str());
+        let identity = state(claims, issuer, text, carrier)?;
+        let marks = Marks::of(claims, issuer, identity.subject(), self.shape.versioned, self.rules.leeway);
+        let confirmation = claims.cnf.clone().map(Arc::new);
+        Ok((Active { identity, marks, confirmation }, self.rules.accepted_until(claims)))
+    }
+}
+
+impl Perishable for Known {
+    /// What was said later than now was said before the clock was set back.
+    fn lasts(&self, now: Timestamp) -> bool {
+        self.since <= now && now < self.until
+    }
+
+    fn until(&self) -> Timestamp {
+        self.until
+    }
+
+    fn since(&self) -> Timestamp {
+        self.since
+    }
+}
+
+/// Whether the server says that a token is active.
+struct Activity(bool);
+
+impl<'de> Deserialize<'de> for Activity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ActivityVisitor)
+    }
+}
+
+struct ActivityVisitor;
+
+impl<'de> Visitor<'de> for ActivityVisitor {
+    type Value = Activity;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an introspection response")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut active = None;
+        while let Some(Text(name)) = members.next_key()? {
+            if name != "active" {
+                members.next_value::<IgnoredAny>()?;
+            } else if active.is_some() {
+                return Err(A::Error::duplicate_field("active"));
+            } else {
+                active = Some(members.next_value()?);
+            }
+        }
+        active.map(Activity).ok_or_else(|| A::Error::missing_field("active"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bearer::{Audience, Issuer};
+
+    const NOW: Timestamp = Timestamp::from_secs(1_000_000);
+
+    fn judge(json: &str) -> Result<Known, NoAnswer> {
+        let issuer = Issuer::new("https://idp.example", Audience::one_of(["api"]));
+        let (rules, shape) = issuer.rules_alone().unwrap();
+        let terms = Terms { active: Duration::from_secs(60), inactive: Duration::from_secs(5) };
+        Judge { rules, shape, terms }.judge(json.as_bytes(), Carrier::Explicit, NOW)
+    }
+
+    #[test]
+    fn what_has_no_verdict_is_no_answer() {
+        for json in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "true",
+            r#"{"active":"true"}"#,
+            r#"{"active":1}"#,
+            r#"{"active":null}"#,
+            r#"{"active":true,"active":true}"#,
+            r#"{"active":false,"active":true}"#,
+            r#"{"Active":true}"#,
+            r#"{"active":true}{}"#,
+            r#"{"active":true"#,
+            "<html>",
+        ] {
+            assert!(judge(json).is_err(), "{json}");
+        }
+        let mut bytes = br#"{"active":true,"sub":"a"}"#.to_vec();
+        bytes[20] = 0xff;
+        assert!(String::from_utf8(bytes).is_err());
+    }
+
+    #[test]
+    fn what_is_said_of_an_active_token_is_judged_as_a_jwt_is() {
+        let rows = [
+            ("all", r#""iss":"https://idp.example","aud":"api","exp":1000300,"iat":1000000"#, None),
+            ("a list", r#""aud":["b","api"]"#, None),
+            ("nothing", r#""client_id":"c""#, None),
+            ("another issuer", r#""iss":"https://evil.example""#, Some(Refusal::UnknownIssuer)),
+            ("another audience", r#""aud":"b""#, Some(Refusal::WrongAudience)),
+            ("no audience", r#""aud":[]"#, Some(Refusal::WrongAudience)),
+            ("expired", r#""exp":999995"#, Some(Refusal::Expired)),
+            ("just not", r#""exp":999996"#, None),
+            ("not begun", r#""nbf":1000006"#, Some(Refusal::NotYetValid)),
+            ("from the future", r#""iat":1000006"#, Some(Refusal::IssuedInFuture)),
+            ("a refresh token", r#""typ":"Refresh""#, Some(Refusal::NotAnAccessToken)),
+            ("another refresh token", r#""token_use":"refresh_token""#, Some(Refusal::NotAnAccessToken)),
+            ("an access token", r#""token_use":"access_token""#, None),
+            ("an ID token", r#""at_hash":"a""#, Some(Refusal::NotAnAccessToken)),
+            ("a time that is none", r#""exp":"soon""#, Some(Refusal::MalformedClaims)),
+            ("twice", r#""aud":"api","aud":"api""#, Some(Refusal::DuplicateClaim)),
+        ];
+        for (name, members, expected) in rows {
+            let known = judge(&format!(r#"{{"active":true,"sub":"ada",{members}}}"#)).unwrap();
+            assert_eq!(known.verdict.as_ref().err().copied(), expected, "{name}");
+        }
+        let nobody = judge(r#"{"active":true,"client_id":"c"}"#).unwrap();
+        assert_eq!(nobody.verdict.err(), Some(Refusal::MissingClaim));
+        let inactive = judge(r#"{"active":false,"sub":"ada"}"#).unwrap();
+        assert_eq!(inactive.verdict.err(), Some(Refusal::Inactive));
+    }
+
+    #[test]
+    fn an_answer_holds_for_its_time_and_never_past_the_token() {
+        let until = |json: &str| judge(json).unwrap().until.as_secs() - NOW.as_secs();
+        assert_eq!(until(r#"{"active":true,"sub":"a"}"#), 60);
+        assert_eq!(until(r#"{"active":true,"sub":"a","exp":1000300}"#), 60);
+        assert_eq!(until(r#"{"active":true,"sub":"a","exp":1000010}"#), 15, "and the leeway");
+        assert_eq!(until(r#"{"active":false}"#), 5);
+        assert_eq!(until(r#"{"active":true,"sub":"a","aud":"b"}"#), 5, "refused");
+    }
+}

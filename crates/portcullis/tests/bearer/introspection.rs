@@ -1,0 +1,432 @@
+//! Opaque tokens, of which the server that has issued them is asked (RFC 7662).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use portcullis::BearerLayer;
+use portcullis::bearer::{
+    Algorithm, Audience, BuildErrorKind, ClientCertificate, ClientCertificates, Introspecting, Introspection,
+    IntrospectionError, IntrospectionErrorKind, Issuer, MemoryTokenBackend, OpaqueTokens, Revocations,
+    TokenCache, TokenIntrospection,
+};
+use portcullis::identity::{AuthMethod, Identity};
+use portcullis_store::{Clock, ManualClock};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tower::{Layer, ServiceExt, service_fn};
+
+use crate::mint::{ES256, ISSUER, Signer, claims, handler, jwks};
+use crate::proof::{ADA, Replays, request};
+use crate::store::Mood;
+
+/// A server that knows some tokens, and counts how often it is asked.
+#[derive(Clone, Default)]
+struct Server(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    tokens: Mutex<HashMap<String, String>>,
+    failure: Mutex<Option<Failure>>,
+    asked: AtomicUsize,
+    gate: Notify,
+}
+
+#[derive(Clone, Copy)]
+enum Failure {
+    Kind(IntrospectionErrorKind),
+    Hangs,
+    /// Until the gate is opened for it.
+    Waits,
+}
+
+impl Server {
+    fn knows(&self, token: &str, mut answer: Value) {
+        answer["active"] = json!(true);
+        self.says(token, &answer.to_string());
+    }
+
+    fn says(&self, token: &str, answer: &str) {
+        self.0.tokens.lock().unwrap().insert(token.to_owned(), answer.to_owned());
+    }
+
+    fn forgets(&self, token: &str) {
+        self.0.tokens.lock().unwrap().remove(token);
+    }
+
+    fn fails(&self, failure: impl Into<Option<Failure>>) {
+        *self.0.failure.lock().unwrap() = failure.into();
+    }
+
+    /// How often it was asked since this was called last.
+    fn asked(&self) -> usize {
+        self.0.asked.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl TokenIntrospection for Server {
+    fn introspect(&self, token: &str) -> Introspecting {
+        self.0.asked.fetch_add(1, Ordering::Relaxed);
+        let (state, failure) = (Arc::clone(&self.0), *self.0.failure.lock().unwrap());
+        let answer = state.tokens.lock().unwrap().get(token).cloned();
+        let answer = answer.unwrap_or_else(|| r#"{"active":false}"#.to_owned());
+        Box::pin(async move {
+            match failure {
+                None => tokio::task::yield_now().await,
+                Some(Failure::Kind(kind)) => return Err(IntrospectionError::new(kind)),
+                Some(Failure::Hangs) => std::future::pending().await,
+                Some(Failure::Waits) => state.gate.notified().await,
+            }
+            Ok(Bytes::from(answer))
+        })
+    }
+}
+
+fn issuer() -> Issuer {
+    Issuer::new(ISSUER, Audience::one_of(["api"]))
+}
+
+struct Stage {
+    clock: ManualClock,
+    server: Server,
+    layer: BearerLayer,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self::with(|introspection| introspection)
+    }
+
+    fn with(set: impl FnOnce(Introspection) -> Introspection) -> Self {
+        let (clock, server) = (ManualClock::default(), Server::default());
+        let introspection = set(Introspection::new(issuer(), server.clone()));
+        let layer = BearerLayer::opaque(introspection).unwrap().clock(clock.clone());
+        Self { clock, server, layer }
+    }
+
+    async fn status(&self, token: &str) -> u16 {
+        send(&self.layer, token).await.status().as_u16()
+    }
+}
+
+async fn send(layer: &BearerLayer, token: &str) -> Response<String> {
+    call(layer, request(&format!("Bearer {token}"), &[])).await
+}
+
+async fn call(layer: &BearerLayer, request: Request<String>) -> Response<String> {
+    layer.layer(service_fn(handler)).oneshot(request).await.unwrap()
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn whom_the_server_names_is_let_in_and_nobody_else() {
+    let stage = Stage::new();
+    let now = stage.clock.now().as_secs();
+    let answer = json!({ "sub": "ada", "scope": "read write", "exp": now + 300, "client_id": "cli", "org": { "name": "AE" } });
+    stage.server.knows("good", answer);
+    let response = send(&stage.layer, "good").await;
+    let me = response.extensions().get::<Identity>().unwrap();
+    assert_eq!((me.subject(), me.issuer(), me.method()), ("ada", Some(ISSUER), AuthMethod::Bearer));
+    assert!(me.scopes().eq(["read", "write"]));
+    assert_eq!(me.expires_at().map(|at| at.as_secs()), Some(now + 300));
+    assert_eq!(me.claims::<Value>().unwrap()["org"]["name"], "AE");
+
+    let response = send(&stage.layer, "bad").await;
+    assert_eq!(response.status(), 401);
+    let challenge =
+        r#"Bearer realm="api", error="invalid_token", error_description="the token is not active""#;
+    assert_eq!(response.headers()["www-authenticate"], challenge);
+    assert_eq!(call(&stage.layer, Request::new(String::new())).await.body(), "nobody");
+    assert_eq!(call(&stage.layer.clone().required(), Request::new(String::new())).await.status(), 401);
+    assert_eq!(call(&stage.layer, request("Bearer a b", &[])).await.status(), 400);
+    assert_eq!(stage.status(&"a".repeat(8 * 1024 + 1)).await, 401, "too large to ask about");
+    assert_eq!(stage.server.asked(), 2);
+}
+
+#[tokio::test]
+async fn what_the_server_says_is_held_to_the_rules_of_the_issuer() {
+    let stage = Stage::new();
+    let now = stage.clock.now().as_secs();
+    for (name, answer, expected) in [
+        ("nothing but who", json!({ "sub": "ada" }), 200),
+        (
+            "all of it",
+            json!({ "sub": "ada", "iss": ISSUER, "aud": ["api"], "exp": now + 1, "iat": now }),
+            200,
+        ),
+        ("another issuer", json!({ "sub": "ada", "iss": "https://evil.example" }), 401),
+        ("another audience", json!({ "sub": "ada", "aud": "other" }), 401),
+        ("expired", json!({ "sub": "ada", "exp": now - 5 }), 401),
+        ("not begun", json!({ "sub": "ada", "nbf": now + 6 }), 401),
+        ("nobody", json!({}), 401),
+        ("a refresh token", json!({ "sub": "ada", "typ": "Refresh" }), 401),
+        ("bound to what nobody checks", json!({ "sub": "ada", "cnf": { "jkt": ADA.jkt() } }), 401),
+    ] {
+        let token = name.replace(' ', "-");
+        stage.server.knows(&token, answer);
+        for time in ["new", "known"] {
+            assert_eq!(stage.status(&token).await, expected, "{name}, {time}");
+        }
+        assert_eq!(stage.server.asked(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_kept_for_a_minute_and_never_past_the_token() {
+    let stage = Stage::new();
+    let now = stage.clock.now().as_secs();
+    stage.server.knows("long", json!({ "sub": "ada", "exp": now + 3600 }));
+    stage.server.knows("short", json!({ "sub": "ada", "exp": now + 10 }));
+    for token in ["long", "short", "long", "short"] {
+        assert_eq!(stage.status(token).await, 200);
+    }
+    assert_eq!(stage.server.asked(), 2);
+    stage.clock.advance(Duration::from_millis(14_999));
+    assert_eq!((stage.status("short").await, stage.server.asked()), (200, 0), "within the leeway");
+    stage.clock.advance(Duration::from_millis(1));
+    assert_eq!((stage.status("short").await, stage.server.asked()), (401, 1), "it is over");
+    stage.server.forgets("long");
+    stage.clock.advance(MINUTE - Duration::from_millis(15_001));
+    assert_eq!((stage.status("long").await, stage.server.asked()), (200, 0), "for a minute");
+    stage.clock.advance(Duration::from_millis(1));
+    assert_eq!((stage.status("long").await, stage.server.asked()), (401, 1), "and no more");
+    stage.server.knows("long", json!({ "sub": "ada" }));
+    stage.clock.advance(Duration::from_millis(4_999));
+    assert_eq!((stage.status("long").await, stage.server.asked()), (401, 0), "a refusal, for a short time");
+    stage.clock.advance(Duration::from_millis(1));
+    assert_eq!((stage.status("long").await, stage.server.asked()), (200, 1));
+    stage.clock.set(ManualClock::default().now());
+    assert_eq!((stage.status("long").await, stage.server.asked()), (200, 1), "a clock that was set back");
+}
+
+#[tokio::test]
+async fn a_layer_may_keep_nothing() {
+    let stage = Stage::with(|it| it.max_age(Duration::ZERO).max_age_of_refusals(Duration::ZERO));
+    stage.server.knows("good", json!({ "sub": "ada" }));
+    for token in ["good", "bad", "good", "bad"] {
+        stage.status(token).await;
+    }
+    assert_eq!(stage.server.asked(), 4);
+    let none = Stage::with(|it| it.cache(TokenCache::default().max_tokens(0)));
+    none.server.knows("good", json!({ "sub": "ada" }));
+    assert_eq!((none.status("good").await, none.status("good").await, none.server.asked()), (200, 200, 2));
+}
+
+#[tokio::test]
+async fn however_many_bring_a_token_the_server_is_asked_once() {
+    let stage = Arc::new(Stage::new());
+    stage.server.knows("good", json!({ "sub": "ada" }));
+    stage.server.fails(Failure::Waits);
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let stage = Arc::clone(&stage);
+        requests.spawn(async move { stage.status("good").await });
+    }
+    // Whoever has asked goes away, and the others are answered all the same.
+    let asker = tokio::spawn({
+        let stage = Arc::clone(&stage);
+        async move { stage.status("other").await }
+    });
+    let follower = tokio::spawn({
+        let stage = Arc::clone(&stage);
+        async move {
+            tokio::task::yield_now().await;
+            stage.status("other").await
+        }
+    });
+    while stage.server.0.asked.load(Ordering::Relaxed) < 2 {
+        tokio::task::yield_now().await;
+    }
+    asker.abort();
+    assert!(asker.await.is_err());
+    stage.server.0.gate.notify_waiters();
+    assert_eq!(requests.join_all().await, [200; 100]);
+    assert_eq!(follower.await.unwrap(), 401);
+    assert_eq!(stage.server.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_server_is_away_nobody_is_let_in_who_is_not_known_and_nobody_waits_for_long() {
+    use IntrospectionErrorKind::*;
+    let kinds = [Unavailable, Timeout, Unauthorized, Malformed].map(Failure::Kind);
+    for failure in kinds.into_iter().chain([Failure::Hangs]) {
+        let stage = Stage::with(|it| it.budget(Duration::from_millis(500)));
+        stage.server.knows("known", json!({ "sub": "ada" }));
+        stage.server.knows("new", json!({ "sub": "ada" }));
+        assert_eq!(stage.status("known").await, 200);
+        stage.server.asked();
+        stage.server.fails(failure);
+        let began = tokio::time::Instant::now();
+        for _ in 0..50 {
+            let before = tokio::time::Instant::now();
+            let response = send(&stage.layer, "new").await;
+            assert_eq!(response.status(), 503);
+            assert!(response.headers().contains_key("retry-after"));
+            assert!(before.elapsed() <= Duration::from_millis(510), "{:?}", before.elapsed());
+        }
+        assert_eq!(stage.status("known").await, 200, "who is known");
+        assert!(
+            began.elapsed() < Duration::from_secs(2),
+            "left alone after three failures: {:?}",
+            began.elapsed()
+        );
+        assert_eq!(stage.server.asked(), 3);
+        stage.server.fails(None);
+        tokio::time::advance(Duration::from_millis(250)).await;
+        assert_eq!((stage.status("new").await, stage.server.asked()), (200, 1), "it is back");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_answer_is_an_outage_and_no_verdict() {
+    for answer in
+        ["", "{}", "[]", "<html>", r#"{"active":"true","sub":"ada"}"#, r#"{"active":true,"active":false}"#]
+    {
+        let stage = Stage::new();
+        stage.server.says("good", answer);
+        assert_eq!(stage.status("good").await, 503, "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_made_up_tokens_asks_about_few_at_a_time_and_stays_within_its_memory() {
+    let stage = Arc::new(Stage::with(|it| {
+        it.max_calls(4).budget(Duration::from_millis(100)).cache(TokenCache::default().max_tokens(80))
+    }));
+    stage.server.fails(Failure::Waits);
+    let mut requests = tokio::task::JoinSet::new();
+    for at in 0..200 {
+        let stage = Arc::clone(&stage);
+        requests.spawn(async move { stage.status(&format!("made-up-{at}")).await });
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(stage.server.asked(), 4);
+    stage.server.fails(None);
+    stage.server.0.gate.notify_waiters();
+    let statuses = requests.join_all().await;
+    assert!(statuses.iter().all(|status| [401, 503].contains(status)), "{statuses:?}");
+    assert!(
+        format!("{:?}", stage.layer).contains("known: Cache { usage: CacheUsage { tokens: 80"),
+        "{:?}",
+        stage.layer
+    );
+}
+
+#[tokio::test]
+async fn a_token_is_a_jwt_or_opaque_and_never_tried_as_the_other() {
+    let server = Server::default();
+    let mixed = |which| {
+        let layer = BearerLayer::new([ES256.issuer()]).unwrap().clock(ManualClock::default());
+        layer.introspection(which, Introspection::new(issuer(), server.clone())).unwrap()
+    };
+    let (good, forged) = (ES256.token(&claims()), Signer::new(Algorithm::ES256).token(&claims()));
+    server.knows("opq_good", json!({ "sub": "grace" }));
+    server.knows(&forged, json!({ "sub": "eve" }));
+    server.knows("opq.with.dots", json!({ "sub": "grace" }));
+    for (name, layer, rows) in [
+        (
+            "by prefix",
+            mixed(OpaqueTokens::with_prefix("opq_")),
+            [
+                (&*good, 200, 0),
+                (&*forged, 401, 0),
+                ("opq_good", 200, 1),
+                ("opq.with.dots", 401, 0),
+                ("else", 401, 0),
+            ],
+        ),
+        (
+            "without dots",
+            mixed(OpaqueTokens::without_dots()),
+            [
+                (&*good, 200, 0),
+                (&*forged, 401, 0),
+                ("opq_good", 200, 1),
+                ("opq.with.dots", 401, 0),
+                ("else", 401, 1),
+            ],
+        ),
+    ] {
+        for (token, status, asked) in rows {
+            let response = send(&layer, token).await;
+            assert_eq!((response.status().as_u16(), server.asked()), (status, asked), "{name}: {token}");
+        }
+    }
+    // A signature of ours is nothing to the server, and its failure nothing to the keys.
+    server.fails(Failure::Kind(IntrospectionErrorKind::Unavailable));
+    let layer = mixed(OpaqueTokens::without_dots());
+    assert_eq!(send(&layer, &good).await.status(), 200);
+    assert_eq!(send(&layer, "opaque").await.status(), 503);
+    let plain = BearerLayer::new([ES256.issuer()]).unwrap().clock(ManualClock::default());
+    assert_eq!(send(&plain, "opaque").await.status(), 401, "nobody is asked where that is not configured");
+}
+
+#[tokio::test]
+async fn a_known_opaque_token_that_is_taken_back_is_refused_on_the_next_request() {
+    let (clock, server) = (ManualClock::default(), Server::default());
+    let revocations = Revocations::new(MemoryTokenBackend::with_clock(clock.clone())).clock(clock.clone());
+    let layer = BearerLayer::opaque(Introspection::new(issuer(), server.clone())).unwrap();
+    let layer = layer.clock(clock.clone()).revocation(&revocations);
+    let now = clock.now().as_secs();
+    server.knows("good", json!({ "sub": "ada", "jti": "j", "iat": now, "exp": now + 300 }));
+    server.knows("endless", json!({ "sub": "ada", "jti": "k", "iat": now }));
+    server.knows("nameless", json!({ "sub": "ada", "iat": now, "exp": now + 300 }));
+    assert_eq!(send(&layer, "good").await.status(), 200);
+    assert_eq!(send(&layer, "endless").await.status(), 401, "it would outlive its revocation");
+    assert_eq!(send(&layer, "nameless").await.status(), 401, "it could not be revoked");
+    revocations.revoke_token(ISSUER, "ada", "j", None).await.unwrap();
+    assert_eq!(send(&layer, "good").await.status(), 401);
+    assert_eq!(server.asked(), 3);
+}
+
+#[tokio::test]
+async fn an_opaque_token_that_is_bound_is_proved_each_time() {
+    let server = Server::default();
+    let layer = BearerLayer::opaque(Introspection::new(issuer(), server.clone())).unwrap();
+    let layer = layer.clock(ManualClock::default()).certificates(ClientCertificates::of_connection());
+    let layer = layer.dpop(Replays::new(Mood::Waits).dpop()).unwrap();
+    server.knows("bound", json!({ "sub": "ada", "cnf": { "jkt": ADA.jkt() } }));
+    let certificate = ClientCertificate::from_der("Ada's");
+    let print = crate::mint::b64(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"Ada's").as_ref());
+    server.knows("tls", json!({ "sub": "ada", "cnf": { "x5t#S256": print } }));
+    for time in ["new", "known"] {
+        let proof = ADA.proof("bound");
+        let with = |proofs: &[&str]| request("DPoP bound", proofs);
+        assert_eq!(call(&layer, with(&[&proof])).await.status(), 200, "{time}");
+        assert_eq!(call(&layer, with(&[&proof])).await.status(), 401, "{time}, again");
+        assert_eq!(call(&layer, with(&[])).await.status(), 401, "{time}, without");
+        assert_eq!(send(&layer, "bound").await.status(), 401, "{time}, as Bearer");
+        let mut tls = request("Bearer tls", &[]);
+        assert_eq!(call(&layer, tls.clone()).await.status(), 401, "{time}, no certificate");
+        tls.extensions_mut().insert(certificate);
+        assert_eq!(call(&layer, tls).await.status(), 200, "{time}, its certificate");
+    }
+    assert_eq!(server.asked(), 2);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_meant_is_refused() {
+    use BuildErrorKind::*;
+    let of = |issuer| Introspection::new(issuer, Server::default());
+    let named = |name: &str| Issuer::new(name, Audience::one_of(["api"]));
+    let over = Duration::from_secs(61);
+    for (name, introspection, expected) in [
+        ("keys", of(named(ISSUER).keys(jwks([ES256.jwk("k")]))), BadIntrospection),
+        ("algorithms", of(named(ISSUER).algorithms([Algorithm::ES256])), BadIntrospection),
+        ("no name", of(named("")), BadIntrospection),
+        ("no audience", of(Issuer::new(ISSUER, Audience::one_of([""]))), BadAudience),
+        ("a long leeway", of(named(ISSUER).leeway(Duration::from_secs(301))), LeewayTooLong),
+        ("an old answer", of(named(ISSUER)).max_age(over), BadIntrospection),
+        ("an old refusal", of(named(ISSUER)).max_age_of_refusals(over), BadIntrospection),
+        ("no calls", of(named(ISSUER)).max_calls(0), BadIntrospection),
+    ] {
+        assert_eq!(BearerLayer::opaque(introspection).unwrap_err().kind(), expected, "{name}");
+    }
+    let layer = BearerLayer::new([ES256.issuer()]).unwrap();
+    let refused = layer.introspection(OpaqueTokens::with_prefix(""), of(named(ISSUER))).unwrap_err();
+    assert_eq!(refused.kind(), BadIntrospection);
+}
