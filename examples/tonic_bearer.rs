@@ -25,8 +25,8 @@ use std::error::Error;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use portcullis::identity::IdentityExt;
 use portcullis::BearerLayer;
+use portcullis::identity::IdentityExt;
 use portcullis::require::{Policy, PolicyTable};
 use serde_json::json;
 use tokio::net::TcpListener;
