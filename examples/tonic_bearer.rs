@@ -26,8 +26,8 @@ use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use portcullis::identity::IdentityExt;
+use portcullis::issue::Grant;
 use portcullis::{BearerLayer, RequireLayer};
-use serde_json::json;
 use tokio::net::TcpListener;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::LayerExt;
@@ -66,7 +66,7 @@ async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ReportsServer<Archive>>().await;
     Server::builder()
-        .layer(BearerLayer::new([tokens.issuer()?])?)
+        .layer(BearerLayer::new([tokens.issuer()])?)
         .add_service(health_service)
         .add_service(RequireLayer::authenticated().scope(SCOPE).named_layer(ReportsServer::new(Archive)))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), stopped)
@@ -100,11 +100,16 @@ async fn client(address: &str, calls: &[(&str, Option<&str>)]) -> Result<(), Box
     Ok(())
 }
 
+/// What ada is given, but for scopes.
+fn ada() -> Grant {
+    Grant::new("ada", "tonic-cli")
+}
+
 async fn demo() -> Result<(), BoxError> {
     let tokens = tokens()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?.to_string();
-    let (unscoped, scoped) = (tokens.mint("ada", &[])?, tokens.mint("ada", &[("scope", json!(SCOPE))])?);
+    let (unscoped, scoped) = (tokens.mint(&ada()).await?, tokens.mint(&ada().scope(SCOPE)).await?);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(async move {
         let stopped = async { stopped.await.unwrap_or_default() };
@@ -115,8 +120,8 @@ async fn demo() -> Result<(), BoxError> {
         &[
             ("without a token", None),
             ("with a bad token", Some("a.b.c")),
-            ("without the scope", Some(&unscoped)),
-            ("with the scope", Some(&scoped)),
+            ("without the scope", Some(unscoped.as_str())),
+            ("with the scope", Some(scoped.as_str())),
         ],
     )
     .await?;
@@ -126,8 +131,8 @@ async fn demo() -> Result<(), BoxError> {
 
 async fn server(address: SocketAddr) -> Result<(), BoxError> {
     let tokens = tokens()?;
-    println!("without the scope: TOKEN={}", tokens.mint("ada", &[])?);
-    println!("with the scope:    TOKEN={}", tokens.mint("ada", &[("scope", json!(SCOPE))])?);
+    println!("without the scope: TOKEN={}", tokens.mint(&ada()).await?.as_str());
+    println!("with the scope:    TOKEN={}", tokens.mint(&ada().scope(SCOPE)).await?.as_str());
     let listener = TcpListener::bind(address).await?;
     println!("listening on {}", listener.local_addr()?);
     serve(listener, &tokens, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await
