@@ -264,8 +264,16 @@ mod tests {
                 "needs root",
                 "apt-get install -y --no-install-recommends",
             ),
-            (Refusal::NoSudo(PackageManager::Dnf), "sudo", "dnf install -y redis chromium chromedriver python3"),
-            (Refusal::Failed(PackageManager::Apt), "could not", "redis-server chromium chromium-driver python3-venv\n"),
+            (
+                Refusal::NoSudo(PackageManager::Dnf),
+                "sudo",
+                "dnf install -y redis chromium chromedriver python3",
+            ),
+            (
+                Refusal::Failed(PackageManager::Apt),
+                "could not",
+                "redis-server chromium chromium-driver python3-venv\n",
+            ),
             (Refusal::NoManager, "none of apt-get, dnf", "Missing:"),
         ];
         for (refusal, reason, command) in rows {
