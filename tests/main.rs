@@ -24,6 +24,7 @@ mod example;
 mod examples;
 mod hyper;
 mod integration;
+mod issue;
 mod quickstart;
 mod session;
 mod stack;

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use super::AppState;
 use super::failure::{Failure, refuse};
-use super::tokens::LIFETIME;
 use super::users::Credentials;
 
 pub(crate) fn routes() -> Router<AppState> {
@@ -27,10 +26,11 @@ async fn token(
     Json(credentials): Json<Credentials>,
 ) -> Result<impl IntoResponse, Failure> {
     let user = app.users.verify(credentials).await?.ok_or(Failure::WrongPassword)?;
+    let token = app.tokens.mint(&user).await?;
     let token = json!({
-        "access_token": app.tokens.mint(user.name, &[("roles", json!(user.roles))])?,
-        "token_type": "Bearer",
-        "expires_in": LIFETIME.as_secs(),
+        "access_token": token.as_str(),
+        "token_type": token.token_type(),
+        "expires_in": token.expires_in().as_secs(),
     });
     Ok(([(CACHE_CONTROL, "no-store")], Json(token)))
 }
