@@ -21,8 +21,8 @@ mod workspace;
 
 use command::Tool;
 use failure::Failure;
-use workspace::Workspace;
 use std::process::ExitCode;
+use workspace::Workspace;
 
 const USAGE: &str = "\
 cargo xtask test [ARGS]          find or install what the tests need, then run every test
