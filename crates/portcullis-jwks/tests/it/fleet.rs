@@ -194,7 +194,11 @@ async fn not_modified_is_not_said_of_what_others_have_fetched() {
     tell(&redis, &idp).await;
     let new = idp.token(json!({}));
     let fetches = idp.fetches();
-    assert_eq!((sees.status(&new).await, idp.fetches()), (200, fetches), "it has seen what the other was told");
+    assert_eq!(
+        (sees.status(&new).await, idp.fetches()),
+        (200, fetches),
+        "it has seen what the other was told"
+    );
     // The provider takes it back: the first set once more, to the letter.
     idp.publish(json!({ "keys": [first.jwk(Es256), first.jwk(EdDsa)] }).to_string());
     redis.command(&["FLUSHALL"]);
