@@ -75,7 +75,8 @@ async fn ready(State(bearer): State<BearerLayer>) -> (StatusCode, &'static str) 
 async fn main() -> Result<(), BoxError> {
     let port = env::var("PORT").map_or(Ok(3009), |port| port.parse())?;
     let issuer = env::var("ISSUER").map_err(|_| "ISSUER is missing: see the first lines of this example")?;
-    let audience = env::var("AUDIENCE").map_err(|_| "AUDIENCE is missing: what the provider calls this API")?;
+    let audience =
+        env::var("AUDIENCE").map_err(|_| "AUDIENCE is missing: what the provider calls this API")?;
     let app = app(&issuer, &audience)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     println!("http://localhost:{}/notes, for tokens of {issuer}", listener.local_addr()?.port());

@@ -25,12 +25,12 @@ use std::env;
 use std::error::Error;
 use std::net::Ipv4Addr;
 
+use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::Router;
 use portcullis::{BearerLayer, Identity};
 use serde_json::json;
 use tokio::net::TcpListener;

@@ -30,7 +30,9 @@ pub(crate) fn accepts(token: &str) -> Option<String> {
     let header: Value = serde_json::from_slice(&decode(header)?).ok()?;
     let refused = ["crit", "b64", "enc", "zip"];
     let is_plain = header.as_object()?.keys().all(|name| !refused.contains(&name.as_str()));
-    (is_plain && header.get("alg")? == "HS256").then_some(())?;
+    if !is_plain || header.get("alg")? != "HS256" {
+        return None;
+    }
     subject(&serde_json::from_slice(&decode(payload)?).ok()?)
 }
 
@@ -45,8 +47,10 @@ fn subject(claims: &Value) -> Option<String> {
     let marks = ["nonce", "at_hash", "c_hash", "events", "cnf"];
     let is_access = marks.iter().all(|name| claims.get(name).is_none());
     // The year 2020: whatever is over since then is refused.
-    (for_us && is_access && expires > 1_577_836_800 && claims.get("iss")? == ISSUER).then_some(())?;
-    Some(claims.get("sub")?.as_str().filter(|subject| !subject.is_empty())?.to_owned())
+    if !for_us || !is_access || expires <= 1_577_836_800 || claims.get("iss")? != ISSUER {
+        return None;
+    }
+    claims.get("sub")?.as_str().filter(|subject| !subject.is_empty()).map(str::to_owned)
 }
 
 fn mac(message: &[u8]) -> Hmac<Sha256> {

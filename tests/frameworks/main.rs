@@ -1,5 +1,11 @@
 //! The layers on frameworks besides those of the examples, over sockets; and what the documentation says does not compile.
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic, reason = "tests: what goes wrong is a failed test")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests: what goes wrong is a failed test"
+)]
 
 mod failures;
 mod salvo;
@@ -40,7 +46,7 @@ async fn assert_protected(address: SocketAddr, issuer: &TestIssuer) {
     let nobody = ask(None).await;
     assert_eq!(nobody.status(), 401);
     assert_eq!(nobody.headers().get_all("www-authenticate").iter().count(), 2, "{nobody:?}");
-    let good = issuer.token(json!({ "sub": "ada" }));
-    assert_eq!(ask(Some(good.tampered().to_string())).await.status(), 401);
-    assert_eq!(ask(Some(good.to_string())).await.status(), 200);
+    let good = || issuer.token(json!({ "sub": "ada" }));
+    assert_eq!(ask(Some(good().tampered().to_string())).await.status(), 401);
+    assert_eq!(ask(Some(good().to_string())).await.status(), 200);
 }

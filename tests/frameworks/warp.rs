@@ -14,7 +14,7 @@ use crate::{ISSUER, assert_protected, auth};
 #[tokio::test(flavor = "multi_thread")]
 async fn the_layers_stand_around_the_service_of_a_filter() {
     let issuer = TestIssuer::new(ISSUER, "api");
-    let filter = warp::path("me").map(|| "in");
+    let filter = warp::path("me").map(|| "in".to_owned());
     let service = ServiceBuilder::new()
         .layer(auth(&issuer))
         .layer(RequireLayer::authenticated())

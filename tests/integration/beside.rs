@@ -8,9 +8,9 @@ use axum::response::Response;
 use axum::routing::get;
 use hyper::{Method, StatusCode};
 use portcullis::authenticate::{AuthenticateLayer, Authenticator, Opening};
-use portcullis::rejection::Rejection;
+use portcullis::rejection::{Lack, Rejection};
 use portcullis::respond::ProblemResponder;
-use portcullis::{AuthLayer, Identity, RequireLayer};
+use portcullis::{AuthLayer, RequireLayer};
 use tower::ServiceBuilder;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -49,9 +49,7 @@ async fn trace_cors_compression_and_timeout_stand_outside_and_the_service_is_pro
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_explanation_is_compressed_as_any_other_body() {
-    let stage = Stage::new();
     let auth = AuthLayer::builder().authenticator(Refuses).responder(ProblemResponder).build().unwrap();
-    drop(stage);
     let layers = ServiceBuilder::new().layer(CompressionLayer::new()).layer(auth);
     let address = serve(Router::new().route("/", get(async || "in")).layer(layers)).await;
     let answer = Wire::h1(address).get("/", &[("accept-encoding", "gzip")]).await;
@@ -68,7 +66,7 @@ impl Authenticator for Refuses {
     type Visit = ();
 
     fn open<B>(&self, _: &mut http::Request<B>) -> Opening<()> {
-        Opening::refused(Rejection::forbidden(portcullis::rejection::Lack::Policy))
+        Opening::refused(Rejection::forbidden(Lack::Policy))
     }
 }
 
@@ -104,5 +102,4 @@ async fn a_timeout_outside_ends_what_waits_inside() {
         .layer(RequireLayer::authenticated());
     let address = serve(Router::new().route("/me", get(me)).layer(layers)).await;
     assert_eq!(Wire::h1(address).get("/me", &[]).await.status, 504);
-    let _: Option<Identity> = None;
 }

@@ -78,19 +78,14 @@ fn decode(text: &[u8]) -> Vec<u8> {
 async fn assert_web_codes(name: &str, address: SocketAddr, issuer: &TestIssuer) {
     let with = |scope: &str| format!("Bearer {}", issuer.token(json!({ "sub": "ada", "scope": scope })));
     let bad = format!("Bearer {}", issuer.token(json!({ "sub": "ada" })).tampered());
+    let (other, health) = (with("other"), with("health"));
     for wire in [Wire::h1(address), Wire::h2(address)] {
         for media_type in MEDIA_TYPES {
             let rows = [
                 ("nobody", vec![], "16", "sign in first", 0),
                 ("a bad token", vec![("authorization", bad.as_str())], "16", "", 0),
-                (
-                    "without the scope",
-                    vec![("authorization", &*with("other").leak())],
-                    "7",
-                    "a scope is missing",
-                    0,
-                ),
-                ("with it", vec![("authorization", &*with("health").leak())], "0", "", 1),
+                ("without the scope", vec![("authorization", other.as_str())], "7", "a scope is missing", 0),
+                ("with it", vec![("authorization", health.as_str())], "0", "", 1),
             ];
             for (row, headers, code, message, messages) in rows {
                 let answer = ask(&wire, "/grpc.health.v1.Health/Check", media_type, &headers, MESSAGE).await;

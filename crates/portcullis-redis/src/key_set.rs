@@ -11,7 +11,7 @@ use portcullis_store::{
 use redis::Value;
 
 use crate::reply::{Answer, accepted, answer, number, unexpected, unreadable};
-use crate::script::answer::{DONE, GONE, TAKEN, UNREADABLE};
+use crate::script::answer::{DONE, GONE, TAKEN};
 use crate::script::{self, LAST_TIME, Script};
 use crate::session::RedisBackend;
 
@@ -38,19 +38,15 @@ impl KeySetBackend for RedisBackend {
         let longest = (HEAD + LONGEST_KEY_SET).to_string();
         let name = self.keys.key_set(issuer);
         let reply = self.run_for_keys(&script::LOAD_KEY_SET, &name, &[longest.as_bytes()]).await?;
-        match accepted(reply)? {
-            Value::Int(GONE) => Ok(None),
-            Value::Int(UNREADABLE) => Err(unreadable()),
-            Value::Array(parts) => {
-                let [now, Value::BulkString(set)] =
-                    <[Value; 2]>::try_from(parts).map_err(|_| unexpected())?
-                else {
-                    return Err(unexpected());
-                };
-                parse(Timestamp::from_millis(number(now)?), &set).map(Some).ok_or_else(unreadable)
-            }
-            _ => Err(unexpected()),
+        let reply = accepted(reply)?;
+        if let Value::Int(code) = reply {
+            return if code == GONE { Ok(None) } else { Err(unreadable()) };
         }
+        let Value::Array(parts) = reply else { return Err(unexpected()) };
+        let Ok([now, Value::BulkString(set)]) = <[Value; 2]>::try_from(parts) else {
+            return Err(unexpected());
+        };
+        parse(Timestamp::from_millis(number(now)?), &set).map(Some).ok_or_else(unreadable)
     }
 
     async fn save(&self, issuer: Locator, set: SharedKeySet, keep: Duration) -> Result<(), StoreError> {

@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri};
 use portcullis_store::Timestamp;
 
 use super::certificate::{ClientCertificate, ClientCertificates};
 use super::confirmation::{Confirmation, Thumbprint};
+use super::crypto::same_bytes;
 use super::dpop::{DPOP, ProofRefusal, Proofs, Proved, Ticket, Unproved};
 use super::refusal::Refusal;
 use super::token_source::Place;
@@ -87,7 +87,7 @@ impl Possession {
         match (bound, &self.certificates) {
             (Some(bound), Some(_)) => {
                 let shown = evidence.certificate.ok_or(Refusal::NoCertificate)?;
-                let is_same = verify_slices_are_equal(bound, shown.thumbprint()).is_ok();
+                let is_same = same_bytes(bound, shown.thumbprint());
                 if is_same { Ok(()) } else { Err(Refusal::WrongCertificate) }
             }
             (Some(_), None) => Err(Refusal::SenderConstrained),

@@ -394,7 +394,7 @@ mod tests {
         let token = |token| Ok(Some((token, Place::Query)));
         let rows: [(&str, Found, &str); 13] = [
             ("/", Ok(None), "/"),
-            ("/a?", Ok(None), "/a"),
+            ("/a?", Ok(None), "/a?"),
             ("/a?access_token=t", token("t"), "/a"),
             ("/a?b=c&access_token=t&d", token("t"), "/a?b=c&d"),
             ("https://api.example/a?access_token=t&b", token("t"), "https://api.example/a?b"),
