@@ -73,7 +73,7 @@ const POLICY: &str =
 /// The whole service. It contacts nobody: with Redis away it starts, and answers 503 where it needs it.
 pub(crate) fn app(config: &Config) -> Result<Router, BoxError> {
     let tokens = Tokens::new(ISSUER, AUDIENCE)?;
-    let bearer = BearerLayer::new([tokens.issuer()?.roles_claim("roles")])?;
+    let bearer = BearerLayer::new([tokens.issuer().roles_claim("roles")])?;
     let users = Users::demo(&config.demo_password)?;
     let state = AppState { users: Arc::new(users), tokens: Arc::new(tokens) };
 

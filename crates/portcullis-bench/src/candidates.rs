@@ -3,6 +3,7 @@
 mod axum_csrf;
 mod bearer;
 mod csrf;
+mod issue;
 mod others;
 mod peers;
 mod session;
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Result<Vec<Candidate>, Failure> {
         session::candidates()?,
         csrf::candidates()?,
         bearer::candidates()?,
+        issue::candidates()?,
         peers::candidates()?,
         others::candidates()?,
     ];

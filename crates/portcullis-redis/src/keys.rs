@@ -135,9 +135,9 @@ mod tests {
             (keys.family(user, name), "p:staff:f:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
             (keys.refresh(user, name), "p:staff:g:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
             (keys.everyone(&realm), "p:staff:everyone"),
+            (keys.proof(&realm, name), "p:staff:j:_____________________w"),
             (keys.key_set(name), "p::keys:{_____________________w}"),
             (keys.key_set_lease(name), "p::keys:{_____________________w}:lease"),
-            (keys.proof(&realm, name), "p:staff:j:_____________________w"),
         ] {
             assert_eq!(key, expected);
         }

@@ -195,12 +195,12 @@ mod tests {
             &MARK,
             &CLAIM,
             &EPOCH,
+            &BEGIN_FAMILY,
+            &ROTATE_FAMILY,
             &LOAD_KEY_SET,
             &SAVE_KEY_SET,
             &LEASE,
             &RELEASE,
-            &BEGIN_FAMILY,
-            &ROTATE_FAMILY,
         ]
     }
 

@@ -15,12 +15,14 @@ mod failure;
 mod fuzz;
 mod needs;
 mod package_manager;
+mod python;
 mod soak;
 mod workspace;
 
 use command::Tool;
 use failure::Failure;
 use std::process::ExitCode;
+use workspace::Workspace;
 
 const USAGE: &str = "\
 cargo xtask test [ARGS]          find or install what the tests need, then run every test
@@ -59,8 +61,19 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
 
 /// One command for unit, integration and documentation tests; the examples are built by the same command.
 fn test(args: &[String]) -> Result<(), Failure> {
-    let found = needs::ensure(needs::TESTS)?;
-    Tool::cargo(["test", "--all-features", "--locked"]).args(scope(args)).args(args).envs(found).run()
+    let mut found = needs::ensure(needs::TESTS)?;
+    let python = found.iter().find(|(name, _)| *name == needs::PYTHON_BIN).map(|(_, path)| path.clone());
+    if let Some(python) = python {
+        found.extend(python::ensure(&python, &Workspace::read()?.root)?);
+    }
+    Tool::cargo(["test", "--all-features", "--locked"]).args(scope(args)).args(args).envs(found).run()?;
+    if args.is_empty() { test_pure_rust() } else { Ok(()) }
+}
+
+/// Bearer tokens once more, by the cryptographic library that is not used while all features are on.
+fn test_pure_rust() -> Result<(), Failure> {
+    let only = ["--no-default-features", "--features", "rust-crypto,csrf", "--test", "bearer"];
+    Tool::cargo(["test", "--locked", "-p", "portcullis"]).args(only).run()
 }
 
 /// Everything, unless the caller names packages: cargo would not narrow `--workspace` to them.

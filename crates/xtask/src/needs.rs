@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// What `cargo xtask test` needs.
-pub(crate) const TESTS: &[&Need] = &[&REDIS, &CHROMIUM, &CHROMEDRIVER];
+pub(crate) const TESTS: &[&Need] = &[&REDIS, &CHROMIUM, &CHROMEDRIVER, &PYTHON];
 /// What `cargo xtask soak` needs.
 pub(crate) const SOAK: &[&Need] = &[&REDIS];
 /// What `cargo xtask fuzz` needs.
@@ -68,6 +68,22 @@ const CHROMEDRIVER: Need = Need {
         PackageManager::Dnf | PackageManager::Brew => &["chromedriver"],
     },
 };
+
+const PYTHON: Need = Need {
+    name: "python3",
+    why: "a gRPC client and a verifier of tokens that share no code with ours are Python's; their tests fail without one",
+    variable: PYTHON_BIN,
+    programs: &["python3"],
+    packages: |manager| match manager {
+        // It brings the interpreter along.
+        PackageManager::Apt => &["python3-venv"],
+        PackageManager::Dnf | PackageManager::Apk => &["python3"],
+        PackageManager::Pacman | PackageManager::Brew => &["python"],
+    },
+};
+
+/// Names the Python that environments with libraries are made of.
+pub(crate) const PYTHON_BIN: &str = "PYTHON_BIN";
 
 const WRK: Need = Need {
     name: "wrk",
@@ -275,13 +291,21 @@ mod tests {
                 "needs root",
                 "apt-get install -y --no-install-recommends",
             ),
-            (Refusal::NoSudo(PackageManager::Dnf), "sudo", "dnf install -y redis chromium chromedriver"),
-            (Refusal::Failed(PackageManager::Apt), "could not", "redis-server chromium chromium-driver\n"),
+            (
+                Refusal::NoSudo(PackageManager::Dnf),
+                "sudo",
+                "dnf install -y redis chromium chromedriver python3",
+            ),
+            (
+                Refusal::Failed(PackageManager::Apt),
+                "could not",
+                "redis-server chromium chromium-driver python3-venv\n",
+            ),
             (Refusal::NoManager, "none of apt-get, dnf", "Missing:"),
         ];
         for (refusal, reason, command) in rows {
             let said = unmet(TESTS, &refusal).to_string();
-            let rest = ["do not skip", "REDIS_SERVER_BIN, CHROMIUM_BIN, CHROMEDRIVER_BIN"];
+            let rest = ["do not skip", "REDIS_SERVER_BIN, CHROMIUM_BIN, CHROMEDRIVER_BIN, PYTHON_BIN"];
             for part in [reason, command].iter().chain(&rest) {
                 assert!(said.contains(part), "{refusal:?}: {part}: {said}");
             }
