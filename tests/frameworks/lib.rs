@@ -1,1 +1,1 @@
-//! Tests only: the layers on salvo and warp, and what must not compile.
+//! Tests only: the layers on salvo and warp.

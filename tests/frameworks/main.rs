@@ -1,4 +1,4 @@
-//! The layers on frameworks besides those of the examples, over sockets; and what the documentation says does not compile.
+//! The layers on frameworks besides those of the examples, over sockets.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -7,7 +7,6 @@
     reason = "tests: what goes wrong is a failed test"
 )]
 
-mod failures;
 mod salvo;
 mod warp;
 
