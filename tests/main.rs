@@ -23,6 +23,7 @@ mod chromium;
 mod example;
 mod examples;
 mod hyper;
+mod integration;
 mod issue;
 mod quickstart;
 mod session;

@@ -61,6 +61,8 @@ pub(super) struct Occasion {
     pub(super) now: Timestamp,
     /// Whether it will be asked if the token is revoked.
     pub(super) wants_marks: bool,
+    /// Whether it will be asked if the token is its holder's own. If not, one that is bound is not good.
+    pub(super) wants_proof: bool,
 }
 
 /// The longest token, in bytes.
@@ -105,6 +107,9 @@ impl Verifier {
         let key = issuer.verify(&header, &jws, &keys, occasion.now)?;
         let claims = Claims::parse(text(&jws.payload)?, &issuer.shape)?;
         issuer.rules.judge(&header, &claims, occasion.now)?;
+        if claims.cnf.is_some() && !occasion.wants_proof {
+            return Err(Refusal::SenderConstrained.into());
+        }
         issuer.judge_key(key, &claims)?;
         let key = key.uid();
         Ok(Verified {

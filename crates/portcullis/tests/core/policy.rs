@@ -144,9 +144,11 @@ async fn a_step_up_tells_at_once_all_that_signing_in_again_takes() {
     let stale = by_bearer("ada").role("user");
     let clock = ManualClock::default();
     let fresh = stale.clone().authenticated_at(clock.now());
-    let both = r#"Bearer error="insufficient_user_authentication", acr_values="gold silver", max_age="60""#;
-    let acr = r#"Bearer error="insufficient_user_authentication", acr_values="gold silver""#;
-    for (name, who, expected) in [("stale and weak", stale, both), ("weak", fresh, acr)] {
+    let step_up =
+        r#"Bearer error="insufficient_user_authentication", error_description="sign in again to do this""#;
+    let both = format!(r#"{step_up}, acr_values="gold silver", max_age="60""#);
+    let acr = format!(r#"{step_up}, acr_values="gold silver""#);
+    for (name, who, expected) in [("stale and weak", stale, &both), ("weak", fresh, &acr)] {
         let service = ServiceBuilder::new()
             .layer(AuthenticateLayer::new(Finds::identity(who).scheme("Bearer")))
             .layer(policies.clone().clock(clock.clone()))
@@ -154,7 +156,7 @@ async fn a_step_up_tells_at_once_all_that_signing_in_again_takes() {
         let response = answer(&service, get_request()).await;
         assert_eq!(
             (response.status().as_u16(), all(&response, "www-authenticate")),
-            (401, vec![expected]),
+            (401, vec![expected.as_str()]),
             "{name}"
         );
     }
