@@ -31,7 +31,7 @@ async fn token(
 ) -> Result<impl IntoResponse, Failure> {
     let user = app.users.verify(credentials).await?.ok_or(Failure::WrongPassword)?;
     let grant = Grant::new(user.name, CLIENT).claim("roles", user.roles).map_err(BoxError::from)?;
-    let token = app.tokens.mint(&grant).await.map_err(BoxError::from)?;
+    let token = app.authority.mint(&grant).await.map_err(BoxError::from)?;
     let token = json!({
         "access_token": token.as_str(),
         "token_type": token.token_type(),
