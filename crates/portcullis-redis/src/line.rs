@@ -59,7 +59,9 @@ impl Line {
     ) -> Result<Vec<Value>, Unanswered> {
         match &self.connection {
             Connection::Own(wire) => wire.send_all(commands.packed(), commands.len(), deadline).await,
-            Connection::Provided(provider) => in_time(provider.send_all(&commands.pipeline()), deadline).await,
+            Connection::Provided(provider) => {
+                in_time(provider.send_all(&commands.pipeline()), deadline).await
+            }
         }
     }
 
