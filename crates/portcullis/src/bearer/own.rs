@@ -48,9 +48,10 @@ impl Own {
 
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::hmac;
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use hmac::{Hmac, KeyInit, Mac};
+    use sha2::Sha256;
 
     use super::*;
     use crate::bearer::{Audience, HmacKeys};
@@ -61,8 +62,9 @@ mod tests {
     fn token(claims: &str) -> String {
         let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
         let message = format!("{}.{}", part(r#"{"alg":"HS256"}"#), part(claims));
-        let code = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET), message.as_bytes());
-        format!("{message}.{}", URL_SAFE_NO_PAD.encode(code))
+        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET).unwrap();
+        mac.update(message.as_bytes());
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
     }
 
     #[test]
