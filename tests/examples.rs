@@ -1,9 +1,7 @@
 //! The small examples do what their first lines say.
 
 pub mod axum_full;
-pub mod axum_htmx;
-pub mod axum_htmx;
-mod axum_oidc_api;
+mod axum_htmx;
 mod axum_oidc_api;
 mod background_job;
 mod behind_proxy;
