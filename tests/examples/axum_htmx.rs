@@ -7,7 +7,7 @@ use crate::quickstart::stage::between;
 
 #[path = "../../examples/axum_htmx.rs"]
 #[expect(dead_code, reason = "the program's main")]
-pub mod program;
+mod program;
 
 fn browser() -> Client<Router> {
     Client::new(program::app(&[7; 32]).unwrap())
