@@ -2,11 +2,11 @@
 
 pub mod axum_full;
 pub mod axum_htmx;
+pub mod axum_htmx;
+mod axum_oidc_api;
 mod axum_oidc_api;
 mod background_job;
 mod behind_proxy;
-pub mod axum_htmx;
-mod axum_oidc_api;
 mod devices_page;
 mod flash_message;
 mod multi_tenant;
