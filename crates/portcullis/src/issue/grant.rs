@@ -7,7 +7,7 @@ use portcullis_store::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::error::IssueErrorKind;
+use super::error::{IssueError, IssueErrorKind};
 use crate::secret::Redacted;
 
 /// To whom a token is given, what it allows, and how its user signed in: what the claims of an access token say that are
@@ -157,13 +157,10 @@ impl Grant {
     /// A claim of the application's own. One whose name has a meaning already is refused when the token is minted.
     ///
     /// # Errors
-    /// When the value is not JSON.
-    pub fn claim(
-        mut self,
-        name: impl Into<String>,
-        value: impl Serialize,
-    ) -> Result<Self, serde_json::Error> {
-        self.claims.insert(name.into(), serde_json::to_value(value)?);
+    /// [`IssueErrorKind::BadGrant`] when the value cannot be JSON.
+    pub fn claim(mut self, name: impl Into<String>, value: impl Serialize) -> Result<Self, IssueError> {
+        let value = serde_json::to_value(value).map_err(|_| IssueErrorKind::BadGrant)?;
+        self.claims.insert(name.into(), value);
         Ok(self)
     }
 

@@ -51,7 +51,7 @@
 
 mod access;
 mod claims;
-mod cookie;
+mod cookies;
 mod document;
 pub mod endpoint;
 mod error;
@@ -70,7 +70,7 @@ mod schedule;
 mod signer;
 
 pub use access::AccessToken;
-pub use cookie::TokenCookies;
+pub use cookies::TokenCookies;
 pub use document::DocumentService;
 pub use endpoint::{Checking, ClientKind, Clients, EndpointService, StaticClients, TokenEndpoints};
 pub use error::{BuildError, BuildErrorKind, IssueError, IssueErrorKind};
