@@ -37,12 +37,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use maud::{DOCTYPE, Markup, html};
 use portcullis::guard::Head;
 use portcullis::identity::AuthMethod;
+use portcullis::issue::Grant;
 use portcullis::require::{Decision, Policy, PolicyTable};
 use portcullis::respond::{LoginRedirect, ProblemResponder, SafePath};
 use portcullis::session::{MemoryBackend, SessionError};
 use portcullis::{AuthLayer, BearerLayer, CsrfLayer, Identity, Session, SessionLayer};
 use serde::Deserialize;
-use serde_json::json;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
@@ -78,7 +78,7 @@ pub(crate) fn app(password: &str, tokens: &Tokens) -> Result<Router, BoxError> {
     let responder = || LoginRedirect::to("/login").otherwise(ProblemResponder);
     let auth = AuthLayer::builder()
         .session(SessionLayer::new(MemoryBackend::new()))
-        .bearer(BearerLayer::new([tokens.issuer()?])?)
+        .bearer(BearerLayer::new([tokens.issuer()])?)
         .csrf(CsrfLayer::new())
         .responder(responder())
         .build()?;
@@ -174,7 +174,8 @@ async fn main() -> Result<(), BoxError> {
         "http://localhost:{} for ada and for grace, an admin, with {password}",
         listener.local_addr()?.port()
     );
-    println!("TOKEN={}", tokens.mint("robot", &[("scope", json!("reports.read"))])?);
+    let token = tokens.mint(&Grant::new("robot", "demo").scope("reports.read")).await?;
+    println!("TOKEN={}", token.as_str());
     axum::serve(listener, app(&password, &tokens)?).await?;
     Ok(())
 }

@@ -27,8 +27,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use portcullis::BearerLayer;
 use portcullis::identity::IdentityExt;
+use portcullis::issue::Grant;
 use portcullis::require::{Policy, PolicyTable};
-use serde_json::json;
 use tokio::net::TcpListener;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::server::TcpIncoming;
@@ -78,7 +78,7 @@ async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ReportsServer<Archive>>().await;
     Server::builder()
-        .layer(BearerLayer::new([tokens.issuer()?])?)
+        .layer(BearerLayer::new([tokens.issuer()])?)
         .layer(policies()?)
         .add_service(health_service)
         .add_service(ReportsServer::new(Archive))
@@ -116,11 +116,16 @@ async fn client(address: &str, calls: &[Call<'_>]) -> Result<(), BoxError> {
     Ok(())
 }
 
+/// What ada is given, but for scopes.
+fn ada() -> Grant {
+    Grant::new("ada", "tonic-cli")
+}
+
 async fn demo() -> Result<(), BoxError> {
     let tokens = tokens()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?.to_string();
-    let [unscoped, reads, deletes] = three(&tokens)?;
+    let [unscoped, reads, deletes] = three(&tokens).await?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(async move {
         let stopped = async { stopped.await.unwrap_or_default() };
@@ -144,7 +149,7 @@ async fn demo() -> Result<(), BoxError> {
 
 async fn server(address: SocketAddr) -> Result<(), BoxError> {
     let tokens = tokens()?;
-    for (name, token) in ["without a scope", "for Read", "for Delete"].iter().zip(three(&tokens)?) {
+    for (name, token) in ["without a scope", "for Read", "for Delete"].iter().zip(three(&tokens).await?) {
         println!("{name}: TOKEN={token}");
     }
     let listener = TcpListener::bind(address).await?;
@@ -153,9 +158,13 @@ async fn server(address: SocketAddr) -> Result<(), BoxError> {
 }
 
 /// One without a scope, and one for each method.
-fn three(tokens: &Tokens) -> Result<[String; 3], BoxError> {
-    let scoped = |scope: &str| tokens.mint("ada", &[("scope", json!(scope))]);
-    Ok([tokens.mint("ada", &[])?, scoped("reports.read")?, scoped("reports.delete")?])
+async fn three(tokens: &Tokens) -> Result<[String; 3], BoxError> {
+    let grants = [ada(), ada().scope("reports.read"), ada().scope("reports.delete")];
+    let mut texts = [const { String::new() }; 3];
+    for (text, grant) in texts.iter_mut().zip(&grants) {
+        tokens.mint(grant).await?.as_str().clone_into(text);
+    }
+    Ok(texts)
 }
 
 fn tokens() -> Result<Tokens, BoxError> {

@@ -26,8 +26,8 @@ use std::net::Ipv4Addr;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method};
 use portcullis::identity::IdentityExt;
+use portcullis::issue::Grant;
 use portcullis::{BearerLayer, RequireLayer};
-use serde_json::json;
 use tokio::net::TcpListener;
 use tonic::service::LayerExt;
 use tonic::transport::Server;
@@ -51,6 +51,10 @@ impl Reports for Archive {
         let text = format!("the report of {}, for {}", request.get_ref().year, me.subject());
         Ok(Response::new(ReadReply { text }))
     }
+
+    async fn delete(&self, _: Request<ReadRequest>) -> Result<Response<ReadReply>, Status> {
+        Err(Status::unimplemented("reports are kept here"))
+    }
 }
 
 /// Serves until `stopped`, for pages of `origin` and for programs.
@@ -72,7 +76,7 @@ pub(crate) async fn serve(
         .accept_http1(true)
         .layer(page)
         .layer(GrpcWebLayer::new())
-        .layer(BearerLayer::new([tokens.issuer()?])?)
+        .layer(BearerLayer::new([tokens.issuer()])?)
         .add_service(RequireLayer::authenticated().scope(SCOPE).named_layer(ReportsServer::new(Archive)))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), stopped)
         .await?;
@@ -83,7 +87,7 @@ pub(crate) async fn serve(
 async fn main() -> Result<(), BoxError> {
     let port = env::var("PORT").map_or(Ok(3012), |port| port.parse())?;
     let tokens = Tokens::new("https://tonic.example", "reports")?;
-    println!("TOKEN={}", tokens.mint("ada", &[("scope", json!(SCOPE))])?);
+    println!("TOKEN={}", tokens.mint(&Grant::new("ada", "demo").scope(SCOPE)).await?.as_str());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     println!("listening on {}", listener.local_addr()?);
     let stopped = async { tokio::signal::ctrl_c().await.unwrap_or_default() };

@@ -38,10 +38,9 @@ pub(crate) fn accepts(token: &str) -> Option<String> {
 
 /// The subject of good claims (RFC 7519, section 4.1), but for the time, which passes between two looks at a clock.
 fn subject(claims: &Value) -> Option<String> {
-    let for_us = match claims.get("aud")? {
-        Value::Array(all) => all.iter().any(|one| one == AUDIENCE),
-        one => one == AUDIENCE,
-    };
+    let audience = claims.get("aud")?;
+    let for_us =
+        audience == AUDIENCE || audience.as_array().is_some_and(|all| all.iter().any(|one| one == AUDIENCE));
     let expires = claims.get("exp")?.as_u64()?;
     // ID tokens, and tokens that are bound to a key, are no access tokens.
     let marks = ["nonce", "at_hash", "c_hash", "events", "cnf"];

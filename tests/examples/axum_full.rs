@@ -2,10 +2,10 @@
 
 use axum::Router;
 use portcullis::guard::Public;
+use portcullis::issue::Grant;
 use portcullis::rejection::Rejection;
 use portcullis_testkit::client::Client;
 use portcullis_testkit::coverage::Coverage;
-use serde_json::json;
 
 #[path = "../../examples/axum_full.rs"]
 #[expect(dead_code, reason = "the program's main")]
@@ -71,14 +71,19 @@ async fn each_route_has_its_rule() {
 async fn programs_come_with_tokens() {
     let tokens = tokens();
     let program = Client::new(program::app(PASSWORD, &tokens).unwrap());
-    let mint = |scope: &str| tokens.mint("robot", &[("scope", json!(scope))]).unwrap();
-    let report = program.get("/reports/7").bearer(mint("reports.read")).await.assert_status(200);
+    let mut minted = Vec::new();
+    for scope in ["reports.read", "other", "x"] {
+        let token = tokens.mint(&Grant::new("robot", "test").scope(scope)).await.unwrap();
+        minted.push(token.as_str().to_owned());
+    }
+    let [reads, other, x] = minted.try_into().unwrap();
+    let report = program.get("/reports/7").bearer(reads).await.assert_status(200);
     assert_eq!(report.text(), "report 7, for robot\n");
-    let refused = program.get("/reports/7").bearer(mint("other")).await.assert_status(403);
+    let refused = program.get("/reports/7").bearer(other).await.assert_status(403);
     assert!(refused.header("www-authenticate").unwrap().contains(r#"scope="reports.read""#));
     program
         .post("/notes/robot")
-        .bearer(mint("x"))
+        .bearer(x)
         .from_origin("https://evil.example")
         .await
         .assert_status(204);

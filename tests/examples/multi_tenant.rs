@@ -1,6 +1,7 @@
 //! Whose token it is decides whose data are seen, and nothing else does.
 
 use axum::Router;
+use portcullis::issue::Grant;
 use portcullis_testkit::client::Client;
 
 #[path = "../../examples/multi_tenant.rs"]
@@ -13,11 +14,15 @@ async fn get(client: &Client<Router>, path: &str, token: &str) -> (u16, String) 
     (response.status.as_u16(), response.text())
 }
 
+async fn token(tokens: &program::tokens::Tokens) -> String {
+    tokens.mint(&Grant::new("ada", "test")).await.unwrap().as_str().to_owned()
+}
+
 #[tokio::test]
 async fn two_users_of_one_name_are_two_and_see_what_is_their_tenants() {
     let minting = program::minting().unwrap();
     let client = Client::new(program::app(&minting).unwrap());
-    let [acme, globex] = [0, 1].map(|at| minting[at].mint("ada", &[]).unwrap());
+    let (acme, globex) = (token(&minting[0]).await, token(&minting[1]).await);
     assert_eq!(get(&client, "/orders", &acme).await, (200, "acme: anvils\n".to_owned()));
     assert_eq!(get(&client, "/orders", &globex).await, (200, "globex: a moon\n".to_owned()));
     assert_eq!(get(&client, "/me", &globex).await, (200, "ada of globex\n".to_owned()));
@@ -25,13 +30,9 @@ async fn two_users_of_one_name_are_two_and_see_what_is_their_tenants() {
 }
 
 #[tokio::test]
-async fn no_tenant_speaks_in_anothers_name() {
-    let minting = program::minting().unwrap();
-    let client = Client::new(program::app(&minting).unwrap());
-    let acme = serde_json::json!("https://login.acme.example");
-    let forged = minting[1].mint("ada", &[("iss", acme)]).unwrap();
-    assert_eq!(get(&client, "/orders", &forged).await.0, 401);
-    // Nor does one whom nobody knows, with a good key of its own.
-    let other = program::minting().unwrap();
-    assert_eq!(get(&client, "/orders", &other[0].mint("ada", &[]).unwrap()).await.0, 401);
+async fn nobody_speaks_in_a_tenants_name_with_a_good_key_of_their_own() {
+    let client = Client::new(program::app(&program::minting().unwrap()).unwrap());
+    for other in &program::minting().unwrap() {
+        assert_eq!(get(&client, "/orders", &token(other).await).await.0, 401);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::future::pending;
 
-use serde_json::json;
+use portcullis::issue::Grant;
 use tokio::net::TcpListener;
 
 use crate::integration::wire::Wire;
@@ -18,8 +18,11 @@ const MESSAGE: &[u8] = &[0, 0, 0, 0, 3, 8, 234, 15];
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_reads_reports_and_why_it_may_not() {
     let tokens = program::tokens::Tokens::new("https://tonic.example", "reports").unwrap();
-    let bearer = |scope: &str| format!("Bearer {}", tokens.mint("ada", &[("scope", json!(scope))]).unwrap());
-    let (good, other) = (bearer("reports.read"), bearer("other"));
+    let bearer = async |scope: &str| {
+        let token = tokens.mint(&Grant::new("ada", "test").scope(scope)).await.unwrap();
+        format!("Bearer {}", token.as_str())
+    };
+    let (good, other) = (bearer("reports.read").await, bearer("other").await);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let wire = Wire::h1(listener.local_addr().unwrap());
     tokio::spawn(async move { program::serve(listener, &tokens, "https://page.example", pending()).await });

@@ -8,7 +8,7 @@
 //! * an outage is a [`StoreError`], never an absent record;
 //! * time comes from a [`Clock`] that the application can replace.
 //!
-//! The [guide] says what each promise is for, and how to check it.
+//! The [guide] says what each promise is for, and how to check it; so does [another](token_guide) for tokens.
 //!
 //! A place that knows which bearer tokens are revoked implements [`TokenBackend`], by itself or beside the sessions; one that
 //! keeps refresh tokens implements [`FamilyBackend`] on top of it. One that knows which proofs have been used
@@ -41,6 +41,9 @@ mod family;
 #[cfg(all(doc, not(doctest)))]
 #[doc = include_str!("guide.md")]
 pub mod guide {}
+#[cfg(all(doc, not(doctest)))]
+#[doc = include_str!("token_guide.md")]
+pub mod token_guide {}
 mod key;
 mod keyset;
 mod record;

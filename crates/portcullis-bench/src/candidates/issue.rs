@@ -31,7 +31,7 @@ fn alone(name: &'static str, algorithm: Algorithm, request: Request<()>) -> Resu
             black_box(&request);
             let Signing::Ready(signed) = key.sign(&message) else { return Err("it signs at once".into()) };
             black_box(signed?);
-            Ok(json())
+            Ok::<_, Failure>(json())
         }
     });
     Ok(Candidate::new(ours(name, None, Bounds::default()), request, service))
@@ -52,7 +52,7 @@ fn minted(
         async move {
             black_box(&request);
             black_box(issuer.access_token(&grant).await?);
-            Ok(json())
+            Ok::<_, Failure>(json())
         }
     });
     Ok(Candidate::new(ours(name, Some(alone), Bounds::default()), request, service))

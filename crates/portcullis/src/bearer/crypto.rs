@@ -23,5 +23,6 @@ pub(super) fn sha256<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] 
     hash.finalize().into()
 }
 
-#[cfg(all(test, feature = "bearer", feature = "rust-crypto"))]
+#[cfg(test)]
+#[cfg(all(feature = "bearer", feature = "rust-crypto"))]
 mod tests;
