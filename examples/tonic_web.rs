@@ -13,7 +13,7 @@
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
 #[path = "tonic_bearer/reports.rs"]
-#[expect(dead_code, reason = "the client is for programs")]
+#[allow(dead_code, reason = "the client is for programs")]
 mod reports;
 #[path = "quickstart/tokens.rs"]
 pub(crate) mod tokens;

@@ -81,12 +81,7 @@ async fn programs_come_with_tokens() {
     assert_eq!(report.text(), "report 7, for robot\n");
     let refused = program.get("/reports/7").bearer(other).await.assert_status(403);
     assert!(refused.header("www-authenticate").unwrap().contains(r#"scope="reports.read""#));
-    program
-        .post("/notes/robot")
-        .bearer(x)
-        .from_origin("https://evil.example")
-        .await
-        .assert_status(204);
+    program.post("/notes/robot").bearer(x).from_origin("https://evil.example").await.assert_status(204);
 }
 
 #[tokio::test]
