@@ -17,8 +17,8 @@
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
-#[path = "quickstart/tokens.rs"]
-pub(crate) mod tokens;
+#[path = "quickstart/authority.rs"]
+pub(crate) mod authority;
 
 use std::env;
 use std::error::Error;
@@ -50,7 +50,7 @@ use tower::ServiceBuilder;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
-use self::tokens::Tokens;
+use self::authority::Authority;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -73,7 +73,7 @@ fn rules() -> Result<PolicyTable, BoxError> {
     Ok(table.build()?)
 }
 
-pub(crate) fn app(password: &str, tokens: &Tokens) -> Result<Router, BoxError> {
+pub(crate) fn app(password: &str, tokens: &Authority) -> Result<Router, BoxError> {
     // People are sent to sign in and come back; programs are told what is wrong.
     let responder = || LoginRedirect::to("/login").otherwise(ProblemResponder);
     let auth = AuthLayer::builder()
@@ -168,7 +168,7 @@ fn is_right(password: &str, right: &str) -> bool {
 async fn main() -> Result<(), BoxError> {
     let port = env::var("PORT").map_or(Ok(3010), |port| port.parse())?;
     let password = env::var("DEMO_PASSWORD").or_else(|_| random_text())?;
-    let tokens = Tokens::new("https://full.example", "reports")?;
+    let tokens = Authority::new("https://full.example", "reports")?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     println!(
         "http://localhost:{} for ada and for grace, an admin, with {password}",

@@ -15,10 +15,10 @@
 #![allow(clippy::print_stdout, reason = "a program says what it gets")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
+#[path = "quickstart/authority.rs"]
+mod authority;
 #[path = "tonic_bearer/reports.rs"]
 mod reports;
-#[path = "quickstart/tokens.rs"]
-mod tokens;
 
 use std::env;
 use std::error::Error;
@@ -37,8 +37,8 @@ use tonic::{Request, Response, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
+use self::authority::Authority;
 use self::reports::{DELETE, READ, ReadReply, ReadRequest, Reports, ReportsClient, ReportsServer};
-use self::tokens::Tokens;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -72,7 +72,7 @@ impl Reports for Archive {
 /// who may make which.
 async fn serve(
     listener: TcpListener,
-    tokens: &Tokens,
+    tokens: &Authority,
     stopped: impl Future<Output = ()>,
 ) -> Result<(), BoxError> {
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -158,7 +158,7 @@ async fn server(address: SocketAddr) -> Result<(), BoxError> {
 }
 
 /// One without a scope, and one for each method.
-async fn three(tokens: &Tokens) -> Result<[String; 3], BoxError> {
+async fn three(tokens: &Authority) -> Result<[String; 3], BoxError> {
     let grants = [ada(), ada().scope("reports.read"), ada().scope("reports.delete")];
     let mut texts = [const { String::new() }; 3];
     for (text, grant) in texts.iter_mut().zip(&grants) {
@@ -167,8 +167,8 @@ async fn three(tokens: &Tokens) -> Result<[String; 3], BoxError> {
     Ok(texts)
 }
 
-fn tokens() -> Result<Tokens, BoxError> {
-    Tokens::new("https://tonic.example", "reports")
+fn tokens() -> Result<Authority, BoxError> {
+    Authority::new("https://tonic.example", "reports")
 }
 
 #[tokio::main]

@@ -12,11 +12,11 @@
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
+#[path = "quickstart/authority.rs"]
+pub(crate) mod authority;
 #[path = "tonic_bearer/reports.rs"]
-#[expect(dead_code, reason = "the client is for programs")]
+#[allow(dead_code, reason = "the client is for programs")]
 mod reports;
-#[path = "quickstart/tokens.rs"]
-pub(crate) mod tokens;
 
 use std::env;
 use std::error::Error;
@@ -36,8 +36,8 @@ use tonic::{Request, Response, Status};
 use tonic_web::GrpcWebLayer;
 use tower_http::cors::CorsLayer;
 
+use self::authority::Authority;
 use self::reports::{ReadReply, ReadRequest, Reports, ReportsServer};
-use self::tokens::Tokens;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -63,7 +63,7 @@ impl Reports for Archive {
 /// layers answer in gRPC-web themselves.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tokens: &Tokens,
+    tokens: &Authority,
     origin: &'static str,
     stopped: impl Future<Output = ()>,
 ) -> Result<(), BoxError> {
@@ -86,7 +86,7 @@ pub(crate) async fn serve(
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let port = env::var("PORT").map_or(Ok(3012), |port| port.parse())?;
-    let tokens = Tokens::new("https://tonic.example", "reports")?;
+    let tokens = Authority::new("https://tonic.example", "reports")?;
     println!("TOKEN={}", tokens.mint(&Grant::new("ada", "demo").scope(SCOPE)).await?.as_str());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     println!("listening on {}", listener.local_addr()?);

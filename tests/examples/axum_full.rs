@@ -13,8 +13,8 @@ pub mod program;
 
 pub const PASSWORD: &str = "correct horse battery staple";
 
-pub fn tokens() -> program::tokens::Tokens {
-    program::tokens::Tokens::new("https://full.example", "reports").unwrap()
+pub fn tokens() -> program::authority::Authority {
+    program::authority::Authority::new("https://full.example", "reports").unwrap()
 }
 
 fn browser() -> Client<Router> {

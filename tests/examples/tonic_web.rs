@@ -17,7 +17,7 @@ const MESSAGE: &[u8] = &[0, 0, 0, 0, 3, 8, 234, 15];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_reads_reports_and_why_it_may_not() {
-    let tokens = program::tokens::Tokens::new("https://tonic.example", "reports").unwrap();
+    let tokens = program::authority::Authority::new("https://tonic.example", "reports").unwrap();
     let bearer = async |scope: &str| {
         let token = tokens.mint(&Grant::new("ada", "test").scope(scope)).await.unwrap();
         format!("Bearer {}", token.as_str())
