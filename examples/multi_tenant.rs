@@ -18,8 +18,8 @@
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
-#[path = "quickstart/tokens.rs"]
-pub(crate) mod tokens;
+#[path = "quickstart/authority.rs"]
+pub(crate) mod authority;
 
 use std::env;
 use std::error::Error;
@@ -35,7 +35,7 @@ use portcullis::issue::Grant;
 use portcullis::{BearerLayer, Identity};
 use tokio::net::TcpListener;
 
-use self::tokens::Tokens;
+use self::authority::Authority;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -70,8 +70,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Member {
     }
 }
 
-pub(crate) fn app(minting: &[Tokens]) -> Result<Router, BoxError> {
-    let bearer = BearerLayer::new(minting.iter().map(Tokens::issuer))?.required();
+pub(crate) fn app(minting: &[Authority]) -> Result<Router, BoxError> {
+    let bearer = BearerLayer::new(minting.iter().map(Authority::issuer))?.required();
     Ok(Router::new().route("/orders", get(orders)).route("/me", get(me)).layer(bearer))
 }
 
@@ -84,8 +84,8 @@ async fn me(Member { tenant, me }: Member) -> String {
 }
 
 /// What the customers' own identity providers would do.
-pub(crate) fn minting() -> Result<Vec<Tokens>, BoxError> {
-    TENANTS.iter().map(|tenant| Tokens::new(tenant.issuer, "orders")).collect()
+pub(crate) fn minting() -> Result<Vec<Authority>, BoxError> {
+    TENANTS.iter().map(|tenant| Authority::new(tenant.issuer, "orders")).collect()
 }
 
 #[tokio::main]

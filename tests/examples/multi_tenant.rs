@@ -14,7 +14,7 @@ async fn get(client: &Client<Router>, path: &str, token: &str) -> (u16, String) 
     (response.status.as_u16(), response.text())
 }
 
-async fn token(tokens: &program::tokens::Tokens) -> String {
+async fn token(tokens: &program::authority::Authority) -> String {
     tokens.mint(&Grant::new("ada", "test")).await.unwrap().as_str().to_owned()
 }
 
