@@ -2,7 +2,6 @@
 
 pub mod axum_full;
 pub mod axum_htmx;
-mod axum_htmx;
 mod axum_oidc_api;
 mod background_job;
 mod behind_proxy;
