@@ -1,8 +1,8 @@
-//! gRPC with bearer tokens, on tonic: one layer finds out who is calling, each service says what it demands.
+//! gRPC with bearer tokens, on tonic: one layer finds out who is calling, one table says which scope each method demands.
 //!
 //! ```sh
-//! cargo run --example tonic_bearer                    # server and client in one: makes four calls, prints the answers
-//! cargo run --example tonic_bearer -- server          # PORT, or 3003; prints two tokens
+//! cargo run --example tonic_bearer                    # server and client in one: makes six calls, prints the answers
+//! cargo run --example tonic_bearer -- server          # PORT, or 3003; prints three tokens
 //! TOKEN=... cargo run --example tonic_bearer -- client
 //! ```
 //!
@@ -25,24 +25,32 @@ use std::error::Error;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use portcullis::BearerLayer;
 use portcullis::identity::IdentityExt;
-use portcullis::{BearerLayer, RequireLayer};
-use serde_json::json;
+use portcullis::issue::Grant;
+use portcullis::require::{Policy, PolicyTable};
 use tokio::net::TcpListener;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::LayerExt;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use self::reports::{ReadReply, ReadRequest, Reports, ReportsClient, ReportsServer};
+use self::reports::{DELETE, READ, ReadReply, ReadRequest, Reports, ReportsClient, ReportsServer};
 use self::tokens::Tokens;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-const SCOPE: &str = "reports.read";
+/// What each method demands. What is not in here nobody may call, so no method can be forgotten. Whoever watches the
+/// server's health needs no token.
+fn policies() -> Result<PolicyTable, BoxError> {
+    let table = PolicyTable::by_path()
+        .public("/grpc.health.v1.Health/Check")
+        .rule(READ, Policy::scope("reports.read"))
+        .rule(DELETE, Policy::scope("reports.delete"));
+    Ok(table.build()?)
+}
 
 struct Archive;
 
@@ -53,11 +61,15 @@ impl Reports for Archive {
         let text = format!("the report of {}, for {}", request.get_ref().year, me.subject());
         Ok(Response::new(ReadReply { text }))
     }
+
+    async fn delete(&self, request: Request<ReadRequest>) -> Result<Response<ReadReply>, Status> {
+        let text = format!("the report of {} is gone", request.get_ref().year);
+        Ok(Response::new(ReadReply { text }))
+    }
 }
 
-/// Serves until `stopped`. Around the whole server, `BearerLayer` refuses bad tokens and lets requests without one pass.
-/// Around one service, `named_layer` keeps its name for the router, and `RequireLayer` demands a scope; so whoever
-/// watches the server's health needs no token.
+/// Serves until `stopped`. `BearerLayer` refuses bad tokens and lets calls without one pass; the table inside of it decides
+/// who may make which.
 async fn serve(
     listener: TcpListener,
     tokens: &Tokens,
@@ -66,22 +78,26 @@ async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ReportsServer<Archive>>().await;
     Server::builder()
-        .layer(BearerLayer::new([tokens.issuer()?])?)
+        .layer(BearerLayer::new([tokens.issuer()])?)
+        .layer(policies()?)
         .add_service(health_service)
-        .add_service(RequireLayer::authenticated().scope(SCOPE).named_layer(ReportsServer::new(Archive)))
+        .add_service(ReportsServer::new(Archive))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), stopped)
         .await?;
     Ok(())
 }
 
+/// What it is called in the output, the method, and the token.
+type Call<'a> = (&'a str, &'static str, Option<&'a str>);
+
 /// Makes one call, and says how it went.
-async fn read(channel: &Channel, name: &str, token: Option<&str>) -> Result<(), BoxError> {
+async fn call(channel: &Channel, (name, method, token): Call<'_>) -> Result<(), BoxError> {
     let mut request = Request::new(ReadRequest { year: 2026 });
     if let Some(token) = token {
         let value: MetadataValue<Ascii> = format!("Bearer {token}").parse()?;
         request.metadata_mut().insert("authorization", value);
     }
-    match ReportsClient::new(channel.clone()).read(request).await {
+    match ReportsClient::new(channel.clone()).call(method, request).await {
         Ok(reply) => println!("{name}: OK (0), {:?}", reply.into_inner().text),
         Err(status) => {
             println!("{name}: {:?} ({}), {:?}", status.code(), status.code() as i32, status.message())
@@ -90,21 +106,26 @@ async fn read(channel: &Channel, name: &str, token: Option<&str>) -> Result<(), 
     Ok(())
 }
 
-async fn client(address: &str, calls: &[(&str, Option<&str>)]) -> Result<(), BoxError> {
+async fn client(address: &str, calls: &[Call<'_>]) -> Result<(), BoxError> {
     let channel = Channel::from_shared(format!("http://{address}"))?.connect().await?;
     let health = HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await?;
     println!("health, without a token: {:?}", health.into_inner().status());
-    for (name, token) in calls {
-        read(&channel, name, *token).await?;
+    for it in calls {
+        call(&channel, *it).await?;
     }
     Ok(())
+}
+
+/// What ada is given, but for scopes.
+fn ada() -> Grant {
+    Grant::new("ada", "tonic-cli")
 }
 
 async fn demo() -> Result<(), BoxError> {
     let tokens = tokens()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?.to_string();
-    let (unscoped, scoped) = (tokens.mint("ada", &[])?, tokens.mint("ada", &[("scope", json!(SCOPE))])?);
+    let [unscoped, reads, deletes] = three(&tokens).await?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(async move {
         let stopped = async { stopped.await.unwrap_or_default() };
@@ -113,10 +134,12 @@ async fn demo() -> Result<(), BoxError> {
     client(
         &address,
         &[
-            ("without a token", None),
-            ("with a bad token", Some("a.b.c")),
-            ("without the scope", Some(&unscoped)),
-            ("with the scope", Some(&scoped)),
+            ("Read, without a token", READ, None),
+            ("Read, with a bad token", READ, Some("a.b.c")),
+            ("Read, without a scope", READ, Some(&unscoped)),
+            ("Read, with its scope", READ, Some(&reads)),
+            ("Delete, with the scope of Read", DELETE, Some(&reads)),
+            ("Delete, with its scope", DELETE, Some(&deletes)),
         ],
     )
     .await?;
@@ -126,11 +149,22 @@ async fn demo() -> Result<(), BoxError> {
 
 async fn server(address: SocketAddr) -> Result<(), BoxError> {
     let tokens = tokens()?;
-    println!("without the scope: TOKEN={}", tokens.mint("ada", &[])?);
-    println!("with the scope:    TOKEN={}", tokens.mint("ada", &[("scope", json!(SCOPE))])?);
+    for (name, token) in ["without a scope", "for Read", "for Delete"].iter().zip(three(&tokens).await?) {
+        println!("{name}: TOKEN={token}");
+    }
     let listener = TcpListener::bind(address).await?;
     println!("listening on {}", listener.local_addr()?);
     serve(listener, &tokens, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await
+}
+
+/// One without a scope, and one for each method.
+async fn three(tokens: &Tokens) -> Result<[String; 3], BoxError> {
+    let grants = [ada(), ada().scope("reports.read"), ada().scope("reports.delete")];
+    let mut texts = [const { String::new() }; 3];
+    for (text, grant) in texts.iter_mut().zip(&grants) {
+        tokens.mint(grant).await?.as_str().clone_into(text);
+    }
+    Ok(texts)
 }
 
 fn tokens() -> Result<Tokens, BoxError> {
@@ -146,7 +180,7 @@ async fn main() -> Result<(), BoxError> {
         Some("server") => server(address).await,
         Some("client") => {
             let token = env::var("TOKEN").ok();
-            client(&address.to_string(), &[("Reports/Read", token.as_deref())]).await
+            client(&address.to_string(), &[("Reports/Read", READ, token.as_deref())]).await
         }
         Some(other) => Err(format!("{other:?} is none of server, client, demo").into()),
     }

@@ -23,6 +23,8 @@ mod chromium;
 mod example;
 mod examples;
 mod hyper;
+mod integration;
+mod issue;
 mod quickstart;
 mod session;
 mod stack;

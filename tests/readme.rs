@@ -6,5 +6,9 @@
 mod backend_guide {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../crates/portcullis-store/src/token_guide.md")]
+mod token_backend_guide {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../crates/portcullis/src/migration.md")]
 mod migration {}

@@ -1,10 +1,13 @@
-//! The layers together, on one axum router: session, bearer, CSRF, and guards per route.
+//! The layers together, on one axum router: session, bearer, CSRF, and guards per route; one by one, and as `AuthLayer`.
+
+mod misassembly;
+mod return_to;
 
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use portcullis::bearer::{Audience, Issuer, StaticKeys};
 use portcullis::session::{SessionKey, SessionLayer};
-use portcullis::{BearerLayer, CsrfLayer, Identity, RequireLayer, Session};
+use portcullis::{AuthLayer, BearerLayer, CsrfLayer, Identity, RequireLayer, Session};
 use portcullis_testkit::client::Client;
 use portcullis_testkit::jwt::{Algorithm, TestIssuer};
 use serde_json::json;
@@ -15,21 +18,34 @@ use crate::support::store::{AnyStore, PATIENCE};
 const ISSUER: &str = "https://app.example";
 const MOVED: SessionKey<i64> = SessionKey::new("moved");
 
-fn app(store: &AnyStore, issuer: &TestIssuer) -> Router {
+/// How the layers are put around the routes.
+#[derive(Clone, Copy, Debug)]
+enum Assembly {
+    OneByOne,
+    Composite,
+    /// Around the routes, and once more around all of it.
+    Twice,
+}
+
+fn app(store: &AnyStore, issuer: &TestIssuer, assembly: Assembly) -> Router {
     let clock = now();
     let session =
         SessionLayer::builder(store.clone()).clock(clock).issuer(ISSUER).budget(PATIENCE).build().unwrap();
     let keys = StaticKeys::jwks(&issuer.jwks_of(&[Algorithm::Es256])).unwrap();
     let bearer = BearerLayer::new([Issuer::new(ISSUER, Audience::one_of(["api"])).keys(keys)]).unwrap();
-    Router::new()
+    let routes = Router::new()
         .route("/login/{user}", post(login))
         .route("/me", get(me))
         .route("/transfer", post(transfer))
         .route("/moved", get(moved))
-        .route("/scoped", get(async || "ok").layer(RequireLayer::authenticated().scope("admin")))
-        .layer(CsrfLayer::new())
-        .layer(bearer)
-        .layer(session)
+        .route("/scoped", get(async || "ok").layer(RequireLayer::authenticated().scope("admin")));
+    let auth = AuthLayer::builder().csrf(CsrfLayer::new()).bearer(bearer.clone()).session(session.clone());
+    let auth = auth.build().unwrap();
+    match assembly {
+        Assembly::OneByOne => routes.layer(CsrfLayer::new()).layer(bearer).layer(session),
+        Assembly::Composite => routes.layer(auth),
+        Assembly::Twice => routes.layer(auth.clone()).layer(auth),
+    }
 }
 
 async fn login(
@@ -63,9 +79,9 @@ struct Stage {
 
 impl Stage {
     /// A browser in which ada is signed in.
-    async fn new(store: &AnyStore) -> Self {
+    async fn new(store: &AnyStore, assembly: Assembly) -> Self {
         let issuer = TestIssuer::new(ISSUER, "api");
-        let client = Client::new(app(store, &issuer));
+        let client = Client::new(app(store, &issuer, assembly));
         client.post("/login/ada").await.assert_status(200);
         Self { client, issuer }
     }
@@ -76,9 +92,11 @@ impl Stage {
 }
 
 async fn on_each_store<F: Future<Output = ()>>(test: impl Fn(Stage) -> F) {
-    for store in AnyStore::each(&now()) {
-        println!("on {store:?}");
-        test(Stage::new(&store).await).await;
+    for assembly in [Assembly::OneByOne, Assembly::Composite, Assembly::Twice] {
+        for store in AnyStore::each(&now()) {
+            println!("{assembly:?} on {store:?}");
+            test(Stage::new(&store, assembly).await).await;
+        }
     }
 }
 

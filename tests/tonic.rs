@@ -1,5 +1,9 @@
 //! The layers on tonic, seen by tonic's own client: `Server::layer`, and one service by itself.
 
+mod python;
+mod rows;
+pub mod web;
+
 use std::net::SocketAddr;
 
 use bytes::Bytes;

@@ -6,13 +6,16 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use portcullis::identity::AuthMethod;
+use portcullis::issue::Grant;
 use portcullis::{Identity, RequireLayer};
 use serde_json::{Value, json};
 
-use super::AppState;
 use super::failure::{Failure, refuse};
-use super::tokens::LIFETIME;
 use super::users::Credentials;
+use super::{AppState, BoxError};
+
+/// The program that tokens are given to.
+const CLIENT: &str = "quickstart-cli";
 
 pub(crate) fn routes() -> Router<AppState> {
     let somebody = RequireLayer::authenticated().responder(refuse);
@@ -27,10 +30,12 @@ async fn token(
     Json(credentials): Json<Credentials>,
 ) -> Result<impl IntoResponse, Failure> {
     let user = app.users.verify(credentials).await?.ok_or(Failure::WrongPassword)?;
+    let grant = Grant::new(user.name, CLIENT).claim("roles", user.roles).map_err(BoxError::from)?;
+    let token = app.authority.mint(&grant).await.map_err(BoxError::from)?;
     let token = json!({
-        "access_token": app.tokens.mint(user.name, &[("roles", json!(user.roles))])?,
-        "token_type": "Bearer",
-        "expires_in": LIFETIME.as_secs(),
+        "access_token": token.as_str(),
+        "token_type": token.token_type(),
+        "expires_in": token.expires_in().as_secs(),
     });
     Ok(([(CACHE_CONTROL, "no-store")], Json(token)))
 }

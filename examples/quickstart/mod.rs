@@ -2,13 +2,13 @@
 
 mod account;
 mod api;
+mod authority;
 mod devices;
 mod failure;
 mod login;
 mod page;
 pub(crate) mod redis;
 mod safe_path;
-mod tokens;
 mod users;
 
 use std::error::Error;
@@ -35,8 +35,8 @@ use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
 use tracing::Level;
 
+use self::authority::Authority;
 use self::failure::{explain, refuse};
-use self::tokens::Tokens;
 use self::users::Users;
 
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
@@ -55,7 +55,7 @@ pub(crate) struct Config {
 #[derive(Clone)]
 struct AppState {
     users: Arc<Users>,
-    tokens: Arc<Tokens>,
+    authority: Arc<Authority>,
 }
 
 /// Who vouches for the users: of tokens and of sessions, so that one person with both is one person.
@@ -72,10 +72,10 @@ const POLICY: &str =
 
 /// The whole service. It contacts nobody: with Redis away it starts, and answers 503 where it needs it.
 pub(crate) fn app(config: &Config) -> Result<Router, BoxError> {
-    let tokens = Tokens::new(ISSUER, AUDIENCE)?;
-    let bearer = BearerLayer::new([tokens.issuer()?.roles_claim("roles")])?;
+    let authority = Authority::new(ISSUER, AUDIENCE)?;
+    let bearer = BearerLayer::new([authority.issuer().roles_claim("roles")])?;
     let users = Users::demo(&config.demo_password)?;
-    let state = AppState { users: Arc::new(users), tokens: Arc::new(tokens) };
+    let state = AppState { users: Arc::new(users), authority: Arc::new(authority) };
 
     // From the outside in. Each of our layers needs what the one before has found out: the session first, because a
     // bearer token beside it must be of the same user; then CSRF, which asks whether a cookie was used. What only some

@@ -4,7 +4,10 @@
 //! ```proto
 //! syntax = "proto3";
 //! package demo;
-//! service Reports { rpc Read(ReadRequest) returns (ReadReply); }
+//! service Reports {
+//!   rpc Read(ReadRequest) returns (ReadReply);
+//!   rpc Delete(ReadRequest) returns (ReadReply);
+//! }
 //! message ReadRequest { uint32 year = 1; }
 //! message ReadReply { string text = 1; }
 //! ```
@@ -21,6 +24,12 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
+/// The path of the method `Read`.
+pub(crate) const READ: &str = "/demo.Reports/Read";
+
+/// The path of the method `Delete`.
+pub(crate) const DELETE: &str = "/demo.Reports/Delete";
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ReadRequest {
     #[prost(uint32, tag = "1")]
@@ -35,6 +44,11 @@ pub(crate) struct ReadReply {
 
 pub(crate) trait Reports: Send + Sync + 'static {
     fn read(
+        &self,
+        request: Request<ReadRequest>,
+    ) -> impl Future<Output = Result<Response<ReadReply>, Status>> + Send;
+
+    fn delete(
         &self,
         request: Request<ReadRequest>,
     ) -> impl Future<Output = Result<Response<ReadReply>, Status>> + Send;
@@ -71,8 +85,9 @@ impl<T: Reports> Service<http::Request<Body>> for ReportsServer<T> {
         let reports = Arc::clone(&self.0);
         Box::pin(async move {
             Ok(match request.uri().path() {
-                "/demo.Reports/Read" => {
-                    tonic::server::Grpc::new(ProstCodec::default()).unary(Read(reports), request).await
+                READ => tonic::server::Grpc::new(ProstCodec::default()).unary(Read(reports), request).await,
+                DELETE => {
+                    tonic::server::Grpc::new(ProstCodec::default()).unary(Delete(reports), request).await
                 }
                 _ => Status::unimplemented("no such method").into_http(),
             })
@@ -92,6 +107,18 @@ impl<T: Reports> UnaryService<ReadRequest> for Read<T> {
     }
 }
 
+struct Delete<T>(Arc<T>);
+
+impl<T: Reports> UnaryService<ReadRequest> for Delete<T> {
+    type Response = ReadReply;
+    type Future = BoxFuture<Response<ReadReply>, Status>;
+
+    fn call(&mut self, request: Request<ReadRequest>) -> Self::Future {
+        let reports = Arc::clone(&self.0);
+        Box::pin(async move { reports.delete(request).await })
+    }
+}
+
 pub(crate) struct ReportsClient(tonic::client::Grpc<Channel>);
 
 impl ReportsClient {
@@ -99,15 +126,15 @@ impl ReportsClient {
         Self(tonic::client::Grpc::new(channel))
     }
 
-    pub(crate) async fn read(
+    pub(crate) async fn call(
         &mut self,
+        method: &'static str,
         request: Request<ReadRequest>,
     ) -> Result<Response<ReadReply>, Status> {
         self.0.ready().await.map_err(|error| {
             let error: StdError = error.into();
             Status::unavailable(error.to_string())
         })?;
-        let path = http::uri::PathAndQuery::from_static("/demo.Reports/Read");
-        self.0.unary(request, path, ProstCodec::default()).await
+        self.0.unary(request, http::uri::PathAndQuery::from_static(method), ProstCodec::default()).await
     }
 }

@@ -143,6 +143,10 @@ fn evil_site(service: &str) -> Router {
             const send = (path, options) =>
                 fetch('{service}' + path, {{ method: 'POST', credentials: 'include', ...options }}).finally(done);
             const ways = {{
+                leave() {{
+                    document.forms[0].target = '_self';
+                    document.forms[0].submit();
+                }},
                 form() {{
                     document.querySelector('iframe').onload = done;
                     document.forms[0].submit();
@@ -187,16 +191,25 @@ async fn what_pages_of_other_origins_try_does_nothing_in_anybodys_name() {
         let evil = serve(evil_site(&service)).await;
         sign_in(&browser, &service).await;
         assert_eq!(runs.swap(0, Ordering::SeqCst), 0);
-        // A neighbour, of the same site; and somebody from anywhere, to whom browsers may send the cookie too.
-        for site in [format!("http://localhost:{evil}"), format!("http://127.0.0.1:{evil}")] {
-            for way in ["form", "fetch", "guess", "grpc", "socket"] {
-                println!("{site} tries {way}, guarded: {guarded}");
-                browser.visit(&format!("{site}/{way}")).await;
-                browser.sees("Tried").await;
-                // What needs a preflight does not get through even there.
-                let expected = usize::from(!guarded && way != "guess");
-                assert_eq!(runs.swap(0, Ordering::SeqCst), expected, "{way}");
-            }
+        // A neighbour, of the same site; and somebody from anywhere, whose pages get a cookie sent along only when they
+        // are left for the service.
+        let sites = [
+            ("localhost", &["leave", "form", "fetch", "guess", "grpc", "socket"][..]),
+            ("127.0.0.1", &["leave"]),
+        ];
+        for (site, way) in sites.iter().flat_map(|(site, ways)| ways.iter().map(move |way| (site, *way))) {
+            println!("{site} tries {way}, guarded: {guarded}");
+            browser.visit(&format!("http://{site}:{evil}/{way}")).await;
+            browser
+                .sees(match (way, guarded) {
+                    ("leave", true) => "Refused",
+                    ("leave", false) => "Done",
+                    _ => "Tried",
+                })
+                .await;
+            // What needs a preflight does not get through even there.
+            let expected = usize::from(!guarded && way != "guess");
+            assert_eq!(runs.swap(0, Ordering::SeqCst), expected, "{site} {way}");
         }
     }
 }

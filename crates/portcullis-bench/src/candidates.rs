@@ -3,9 +3,11 @@
 mod axum_csrf;
 mod bearer;
 mod csrf;
+mod issue;
 mod others;
 mod peers;
 mod session;
+pub(crate) mod tokens;
 
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, ORIGIN, REFERER,
@@ -17,12 +19,15 @@ use crate::Failure;
 use crate::harness::{Bound, Bounds, Candidate, Label};
 use crate::threads::Concurrent;
 
+pub(crate) use self::tokens::Group;
+
 /// The candidates that are measured for one request at a time.
 pub(crate) fn all() -> Result<Vec<Candidate>, Failure> {
     let groups = [
         session::candidates()?,
         csrf::candidates()?,
         bearer::candidates()?,
+        issue::candidates()?,
         peers::candidates()?,
         others::candidates()?,
     ];

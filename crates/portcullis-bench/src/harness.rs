@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use tokio::runtime::{Builder, Runtime};
 use tower::util::BoxService;
 use tower::{Service, ServiceExt as _};
@@ -22,6 +22,13 @@ pub(crate) enum Effort {
     Quick,
 }
 
+/// How many rounds to take, and how many batches of requests for each candidate in each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) rounds: usize,
+    pub(crate) batches: usize,
+}
+
 /// A service, and what it is sent.
 pub(crate) struct Candidate {
     pub(crate) label: Label,
@@ -29,6 +36,8 @@ pub(crate) struct Candidate {
     request: Request<()>,
     layered: Target,
     bare: Target,
+    /// What the layered service answers.
+    answer: StatusCode,
 }
 
 /// What a candidate is, and what it is held against.
@@ -80,11 +89,9 @@ impl Effort {
         }
     }
 
-    fn batches(self) -> usize {
-        match self {
-            Self::Full => 24,
-            Self::Quick => 8,
-        }
+    fn plan(self) -> Plan {
+        let batches = if self == Self::Full { 24 } else { 8 };
+        Plan { rounds: self.rounds(), batches }
     }
 }
 
@@ -95,7 +102,13 @@ impl Candidate {
         S::Future: Send,
     {
         let bare = tower::service_fn(bare);
-        Self { label, request, layered: Target::new(service), bare: Target::new(bare) }
+        let (layered, bare) = (Target::new(service), Target::new(bare));
+        Self { label, request, layered, bare, answer: StatusCode::OK }
+    }
+
+    /// The same, of a layer that refuses the request with this status. Default: 200.
+    pub(crate) fn answering(self, answer: StatusCode) -> Self {
+        Self { answer, ..self }
     }
 
     /// Nanoseconds over the bare service in this round. Of the batches the median counts: in one that was interrupted,
@@ -103,16 +116,16 @@ impl Candidate {
     fn round(&mut self, runtime: &Runtime, batches: usize) -> Result<f64, Failure> {
         let (mut layered, mut bare) = (Vec::with_capacity(batches), Vec::with_capacity(batches));
         for _ in 0..batches {
-            layered.push(timed(&mut self.layered, runtime, &self.request)?);
-            bare.push(timed(&mut self.bare, runtime, &self.request)?);
+            layered.push(timed(&mut self.layered, runtime, &self.request, self.answer)?);
+            bare.push(timed(&mut self.bare, runtime, &self.request, StatusCode::OK)?);
         }
         let ([_, layered, _], [_, bare, _]) = (quartiles(layered), quartiles(bare));
         Ok((layered - bare) / BATCH as f64)
     }
 
     fn allocations(&mut self, runtime: &Runtime, meter: Meter) -> Result<f64, Failure> {
-        let layered = counted(&mut self.layered, runtime, &self.request, meter)?;
-        Ok(layered - counted(&mut self.bare, runtime, &self.request, meter)?)
+        let layered = counted(&mut self.layered, runtime, &self.request, self.answer, meter)?;
+        Ok(layered - counted(&mut self.bare, runtime, &self.request, StatusCode::OK, meter)?)
     }
 }
 
@@ -139,12 +152,18 @@ impl Target {
     }
 
     /// A batch of requests at a time.
-    fn answer(&mut self, runtime: &Runtime, requests: &mut Vec<Request<()>>) -> Result<(), Failure> {
+    fn answer(
+        &mut self,
+        runtime: &Runtime,
+        requests: &mut Vec<Request<()>>,
+        expected: StatusCode,
+    ) -> Result<(), Failure> {
         runtime.block_on(async {
             for request in requests.drain(..) {
                 let response = self.0.ready().await?.call(request).await?;
-                if !black_box(response).status().is_success() {
-                    return Err("a request was refused".into());
+                let status = black_box(response).status();
+                if status != expected {
+                    return Err(format!("a request was answered with {status}").into());
                 }
             }
             Ok(())
@@ -158,9 +177,7 @@ pub(crate) fn measure(
     counts: &Counts,
     effort: Effort,
 ) -> Result<Vec<Cost>, Failure> {
-    let runtime = Builder::new_current_thread().enable_time().build()?;
-    let mut nanos = vec![Vec::with_capacity(effort.rounds()); candidates.len()];
-    take_rounds(&mut candidates, &mut nanos, &runtime, effort)?;
+    let nanos = rounds(&mut candidates, effort.plan())?;
     let cost = |(candidate, nanos): (Candidate, _)| {
         let allocations = counts.of(candidate.label.name)? as i64;
         Ok(Cost { label: candidate.label, nanos: quartiles(nanos), allocations })
@@ -178,28 +195,31 @@ pub(crate) fn count(mut candidates: Vec<Candidate>, meter: Meter) -> Result<Coun
     Ok(counts)
 }
 
-fn take_rounds(
-    candidates: &mut [Candidate],
-    nanos: &mut [Vec<f64>],
-    runtime: &Runtime,
-    effort: Effort,
-) -> Result<(), Failure> {
-    for _ in 0..effort.rounds() {
+/// Nanoseconds over the bare service, of each candidate in each round.
+pub(crate) fn rounds(candidates: &mut [Candidate], plan: Plan) -> Result<Vec<Vec<f64>>, Failure> {
+    let runtime = Builder::new_current_thread().enable_time().build()?;
+    let mut nanos = vec![Vec::with_capacity(plan.rounds); candidates.len()];
+    for _ in 0..plan.rounds {
         let mut turns: Vec<_> = candidates.iter_mut().zip(nanos.iter_mut()).collect();
         shuffle(&mut turns);
         for (candidate, nanos) in turns {
-            nanos.push(candidate.round(runtime, effort.batches())?);
+            nanos.push(candidate.round(&runtime, plan.batches)?);
         }
     }
-    Ok(())
+    Ok(nanos)
 }
 
 /// How many nanoseconds a batch takes, the making of its requests aside.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the real clock")]
-fn timed(target: &mut Target, runtime: &Runtime, request: &Request<()>) -> Result<f64, Failure> {
+fn timed(
+    target: &mut Target,
+    runtime: &Runtime,
+    request: &Request<()>,
+    expected: StatusCode,
+) -> Result<f64, Failure> {
     let mut requests = vec![request.clone(); BATCH];
     let start = Instant::now();
-    target.answer(runtime, &mut requests)?;
+    target.answer(runtime, &mut requests, expected)?;
     Ok(start.elapsed().as_secs_f64() * 1e9)
 }
 
@@ -208,12 +228,13 @@ fn counted(
     target: &mut Target,
     runtime: &Runtime,
     request: &Request<()>,
+    expected: StatusCode,
     meter: Meter,
 ) -> Result<f64, Failure> {
-    target.answer(runtime, &mut vec![request.clone(); BATCH])?;
+    target.answer(runtime, &mut vec![request.clone(); BATCH], expected)?;
     let mut requests = vec![request.clone()];
     let mut answered = Ok(());
-    let count = meter(&mut || answered = target.answer(runtime, &mut requests));
+    let count = meter(&mut || answered = target.answer(runtime, &mut requests, expected));
     answered.map(|()| count as f64)
 }
 

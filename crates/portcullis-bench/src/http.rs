@@ -1,7 +1,10 @@
-//! [`measure`]: whole servers, asked over HTTP by `wrk`: what share of the bare application's requests is left.
+//! [`measure`]: whole servers, asked over HTTP by `wrk` and over gRPC by `h2load`: what share of the bare application's
+//! requests is left.
 //!
-//! A server is a process of its own, this program with `--serve`, on one thread; so are wrk and Redis.
+//! A server is a process of its own, this program with `--serve`, on one thread; so are wrk, h2load and Redis.
 
+mod grpc;
+mod h2load;
 mod servers;
 mod wrk;
 
@@ -20,10 +23,23 @@ use crate::harness::{Effort, quartiles, shuffle};
 /// One server: what it is called, and what it is to reach.
 struct Contender {
     name: &'static str,
-    /// Whether somebody is signed in.
-    signed_in: bool,
+    visitor: Visitor,
+    /// The application without a layer, which is sent the same.
+    bare: &'static str,
     /// The share of the bare application that is aimed at.
     aim: Option<f64>,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Visitor {
+    Nobody,
+    /// With the cookies of a login.
+    SignedIn,
+    /// With the bearer token that the server gives out.
+    Bearer,
+    /// The same over gRPC.
+    GrpcBearer,
 }
 
 /// What one contender gets done.
@@ -40,27 +56,40 @@ pub(crate) struct Row {
 struct Server {
     process: Child,
     port: u16,
-    cookies: Option<String>,
+    visitor: Visitor,
+    /// A header field that the visitor sends.
+    credential: Option<String>,
 }
 
 const BARE: &str = "HTTP: bare";
+const BARE_TOKEN: &str = "HTTP: bare, sent a token";
+const BARE_GRPC: &str = "gRPC: bare, sent a token";
 
-const CONTENDERS: [Contender; 6] = [
-    Contender { name: BARE, signed_in: false, aim: None },
-    Contender { name: "HTTP: SessionLayer, anonymous", signed_in: false, aim: Some(0.88) },
-    Contender { name: "HTTP: SessionLayer, Redis read", signed_in: true, aim: Some(0.50) },
-    Contender { name: "HTTP: SessionLayer, cached read", signed_in: true, aim: Some(0.85) },
-    Contender { name: "HTTP: tower-sessions, anonymous", signed_in: false, aim: None },
-    Contender { name: "HTTP: tower-sessions, Redis read", signed_in: true, aim: None },
+const CONTENDERS: [Contender; 13] = [
+    Contender::new(BARE, Visitor::Nobody, BARE, None),
+    Contender::new("HTTP: SessionLayer, anonymous", Visitor::Nobody, BARE, Some(0.88)),
+    Contender::new("HTTP: SessionLayer, Redis read", Visitor::SignedIn, BARE, Some(0.50)),
+    Contender::new("HTTP: SessionLayer, cached read", Visitor::SignedIn, BARE, Some(0.85)),
+    Contender::new("HTTP: tower-sessions, anonymous", Visitor::Nobody, BARE, None),
+    Contender::new("HTTP: tower-sessions, Redis read", Visitor::SignedIn, BARE, None),
+    Contender::new(BARE_TOKEN, Visitor::Bearer, BARE_TOKEN, None),
+    Contender::new("HTTP: BearerLayer, ES256, known", Visitor::Bearer, BARE_TOKEN, Some(0.92)),
+    Contender::new("HTTP: BearerLayer, ES256, verified", Visitor::Bearer, BARE_TOKEN, None),
+    Contender::new("HTTP: tower-oauth2-resource-server, ES256", Visitor::Bearer, BARE_TOKEN, None),
+    Contender::new(BARE_GRPC, Visitor::GrpcBearer, BARE_GRPC, None),
+    Contender::new("gRPC: BearerLayer, ES256, known", Visitor::GrpcBearer, BARE_GRPC, Some(0.92)),
+    Contender::new("gRPC: BearerLayer, ES256, verified", Visitor::GrpcBearer, BARE_GRPC, None),
 ];
 
-/// Takes those whose name is `wanted`; the bare application is always among them, if there are any.
+/// Takes those whose name is `wanted`, and the bare application that each is compared with.
 pub(crate) fn measure(wanted: impl Fn(&str) -> bool, effort: Effort) -> Result<Vec<Row>, Failure> {
-    if !CONTENDERS.iter().any(|contender| wanted(contender.name)) {
+    let bares: Vec<_> = CONTENDERS.iter().filter(|it| wanted(it.name)).map(|it| it.bare).collect();
+    if bares.is_empty() {
         return Ok(Vec::new());
     }
     let redis = RedisServer::builder().tcp().start();
-    let contenders: Vec<_> = CONTENDERS.into_iter().filter(|it| it.name == BARE || wanted(it.name)).collect();
+    let contenders: Vec<_> =
+        CONTENDERS.into_iter().filter(|it| wanted(it.name) || bares.contains(&it.name)).collect();
     let servers: Vec<Server> = contenders
         .iter()
         .map(|contender| Server::start(contender, &redis.url()))
@@ -71,17 +100,26 @@ pub(crate) fn measure(wanted: impl Fn(&str) -> bool, effort: Effort) -> Result<V
         let mut turns: Vec<_> = servers.iter().zip(&mut taken).collect();
         shuffle(&mut turns);
         for (server, taken) in turns {
-            taken.push(wrk::per_second(server.port, server.cookies.as_deref())?);
+            taken.push(server.per_second()?);
         }
     }
-    let bare = taken.first().cloned().unwrap_or_default();
-    let row = |(contender, taken): (&Contender, Vec<f64>)| Row {
-        name: contender.name,
-        share: quartiles(taken.iter().zip(&bare).map(|(taken, bare)| taken / bare).collect()),
-        per_second: quartiles(taken),
-        aim: contender.aim,
+    let row = |(contender, per_second): (&Contender, &Vec<f64>)| {
+        let bare = contenders.iter().position(|it| it.name == contender.bare).and_then(|at| taken.get(at));
+        let bare = bare.ok_or("the bare application is missing")?;
+        Ok(Row {
+            name: contender.name,
+            share: quartiles(per_second.iter().zip(bare).map(|(taken, bare)| taken / bare).collect()),
+            per_second: quartiles(per_second.clone()),
+            aim: contender.aim,
+        })
     };
-    Ok(contenders.iter().zip(taken).map(row).collect())
+    contenders.iter().zip(&taken).map(row).collect()
+}
+
+impl Contender {
+    const fn new(name: &'static str, visitor: Visitor, bare: &'static str, aim: Option<f64>) -> Self {
+        Self { name, visitor, bare, aim }
+    }
 }
 
 impl Server {
@@ -94,11 +132,26 @@ impl Server {
         let output = process.stdout.take().ok_or("the server has no output")?;
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
-        let mut server = Self { process, port: line.trim().parse()?, cookies: None };
-        if contender.signed_in {
-            server.cookies = Some(server.sign_in()?);
+        // Its port, and a token if it gives one out.
+        let (port, token) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+        let mut server = Self { process, port: port.parse()?, visitor: contender.visitor, credential: None };
+        server.credential = match contender.visitor {
+            Visitor::Nobody => None,
+            Visitor::SignedIn => Some(format!("cookie: {}", server.sign_in()?)),
+            Visitor::Bearer | Visitor::GrpcBearer => Some(format!("authorization: Bearer {token}")),
+        };
+        if contender.visitor == Visitor::GrpcBearer {
+            grpc::check(server.port, token)?;
         }
         Ok(server)
+    }
+
+    fn per_second(&self) -> Result<f64, Failure> {
+        let header = self.credential.as_deref();
+        match self.visitor {
+            Visitor::GrpcBearer => h2load::per_second(self.port, grpc::PATH, header),
+            Visitor::Nobody | Visitor::SignedIn | Visitor::Bearer => wrk::per_second(self.port, header),
+        }
     }
 
     /// The cookies that a login sets.

@@ -14,6 +14,7 @@ mod http;
 mod machine;
 mod redis;
 mod report;
+mod signatures;
 mod threads;
 
 use std::error::Error;
@@ -55,6 +56,7 @@ pub fn report() -> Result<ExitCode, Failure> {
     let concurrent = candidates::concurrent()?.into_iter().filter(|it| wanted(it.name)).collect();
     let report = Report {
         costs: harness::measure(candidates, &counts, wish.effort)?,
+        signatures: signatures::measure(wanted, &counts, wish.effort)?,
         speedups: threads::measure(concurrent, wish.effort)?,
         redis: redis::measure(wanted, &counts, wish.effort)?,
         http: http::measure(wanted, wish.effort)?,
@@ -75,6 +77,7 @@ pub fn count(meter: Meter) -> Result<(), Failure> {
     let wish = wish(std::env::args().skip(1))?;
     let candidates = candidates::all()?.into_iter().filter(|it| wish.wants(it.label.name)).collect();
     let mut counts = harness::count(candidates, meter)?;
+    counts.extend(signatures::count(|name| wish.wants(name), meter)?);
     counts.extend(redis::count(|name| wish.wants(name), meter)?);
     Ok(std::io::stdout().lock().write_all(counts.to_string().as_bytes())?)
 }

@@ -8,7 +8,7 @@ use crate::Failure;
 const LOCK: &str = include_str!("../../../Cargo.lock");
 
 /// The crates whose versions matter to the numbers.
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 17] = [
     "portcullis",
     "tower-sessions",
     "tower-sessions-redis-store",
@@ -17,6 +17,13 @@ const CRATES: [&str; 10] = [
     "axum_session",
     "axum_session_redispool",
     "tower-http",
+    "aws-lc-rs",
+    "jsonwebtoken",
+    "jwt-authorizer",
+    "tower-oauth2-resource-server",
+    "axum-jwt-auth",
+    "axum",
+    "tonic",
     "http",
     "tokio",
 ];

@@ -191,8 +191,7 @@ pub(crate) fn count(wanted: impl Fn(&str) -> bool, meter: Meter) -> Result<Count
 }
 
 fn set_up(wanted: impl Fn(&str) -> bool) -> Result<Option<(Place, Vec<Contender>)>, Failure> {
-    let names =
-        [ours::NAME, ours::ON_A_CLUSTER, tower_sessions::NAME, axum_login::NAME, axum_session::NAME];
+    let names = [ours::NAME, ours::ON_A_CLUSTER, tower_sessions::NAME, axum_login::NAME, axum_session::NAME];
     if !names.into_iter().any(&wanted) {
         return Ok(None);
     }

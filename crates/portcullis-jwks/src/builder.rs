@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use portcullis_store::KeySetBackend;
+
 use crate::desk::Desk;
 use crate::endpoint::{Endpoint, IssuerUrl, Transport};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::fetch::Fetcher;
+use crate::fleet::{Fleet, Shared};
 use crate::origin::{Origin, Place};
 use crate::source::RemoteJwks;
 use crate::tls::Roots;
@@ -15,6 +18,7 @@ use crate::tls::Roots;
 #[must_use = "a builder does nothing until it builds"]
 pub struct RemoteJwksBuilder {
     target: Target,
+    shared: Option<Shared>,
     transport: Transport,
     roots: Roots,
     bad_roots: bool,
@@ -42,6 +46,7 @@ impl RemoteJwksBuilder {
     fn new(target: Target) -> Self {
         Self {
             target,
+            shared: None,
             transport: Transport::Https,
             roots: Roots::default(),
             bad_roots: false,
@@ -55,6 +60,17 @@ impl RemoteJwksBuilder {
     /// A key that was stolen and withdrawn while the issuer is away is trusted for that long.
     pub const fn max_stale(mut self, max_stale: Duration) -> Self {
         self.max_stale = max_stale;
+        self
+    }
+
+    /// Shares the issuer's keys with the other processes that name the same address, or the same issuer, and this place: of
+    /// all of them one asks, and one that starts while the issuer is away has the keys that were last heard of, within
+    /// [`max_stale`](Self::max_stale). Default: each process is on its own.
+    ///
+    /// While the place is out of reach, or holds what is no key set, it is as if there were none. Whoever can write to it can
+    /// sign every token: guard it like the sessions.
+    pub fn shared(mut self, place: impl KeySetBackend) -> Self {
+        self.shared = Some(Shared::new(place));
         self
     }
 
@@ -84,7 +100,8 @@ impl RemoteJwksBuilder {
     /// # Errors
     /// See [`ConfigErrorKind`].
     pub fn build(self) -> Result<RemoteJwks, ConfigError> {
-        let Self { target, transport, roots, bad_roots, max_stale } = self;
+        let Self { target, shared, transport, roots, bad_roots, max_stale } = self;
+        let fleet = shared.map(|shared| Fleet::new(shared, target.name(), max_stale));
         let place = target.place(transport)?;
         if bad_roots {
             return Err(ConfigErrorKind::Certificate.into());
@@ -94,11 +111,17 @@ impl RemoteJwksBuilder {
         }
         let desk = Desk::new(place.endpoint().label(), max_stale);
         let fetcher = Fetcher::new(roots.config(place.endpoint().is_https())?, transport);
-        Ok(RemoteJwks::of(Origin::new(fetcher, place, transport), desk))
+        Ok(RemoteJwks::of(Origin::new(fetcher, place, transport), desk, fleet))
     }
 }
 
 impl Target {
+    fn name(&self) -> &str {
+        match self {
+            Self::Url(name) | Self::Issuer(name) => name,
+        }
+    }
+
     fn place(self, transport: Transport) -> Result<Place, ConfigError> {
         match self {
             Self::Url(url) => {

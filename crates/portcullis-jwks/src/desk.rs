@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use portcullis::bearer::{KeyHealth, KeySet, KeyState};
+use portcullis::bearer::{KeyHealth, KeyQuery, KeySet, KeyState};
 use portcullis_store::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::fetch::{FetchError, FetchErrorKind};
 use crate::origin::Fetched;
 use crate::report::Report;
-use crate::schedule::{Action, Chance, Event, Schedule};
+use crate::schedule::{Action, Chance, Event, Schedule, lifetime};
 
 /// What requests and the task share.
 pub(crate) struct Desk {
@@ -28,7 +28,7 @@ pub(crate) struct Desk {
     bell: Notify,
     landed: watch::Sender<Landed>,
     report: Report,
-    /// The schedule's time is counted from here by tokio's clock: a clock that is set back, or ahead, would keep keys
+    /// The schedule's time is [`BEGINNING`] here and goes on by tokio's clock: a clock that is set back, or ahead, would keep keys
     /// for longer, or throw good ones away.
     epoch: Instant,
 }
@@ -46,12 +46,56 @@ struct Loaded {
     set: Arc<KeySet>,
 }
 
-/// The fetch that ended last.
+/// The flight that ended last.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Landed {
     pub(crate) flight: u64,
-    pub(crate) is_good: bool,
+    pub(crate) outcome: Outcome,
 }
+
+/// How a flight ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    #[default]
+    Failed,
+    /// The issuer was asked.
+    Fetched,
+    /// Another process had asked it, perhaps before the flight began.
+    Adopted,
+}
+
+/// A set that another process has got.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) document: Bytes,
+    pub(crate) keys: KeySet,
+    /// When the place was asked for it; and how old it was then, or a little later.
+    pub(crate) asked: Instant,
+    pub(crate) age: Duration,
+    pub(crate) ttl: Duration,
+}
+
+/// What came of an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Adoption {
+    /// It is no newer than what is here, or too old.
+    Refused,
+    /// It is served until the issuer has answered.
+    Served,
+    /// It is served, and the issuer need not be asked.
+    Suffices,
+}
+
+/// A set that the issuer has just sent or confirmed, for others.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    pub(crate) document: Bytes,
+    pub(crate) age: Duration,
+    pub(crate) ttl: Duration,
+}
+
+/// The schedule's time at the start. A set that others have got is older than this process, by ten years at most.
+const BEGINNING: Timestamp = Timestamp::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// What the task has to do.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +124,7 @@ pub(crate) struct Attendance(Arc<Desk>);
 
 impl Desk {
     pub(crate) fn new(label: String, max_stale: Duration) -> Self {
-        let sheet = Sheet { schedule: Schedule::new(max_stale, Timestamp::EPOCH), flights: 0, last: None };
+        let sheet = Sheet { schedule: Schedule::new(max_stale, BEGINNING), flights: 0, last: None };
         Self {
             set: ArcSwap::from_pointee(KeySet::empty()),
             sheet: Mutex::new(sheet),
@@ -123,14 +167,17 @@ impl Desk {
             Action::Throttled => Reply::Throttled,
             Action::Unavailable { retry_after } => Reply::Unavailable { retry_after },
             // Nothing else is an answer to a miss.
-            Action::Rest | Action::Withdraw => Reply::Unavailable { retry_after: Duration::ZERO },
+            Action::Rest | Action::Withdraw | Action::Adopt | Action::AdoptAndFetch => {
+                Reply::Unavailable { retry_after: Duration::ZERO }
+            }
         }
     }
 
-    /// Waits until this flight, or a later one, has ended. `None` when that takes too long.
-    pub(crate) async fn landing(&self, flight: u64, deadline: Instant) -> Option<Landed> {
+    /// Waits until this flight, or a later one, has ended, or the query is answered meanwhile. `None` when that takes too
+    /// long.
+    pub(crate) async fn landing(&self, query: &KeyQuery, flight: u64, deadline: Instant) -> Option<Landed> {
         let mut landed = self.landed.subscribe();
-        let landing = landed.wait_for(|landed| landed.flight >= flight);
+        let landing = landed.wait_for(|it| it.flight >= flight || query.is_answered_by(&self.set()));
         tokio::time::timeout_at(deadline, landing).await.ok()?.ok().map(|landed| *landed)
     }
 
@@ -166,7 +213,7 @@ impl Desk {
     }
 
     /// The fetch under way has ended. The set is served before anybody hears of it.
-    pub(crate) fn land(&self, outcome: Result<Fetched, FetchError>) {
+    pub(crate) fn land(&self, outcome: Result<Fetched, FetchError>) -> Option<Fresh> {
         let mut sheet = self.sheet();
         let (ttl, taken_in) = match outcome {
             Ok(fetched) => (fetched.ttl, sheet.take_in(fetched.keys)),
@@ -180,10 +227,41 @@ impl Desk {
         if let Ok(intake) = &taken_in {
             self.set.store(Arc::clone(&intake.set));
         }
-        self.landed.send_replace(Landed { flight: sheet.flights, is_good: taken_in.is_ok() });
+        let outcome = if taken_in.is_ok() { Outcome::Fetched } else { Outcome::Failed };
+        self.landed.send_replace(Landed { flight: sheet.flights, outcome });
         let (age, next) = (sheet.schedule.age(self.now()), sheet.schedule.next_attempt_in(self.now()));
+        let document = sheet.last.as_ref().filter(|_| taken_in.is_ok()).map(|last| last.body.clone());
         drop(sheet);
         self.report.fetch(&taken_in, age, next);
+        Some(Fresh { document: document?, age: age?, ttl: lifetime(ttl) })
+    }
+
+    /// Another process has got a set. It is served before anybody hears of it.
+    pub(crate) fn adopt(&self, Offer { document, keys, asked, age, ttl }: Offer) -> Adoption {
+        let mut sheet = self.sheet();
+        let confirmed = self.at(asked).saturating_sub(age);
+        let action = sheet.step(Event::Adopted { confirmed, ttl, chance: chance() }, self.now());
+        let adoption = match action {
+            Action::Adopt => Adoption::Suffices,
+            Action::AdoptAndFetch => Adoption::Served,
+            Action::Rest
+            | Action::Fetch
+            | Action::Join
+            | Action::Withdraw
+            | Action::Throttled
+            | Action::Unavailable { .. } => return Adoption::Refused,
+        };
+        let Ok(intake) = sheet.take_in(Some((document, keys))) else { return Adoption::Refused };
+        self.set.store(Arc::clone(&intake.set));
+        if adoption == Adoption::Suffices {
+            self.landed.send_replace(Landed { flight: sheet.flights, outcome: Outcome::Adopted });
+        } else {
+            // Who waits for this very key need not wait any longer.
+            self.landed.send_modify(|_| ());
+        }
+        drop(sheet);
+        self.report.adopted(&intake.set, age);
+        adoption
     }
 
     pub(crate) fn is_attended(&self) -> bool {
@@ -191,14 +269,18 @@ impl Desk {
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp::EPOCH.saturating_add(self.epoch.elapsed())
+        self.at(Instant::now())
+    }
+
+    fn at(&self, instant: Instant) -> Timestamp {
+        BEGINNING.saturating_add(instant.saturating_duration_since(self.epoch))
     }
 
     /// Never further ahead than a timer can be set.
     fn instant(&self, at: Timestamp) -> Instant {
         const FAR: Duration = Duration::from_secs(24 * 60 * 60);
         let latest = Instant::now() + FAR;
-        self.epoch.checked_add(at.since(Timestamp::EPOCH)).map_or(latest, |instant| instant.min(latest))
+        self.epoch.checked_add(at.since(BEGINNING)).map_or(latest, |instant| instant.min(latest))
     }
 
     fn sheet(&self) -> MutexGuard<'_, Sheet> {
@@ -265,7 +347,7 @@ impl Drop for Attendance {
         }
         let was_fetching = self.0.sheet().schedule.is_fetching();
         if was_fetching {
-            self.0.land(Err(FetchErrorKind::Broken.into()));
+            drop(self.0.land(Err(FetchErrorKind::Broken.into())));
         }
         self.0.attended.store(false, Ordering::Release);
     }

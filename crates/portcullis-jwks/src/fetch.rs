@@ -76,6 +76,8 @@ pub(crate) enum FetchErrorKind {
     BadAddress,
     /// Not one key of the set can be used.
     NoUsableKey,
+    /// Another process of the fleet has been asking, and was told nothing.
+    Elsewhere,
 }
 
 /// How long a connection is kept on which nothing is asked. Servers close theirs after a minute, as a rule.
@@ -246,6 +248,7 @@ impl FetchErrorKind {
             Self::OtherIssuer => "other_issuer",
             Self::BadAddress => "bad_address",
             Self::NoUsableKey => "no_usable_key",
+            Self::Elsewhere => "elsewhere",
         }
     }
 }

@@ -161,9 +161,10 @@ fn kind(error: &FetchError) -> IntrospectionErrorKind {
         FetchErrorKind::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
             IntrospectionErrorKind::Unauthorized
         }
-        FetchErrorKind::Connect | FetchErrorKind::Broken | FetchErrorKind::Status(_) => {
-            IntrospectionErrorKind::Unavailable
-        }
+        FetchErrorKind::Connect
+        | FetchErrorKind::Broken
+        | FetchErrorKind::Status(_)
+        | FetchErrorKind::Elsewhere => IntrospectionErrorKind::Unavailable,
         FetchErrorKind::Redirect
         | FetchErrorKind::ContentType
         | FetchErrorKind::TooLarge

@@ -58,26 +58,55 @@
 //! One for each source, in the tokio runtime in which the source is first used, which needs `enable_all`. It ends when
 //! the last handle is dropped, the layers' among them.
 //!
+//! # A fleet
+//!
+//! By itself each process asks the issuer, and one that starts while the issuer is away has no keys.
+//! [`shared`](RemoteJwksBuilder::shared) names a place that all of them know, such as `RedisBackend` of the crate
+//! `portcullis-redis`:
+//!
+//! ```no_run
+//! use portcullis_jwks::RemoteJwks;
+//! use portcullis_redis::{RedisBackend, RedisConfig};
+//!
+//! # fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let redis = RedisBackend::connect(RedisConfig::standalone("redis://:password@10.0.0.5:6379")?)?;
+//! let keys = RemoteJwks::discovery("https://idp.example").shared(redis).build()?;
+//! # let _ = keys;
+//! # Ok(()) }
+//! ```
+//!
+//! * Whoever is to ask looks there first. What another process was told since this one was, and is not due yet, is taken over.
+//! * Who asks the issuer holds a lease of 6 seconds. The others look for what comes of it, ten times a second. Should it die
+//!   meanwhile, they ask when the lease is over.
+//! * A set is as old there as the question was, by the store's clock, and is used for `max_stale` like any other.
+//! * What is there is read as strictly as what an issuer sends, and its length is bounded. What is no key set is not taken
+//!   over, and the next answer of the issuer replaces it.
+//! * "No such key" is a verdict of a process's own question only.
+//! * While the place is out of reach, a fetch begins up to half a second later, and everything else is as without it.
+//!
 //! # What is counted and logged
 //!
 //! `source` is host and path of the configured address. By the `metrics` facade:
 //!
 //! | metric | labels beside `source` |
 //! | --- | --- |
-//! | `portcullis_jwks_fetches_total` | `result`: `replaced`, `unchanged`, `connect`, `broken`, `timeout`, `redirect`, `status`, `content_type`, `too_large`, `malformed`, `other_issuer`, `bad_address`, `no_usable_key` |
+//! | `portcullis_jwks_fetches_total` | `result`: `replaced`, `unchanged`, `connect`, `broken`, `timeout`, `redirect`, `status`, `content_type`, `too_large`, `malformed`, `other_issuer`, `bad_address`, `no_usable_key`, `elsewhere` (another process of the fleet has been asking, in vain) |
 //! | `portcullis_jwks_misses_total` | `outcome`: `replaced`, `absent`, `throttled`, `unavailable` |
+//! | `portcullis_jwks_shared_total` | `result`: `adopted`, `unusable`, or why the place is out of reach: `timeout`, `unavailable`, `full`, `corrupt`, `too_large`, `config` |
 //! | `portcullis_jwks_expired_total` | |
 //! | `portcullis_jwks_key_age_seconds`, a gauge, set after every attempt | |
 //!
 //! By `tracing`, with the target `portcullis_jwks`: `a key set was fetched` (info, with `keys`), `a key set cannot be
 //! fetched` (warn, with `error`, `age` and `next_ms`), `the key set is too old and not used any more` (error), `the key
-//! set is unchanged` (debug). None holds a key, a token or what a token says.
+//! set is unchanged` (debug), `a key set was taken over from the fleet` (info, with `keys` and `age`), `the fleet's key set
+//! is out of reach` (debug, with `error`), `what the fleet shares is no key set, and is not used` (warn). None holds a key, a token or what a token says.
 
 mod builder;
 mod desk;
 mod endpoint;
 mod error;
 mod fetch;
+mod fleet;
 mod form;
 mod introspection;
 mod origin;

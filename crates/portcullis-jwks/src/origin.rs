@@ -68,6 +68,11 @@ impl Origin {
         fetched
     }
 
+    /// Another document has taken the place of the one that was fetched.
+    pub(crate) fn forget(&mut self) {
+        self.etag = None;
+    }
+
     async fn try_fetch(&mut self) -> Result<Fetched, FetchError> {
         let endpoint = self.endpoint().await?;
         let known = self.etag.as_ref().filter(|(at, _)| *at == endpoint).map(|(_, etag)| etag);
@@ -133,7 +138,8 @@ impl Place {
     }
 }
 
-fn keys(body: &[u8]) -> Result<KeySet, FetchError> {
+/// The keys of a document.
+pub(crate) fn keys(body: &[u8]) -> Result<KeySet, FetchError> {
     let text = std::str::from_utf8(body).map_err(|error| FetchError::of(FetchErrorKind::Malformed, error))?;
     KeySet::jwks(text).map_err(|error| {
         let is_empty = error.kind() == BuildErrorKind::NoUsableKey;

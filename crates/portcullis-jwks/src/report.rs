@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, gauge};
-use portcullis::bearer::Missed;
+use portcullis::bearer::{KeySet, Missed};
+use portcullis_store::StoreError;
 
 use crate::desk::Intake;
 use crate::fetch::FetchError;
@@ -48,6 +49,33 @@ impl Report {
         if let Some(age) = age {
             gauge!("portcullis_jwks_key_age_seconds", "source" => Arc::clone(&self.source)).set(age);
         }
+    }
+
+    /// Another process has got a set.
+    pub(crate) fn adopted(&self, set: &KeySet, age: Duration) {
+        let source = &*self.source;
+        let (keys, age) = (set.len(), age.as_secs());
+        tracing::info!(source, keys, age, "a key set was taken over from the fleet");
+        self.shared("adopted");
+    }
+
+    /// The fleet's place is away. That is told and counted, and nothing else.
+    pub(crate) fn out_of_reach(&self, error: &StoreError) {
+        let source = &*self.source;
+        tracing::debug!(source, %error, "the fleet's key set is out of reach");
+        self.shared(error.kind().label());
+    }
+
+    /// What the fleet's place holds is no key set.
+    pub(crate) fn poisoned(&self) {
+        let source = &*self.source;
+        tracing::warn!(source, "what the fleet shares is no key set, and is not used");
+        self.shared("unusable");
+    }
+
+    fn shared(&self, result: &'static str) {
+        counter!("portcullis_jwks_shared_total", "source" => Arc::clone(&self.source), "result" => result)
+            .increment(1);
     }
 
     /// A token that the keys do not verify got its answer.

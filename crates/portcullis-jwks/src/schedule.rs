@@ -60,6 +60,8 @@ pub(crate) enum Event {
     Miss,
     /// The issuer has said which its keys are, and for how long that holds.
     Fetched { ttl: Option<Duration>, chance: Chance },
+    /// Another process has asked the issuer at that moment.
+    Adopted { confirmed: Timestamp, ttl: Duration, chance: Chance },
     /// The issuer could not be asked, or its answer was of no use.
     Failed { chance: Chance },
 }
@@ -75,6 +77,10 @@ pub(crate) enum Action {
     Join,
     /// Serve no key any more.
     Withdraw,
+    /// Serve the set that another process has got, and let that be enough.
+    Adopt,
+    /// Serve it, and fetch all the same.
+    AdoptAndFetch,
     /// To whoever missed a key: the keys are of a moment ago.
     Throttled,
     /// To whoever missed a key: there is nobody to ask before that time has passed.
@@ -113,6 +119,9 @@ impl Schedule {
             Event::Tick => state.tick(max_stale, now),
             Event::Miss => state.miss(&mut bucket, now),
             Event::Fetched { ttl, chance } => (state.fetched(ttl, chance), Action::Rest),
+            Event::Adopted { confirmed, ttl, chance } => {
+                state.adopted(confirmed, ttl, chance, max_stale, now)
+            }
             Event::Failed { chance } => (state.failed(chance, now), Action::Rest),
         };
         (Self { state, bucket, max_stale }, action)
@@ -147,11 +156,9 @@ impl Schedule {
 
     /// How old the set is, if there is one to serve.
     pub(crate) const fn age(&self, now: Timestamp) -> Option<Duration> {
-        match self.state {
-            State::Fresh { confirmed, .. }
-            | State::Refreshing { confirmed, .. }
-            | State::Stale { confirmed, .. } => Some(now.since(confirmed)),
-            State::Cold(_) | State::Expired(_) => None,
+        match self.state.confirmed() {
+            Some(confirmed) => Some(now.since(confirmed)),
+            None => None,
         }
     }
 
@@ -243,10 +250,39 @@ impl State {
     /// The set is as old as the question was, not as the answer. At the latest it is due at four fifths of its time.
     fn fetched(self, ttl: Option<Duration>, chance: Chance) -> Self {
         let Some(began) = self.began() else { return self };
-        let ttl = ttl.unwrap_or(TTL_DEFAULT).clamp(TTL_LEAST, TTL_MOST);
-        let latest = ttl * 4 / 5;
-        let due = began.saturating_add(latest - chance.of(latest / 10));
-        Self::Fresh { confirmed: began, due }
+        Self::Fresh { confirmed: began, due: due(began, ttl, chance) }
+    }
+
+    /// What another process was told since this one was is as good as if this one had asked then.
+    fn adopted(
+        self,
+        confirmed: Timestamp,
+        ttl: Duration,
+        chance: Chance,
+        max_stale: Duration,
+        now: Timestamp,
+    ) -> (Self, Action) {
+        let is_newer = self.confirmed().is_none_or(|own| own < confirmed);
+        let Some(began) = self.began().filter(|_| is_newer && now.since(confirmed) < max_stale) else {
+            return (self, Action::Rest);
+        };
+        let due = due(confirmed, Some(ttl), chance);
+        match self {
+            _ if now < due => (Self::Fresh { confirmed, due }, Action::Adopt),
+            Self::Stale { attempt, .. } => (Self::Stale { confirmed, attempt }, Action::AdoptAndFetch),
+            Self::Cold(_) | Self::Expired(_) | Self::Fresh { .. } | Self::Refreshing { .. } => {
+                (Self::Refreshing { confirmed, began }, Action::AdoptAndFetch)
+            }
+        }
+    }
+
+    const fn confirmed(self) -> Option<Timestamp> {
+        match self {
+            Self::Fresh { confirmed, .. }
+            | Self::Refreshing { confirmed, .. }
+            | Self::Stale { confirmed, .. } => Some(confirmed),
+            Self::Cold(_) | Self::Expired(_) => None,
+        }
     }
 
     fn failed(self, chance: Chance, now: Timestamp) -> Self {
@@ -262,6 +298,17 @@ impl State {
             Self::Fresh { .. } => self,
         }
     }
+}
+
+/// For how long an issuer's answer holds.
+pub(crate) fn lifetime(ttl: Option<Duration>) -> Duration {
+    ttl.unwrap_or(TTL_DEFAULT).clamp(TTL_LEAST, TTL_MOST)
+}
+
+/// When to ask again, of an answer to a question of that moment.
+fn due(confirmed: Timestamp, ttl: Option<Duration>, chance: Chance) -> Timestamp {
+    let latest = lifetime(ttl) * 4 / 5;
+    confirmed.saturating_add(latest - chance.of(latest / 10))
 }
 
 impl Attempt {

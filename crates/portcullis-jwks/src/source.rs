@@ -11,8 +11,9 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::builder::RemoteJwksBuilder;
-use crate::desk::{Attendance, Desk, Plan, Reply};
+use crate::desk::{Attendance, Desk, Outcome, Plan, Reply};
 use crate::error::ConfigError;
+use crate::fleet::Fleet;
 use crate::origin::Origin;
 
 /// The keys that an issuer publishes; see the [crate's page](crate).
@@ -24,6 +25,7 @@ pub struct RemoteJwks(Arc<Handle>);
 struct Handle {
     desk: Arc<Desk>,
     origin: Origin,
+    fleet: Option<Fleet>,
     task: Mutex<Option<AbortHandle>>,
 }
 
@@ -64,8 +66,8 @@ impl RemoteJwks {
         RemoteJwksBuilder::of_issuer(issuer.as_ref())
     }
 
-    pub(crate) fn of(origin: Origin, desk: Desk) -> Self {
-        Self(Arc::new(Handle { desk: Arc::new(desk), origin, task: Mutex::default() }))
+    pub(crate) fn of(origin: Origin, desk: Desk, fleet: Option<Fleet>) -> Self {
+        Self(Arc::new(Handle { desk: Arc::new(desk), origin, fleet, task: Mutex::default() }))
     }
 }
 
@@ -107,28 +109,31 @@ impl KeySource for RemoteJwks {
 }
 
 /// "No such key" is a verdict only of a fetch that began after the token came. One that was under way by then may have
-/// the answer of the moment before a rotation, so there is a second one, if the bucket allows.
+/// the answer of the moment before a rotation, and so may one of another process; so there is a second one, if the bucket
+/// allows.
 async fn wait(desk: &Desk, query: &KeyQuery, flight: u64, is_own: bool, deadline: Instant) -> Missed {
-    let missed = landing(desk, query, flight, deadline).await;
-    if missed != Missed::Absent || is_own {
+    let (missed, outcome) = landing(desk, query, flight, deadline).await;
+    if missed != Missed::Absent || (is_own && outcome == Outcome::Fetched) {
         return missed;
     }
     match desk.miss() {
-        Reply::Await { flight, .. } => landing(desk, query, flight, deadline).await,
+        Reply::Await { flight, .. } => landing(desk, query, flight, deadline).await.0,
         Reply::Throttled => Missed::Throttled,
         Reply::Unavailable { retry_after } => Missed::Unavailable { retry_after },
     }
 }
 
-async fn landing(desk: &Desk, query: &KeyQuery, flight: u64, deadline: Instant) -> Missed {
-    let landed = desk.landing(flight, deadline).await;
-    if query.is_answered_by(&desk.set()) {
+async fn landing(desk: &Desk, query: &KeyQuery, flight: u64, deadline: Instant) -> (Missed, Outcome) {
+    let landed = desk.landing(query, flight, deadline).await;
+    let outcome = landed.map_or(Outcome::Failed, |landed| landed.outcome);
+    let missed = if query.is_answered_by(&desk.set()) {
         Missed::Replaced
-    } else if landed.is_some_and(|landed| landed.is_good) {
-        Missed::Absent
-    } else {
+    } else if outcome == Outcome::Failed {
         Missed::Unavailable { retry_after: desk.next_attempt_in() }
-    }
+    } else {
+        Missed::Absent
+    };
+    (missed, outcome)
 }
 
 impl Handle {
@@ -141,30 +146,34 @@ impl Handle {
         let Ok(runtime) = runtime::Handle::try_current() else { return false };
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(attendance) = Attendance::take(&self.desk) {
-            *task = Some(runtime.spawn(attend(attendance, self.origin.clone())).abort_handle());
+            let fleet = self.fleet.as_ref().map(Fleet::again);
+            *task = Some(runtime.spawn(attend(attendance, self.origin.clone(), fleet)).abort_handle());
         }
         true
     }
 }
 
 /// The task: does what the schedule says, for ever.
-async fn attend(attendance: Attendance, mut origin: Origin) {
+async fn attend(attendance: Attendance, mut origin: Origin, mut fleet: Option<Fleet>) {
     let desk = attendance.desk();
     loop {
         match desk.plan() {
             Plan::SleepUntil(until) => desk.rest(until).await,
             Plan::Fetch => {
-                let mut fetch = pin!(origin.fetch());
-                let outcome = loop {
-                    match timeout_at(desk.wake_at(), fetch.as_mut()).await {
-                        Ok(outcome) => break outcome,
-                        // A set may become too old while the next one is on its way.
-                        Err(_) => drop(desk.plan()),
-                    }
-                };
-                desk.land(outcome);
+                let mut flight = pin!(fly(desk, &mut origin, fleet.as_mut()));
+                // A set may become too old while the next one is on its way.
+                while timeout_at(desk.wake_at(), flight.as_mut()).await.is_err() {
+                    let _ = desk.plan();
+                }
             }
         }
+    }
+}
+
+async fn fly(desk: &Desk, origin: &mut Origin, fleet: Option<&mut Fleet>) {
+    match fleet {
+        Some(fleet) => fleet.fly(origin, desk).await,
+        None => drop(desk.land(origin.fetch().await)),
     }
 }
 

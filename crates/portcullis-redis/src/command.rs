@@ -66,6 +66,11 @@ impl Command {
         &self.packed
     }
 
+    /// The same for connections of the application's own.
+    pub(crate) fn cmd(&self) -> Cmd {
+        of_words(&mut self.words())
+    }
+
     /// Its name and its arguments.
     pub(crate) fn words(&self) -> Words<'_> {
         let mut words = Words(&self.packed);
@@ -88,6 +93,16 @@ impl Commands {
     /// As they go out.
     pub(crate) fn packed(&self) -> &[u8] {
         &self.packed
+    }
+
+    /// The same for connections of the application's own.
+    pub(crate) fn pipeline(&self) -> Pipeline {
+        let mut pipeline = Pipeline::with_capacity(self.count);
+        let mut words = Words(&self.packed);
+        while words.number(b'*').is_some() {
+            pipeline.add_command(of_words(&mut words));
+        }
+        pipeline
     }
 
     /// The words of the first one.
@@ -131,25 +146,6 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
-/// For connections of the application's own.
-impl From<&Command> for Cmd {
-    fn from(command: &Command) -> Self {
-        of_words(&mut command.words())
-    }
-}
-
-/// For connections of the application's own.
-impl From<&Commands> for Pipeline {
-    fn from(commands: &Commands) -> Self {
-        let mut pipeline = Self::with_capacity(commands.count);
-        let mut words = Words(&commands.packed);
-        while words.number(b'*').is_some() {
-            pipeline.add_command(of_words(&mut words));
-        }
-        pipeline
-    }
-}
-
 fn of_words(words: &mut Words<'_>) -> Cmd {
     let mut cmd = Cmd::new();
     words.for_each(|word| _ = cmd.arg(word));
@@ -175,7 +171,7 @@ mod tests {
             let echo = command("ECHO", std::iter::once(&*word));
             let words: Vec<_> = echo.words().collect();
             assert_eq!(words, [&b"ECHO"[..], &word], "{len}");
-            assert_eq!(Cmd::from(&echo).get_packed_command(), echo.packed(), "{len}");
+            assert_eq!(echo.cmd().get_packed_command(), echo.packed(), "{len}");
         }
     }
 
@@ -183,7 +179,7 @@ mod tests {
     fn several_commands_are_told_apart() {
         let all: Commands = [words("GET", &["*1"]), words("PING", &[])].into_iter().collect();
         assert_eq!((all.len(), all.first().count()), (2, 2));
-        let pipeline = Pipeline::from(&all);
+        let pipeline = all.pipeline();
         assert_eq!(pipeline.get_packed_pipeline(), all.packed());
         assert_eq!(pipeline.cmd_iter().count(), 2);
     }

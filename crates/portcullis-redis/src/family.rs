@@ -123,18 +123,22 @@ fn decode(bytes: &[u8]) -> Option<Family> {
 }
 
 fn turned(reply: Value) -> Result<Turned, StoreError> {
-    let parts = match accepted(reply)? {
-        Value::Int(GONE) => return Ok(Turned::Gone),
-        Value::Int(STALE) => return Ok(Turned::Revoked),
-        Value::Int(UNREADABLE) => return Err(unreadable()),
-        Value::Array(parts) => parts,
-        _ => return Err(unexpected()),
-    };
+    let reply = accepted(reply)?;
+    if let Value::Int(code) = reply {
+        return match code {
+            GONE => Ok(Turned::Gone),
+            STALE => Ok(Turned::Revoked),
+            UNREADABLE => Err(unreadable()),
+            _ => Err(unexpected()),
+        };
+    }
+    let Value::Array(parts) = reply else { return Err(unexpected()) };
     let mut parts = parts.into_iter();
     let mut next = || parts.next().ok_or_else(unexpected);
-    match next()? {
-        Value::Int(TAKEN) => Ok(Turned::Reused { payload: octets(next()?)? }),
-        Value::Int(DONE) => Ok(Turned::Current {
+    let Value::Int(code) = next()? else { return Err(unexpected()) };
+    match code {
+        TAKEN => Ok(Turned::Reused { payload: octets(next()?)? }),
+        DONE => Ok(Turned::Current {
             generation: number(next()?)?,
             is_new: next()? == Value::Int(1),
             epoch: epoch(next()?)?,

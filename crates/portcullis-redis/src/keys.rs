@@ -59,6 +59,16 @@ impl Keys {
         self.join([realm.as_str(), ":everyone", "", ""])
     }
 
+    /// What an issuer was last heard to publish. No realm's, because key sets are no caller's.
+    pub(crate) fn key_set(&self, issuer: Locator) -> String {
+        self.join([":keys:{", issuer.as_str(), "}", ""])
+    }
+
+    /// Who may ask the issuer.
+    pub(crate) fn key_set_lease(&self, issuer: Locator) -> String {
+        self.join([":keys:{", issuer.as_str(), "}:lease", ""])
+    }
+
     /// What tells a deletion from another's. The session's own name stands in braces, so that in a cluster both are in
     /// one slot.
     pub(crate) fn receipt(&self, key: Key<'_>) -> String {
@@ -126,6 +136,8 @@ mod tests {
             (keys.refresh(user, name), "p:staff:g:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
             (keys.everyone(&realm), "p:staff:everyone"),
             (keys.proof(&realm, name), "p:staff:j:_____________________w"),
+            (keys.key_set(name), "p::keys:{_____________________w}"),
+            (keys.key_set_lease(name), "p::keys:{_____________________w}:lease"),
         ] {
             assert_eq!(key, expected);
         }

@@ -113,6 +113,8 @@
 //! | `p:<realm>:e:{<user>}` | string | when all of the user's tokens were last revoked, in milliseconds |
 //! | `p:<realm>:j:<name>` | string | that a proof was used, while it could be used again: who has used it, a random tag |
 //! | `p:<realm>:everyone` | string | when all tokens of the realm were last revoked, in milliseconds |
+//! | `p::keys:{<issuer>}` | string | what an issuer was last heard to publish, and when, for as long as it may be used |
+//! | `p::keys:{<issuer>}:lease` | string | who may ask the issuer, for seconds |
 //!
 //! # Revoked tokens
 //!
@@ -168,6 +170,7 @@ mod dial;
 mod durable;
 mod family;
 mod health;
+mod key_set;
 mod keys;
 mod line;
 mod link;

@@ -47,7 +47,7 @@ impl Line {
     pub(crate) async fn send(&self, command: &Command, deadline: Instant) -> Result<Value, Unanswered> {
         match &self.connection {
             Connection::Own(wire) => wire.send(command.packed(), deadline).await,
-            Connection::Provided(provider) => in_time(provider.send(&command.into()), deadline).await,
+            Connection::Provided(provider) => in_time(provider.send(&command.cmd()), deadline).await,
         }
     }
 
@@ -59,7 +59,9 @@ impl Line {
     ) -> Result<Vec<Value>, Unanswered> {
         match &self.connection {
             Connection::Own(wire) => wire.send_all(commands.packed(), commands.len(), deadline).await,
-            Connection::Provided(provider) => in_time(provider.send_all(&commands.into()), deadline).await,
+            Connection::Provided(provider) => {
+                in_time(provider.send_all(&commands.pipeline()), deadline).await
+            }
         }
     }
 

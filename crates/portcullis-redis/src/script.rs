@@ -57,6 +57,12 @@ pub(crate) static MARK: LazyLock<Script> = LazyLock::new(|| Script::new(include_
 pub(crate) static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/claim.lua")));
 pub(crate) static EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/epoch.lua")));
 pub(crate) static BUMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/bump.lua")));
+pub(crate) static LOAD_KEY_SET: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/load_key_set.lua")));
+pub(crate) static SAVE_KEY_SET: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/save_key_set.lua")));
+pub(crate) static LEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/lease.lua")));
+pub(crate) static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/release.lua")));
 
 pub(crate) static BEGIN_FAMILY: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/begin_family.lua")));
@@ -174,7 +180,7 @@ fn constants() -> [(&'static str, String); 18] {
 mod tests {
     use super::*;
 
-    fn all() -> [&'static Script; 15] {
+    fn all() -> [&'static Script; 19] {
         [
             &SAVE,
             &DESTROY_UNCHANGED,
@@ -191,6 +197,10 @@ mod tests {
             &EPOCH,
             &BEGIN_FAMILY,
             &ROTATE_FAMILY,
+            &LOAD_KEY_SET,
+            &SAVE_KEY_SET,
+            &LEASE,
+            &RELEASE,
         ]
     }
 

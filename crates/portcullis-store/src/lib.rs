@@ -8,11 +8,12 @@
 //! * an outage is a [`StoreError`], never an absent record;
 //! * time comes from a [`Clock`] that the application can replace.
 //!
-//! The [guide] says what each promise is for, and how to check it.
+//! The [guide] says what each promise is for, and how to check it; so does [another](token_guide) for tokens.
 //!
 //! A place that knows which bearer tokens are revoked implements [`TokenBackend`], by itself or beside the sessions; one that
 //! keeps refresh tokens implements [`FamilyBackend`] on top of it. One that knows which proofs have been used
 //! already implements [`ReplayBackend`].
+//! One where a fleet keeps the key sets that its issuers publish implements [`KeySetBackend`].
 //!
 //! The crate depends on the standard library alone, so that it moves least of all.
 //!
@@ -40,7 +41,11 @@ mod family;
 #[cfg(all(doc, not(doctest)))]
 #[doc = include_str!("guide.md")]
 pub mod guide {}
+#[cfg(all(doc, not(doctest)))]
+#[doc = include_str!("token_guide.md")]
+pub mod token_guide {}
 mod key;
+mod keyset;
 mod record;
 mod replay;
 mod session;
@@ -52,6 +57,7 @@ pub use enrolment::{CredentialVersion, Enrolled, Enrolment};
 pub use error::{StoreError, StoreErrorKind};
 pub use family::{Begun, Family, FamilyBackend, FamilyKey, FamilySecret, NewFamily, Turn, Turned, Verdict};
 pub use key::{InvalidRealm, Key, Locator, Realm, UserKey};
+pub use keyset::{KeySetBackend, LONGEST_KEY_SET, SharedKeySet};
 pub use record::{Header, HeaderError, Record, RecordParts, SecretHash, Tag, offset};
 pub use replay::{Claimed, ReplayBackend};
 pub use session::{AtOnce, Created, Destroyed, Saved, SessionBackend, Touched};

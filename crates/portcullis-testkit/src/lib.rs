@@ -6,6 +6,7 @@
 //! | that no route was forgotten | [`coverage::Coverage`]: each is guarded, or public on purpose |
 //! | bearer tokens, good and bad | [`jwt::TestIssuer`]: keys of each algorithm, everything can be broken |
 //! | where its keys come from | [`idp::FakeIdp`]: a provider on a real socket that rotates, hangs and lies |
+//! | processes that share an issuer's keys | [`key_sets::MemoryKeySets`], which goes away when it is told to |
 //! | what passes with time | [`clock::ManualClock`], which stands still until it is moved |
 //! | what a store is asked, and what happens when it fails | [`spy::Spy`], around any backend |
 //! | a session backend of your own | [`conformance::session`]: its contract as a suite |
@@ -26,6 +27,7 @@ pub mod conformance;
 pub mod coverage;
 pub mod idp;
 pub mod jwt;
+pub mod key_sets;
 mod percent;
 #[cfg(unix)]
 pub mod redis;

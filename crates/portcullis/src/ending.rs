@@ -3,7 +3,7 @@
 //!
 //! `SessionWatch` and `Expiry` are such ends, and their methods `stream` and `body` make these types.
 #![cfg_attr(
-    feature = "bearer",
+    any(feature = "bearer", feature = "rust-crypto"),
     doc = r#"
 ```
 use bytes::Bytes;

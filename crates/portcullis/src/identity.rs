@@ -72,7 +72,7 @@ const SCOPES: usize = 5;
 const ROLES: usize = 6;
 
 /// What a verified token says of somebody, borrowed from it.
-#[cfg(feature = "bearer")]
+#[cfg(any(feature = "bearer", feature = "rust-crypto"))]
 pub(crate) struct Stated<'a> {
     pub(crate) subject: &'a str,
     pub(crate) issuer: &'a str,
@@ -288,7 +288,7 @@ impl From<Person> for Identity {
     }
 }
 
-#[cfg(feature = "bearer")]
+#[cfg(any(feature = "bearer", feature = "rust-crypto"))]
 impl Identity {
     /// The identity that a verified token states; `None` if it says too much to be packed.
     pub(crate) fn of_token(stated: Stated<'_>) -> Option<Self> {

@@ -2,7 +2,7 @@
 //!
 //! * `SessionLayer` (feature `session`) finds the caller by a session cookie; sessions live in memory or in Redis
 //!   (crate `portcullis-redis`).
-//! * `BearerLayer` (feature `bearer`) verifies bearer JWTs.
+//! * `BearerLayer` (feature `bearer`, or `rust-crypto` where no C compiler is at hand) verifies bearer JWTs.
 //! * `CsrfLayer` (feature `csrf`) refuses what another site made a browser send.
 //! * `issue` (feature `issue`) mints tokens, for applications that are their own authority.
 //! * [`RequireLayer`] refuses whoever may not.
@@ -42,13 +42,15 @@
 pub mod authenticate;
 #[cfg(feature = "axum")]
 pub mod axum;
-#[cfg(feature = "bearer")]
+#[cfg(any(feature = "bearer", feature = "rust-crypto"))]
 pub mod bearer;
-#[cfg(any(feature = "bearer", feature = "session"))]
+#[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]
 mod budget;
 #[cfg(feature = "csrf")]
 pub mod csrf;
-#[cfg(any(feature = "bearer", feature = "session"))]
+#[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]
+pub mod dependents;
+#[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]
 pub mod ending;
 pub mod guard;
 pub mod https;
@@ -59,9 +61,9 @@ pub mod issue;
 #[cfg(all(doc, not(doctest), feature = "csrf", feature = "session"))]
 #[doc = include_str!("migration.md")]
 pub mod migration {}
-#[cfg(any(feature = "csrf", feature = "session"))]
+#[cfg(any(feature = "bearer", feature = "csrf", feature = "rust-crypto", feature = "session"))]
 mod mac;
-#[cfg(any(feature = "bearer", feature = "session"))]
+#[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]
 mod names;
 mod packed;
 pub mod realm;
@@ -73,7 +75,7 @@ mod secret;
 pub mod session;
 pub mod stack;
 
-#[cfg(feature = "bearer")]
+#[cfg(any(feature = "bearer", feature = "rust-crypto"))]
 pub use bearer::BearerLayer;
 #[cfg(feature = "csrf")]
 pub use csrf::CsrfLayer;

@@ -15,14 +15,20 @@ pub(crate) fn user(issuer: Option<&str>, subject: &str) -> Locator {
 }
 
 /// The name of one of a user's tokens, or families, by its id.
-#[cfg_attr(not(feature = "bearer"), expect(dead_code, reason = "only bearer tokens have such names"))]
+#[cfg_attr(
+    not(any(feature = "bearer", feature = "rust-crypto")),
+    expect(dead_code, reason = "only bearer tokens have such names")
+)]
 pub(crate) fn of_id(id: &str) -> Locator {
     first_bits(Sha256::new_with_prefix(id))
 }
 
 /// The name of a proof that a key has made, by the key's thumbprint and the proof's id. The thumbprint has one length, so
 /// no two pairs run together.
-#[cfg_attr(not(feature = "bearer"), expect(dead_code, reason = "only bearer tokens are proved"))]
+#[cfg_attr(
+    not(any(feature = "bearer", feature = "rust-crypto")),
+    expect(dead_code, reason = "only bearer tokens are proved")
+)]
 pub(crate) fn of_proof(key: &[u8; 32], id: &str) -> Locator {
     first_bits(Sha256::new_with_prefix(key).chain_update(id))
 }

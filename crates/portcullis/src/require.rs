@@ -31,7 +31,7 @@
 //! # Ok(()) }
 //! ```
 
-#[cfg(any(feature = "bearer", feature = "session"))]
+#[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]
 mod authorize;
 mod policy;
 mod public;
@@ -45,7 +45,7 @@ use std::time::Duration;
 use portcullis_store::{Clock, SystemClock};
 use tower_layer::Layer;
 
-#[cfg(any(feature = "bearer", feature = "session"))]
+#[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]
 pub use self::authorize::{AuthorizeLayer, Authorizer};
 use self::policy::{Caller, Rule, Verdict, all};
 pub use self::policy::{Decision, Policy};

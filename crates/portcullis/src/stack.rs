@@ -123,7 +123,7 @@ impl<M: Realm, R, A> AuthLayerBuilder<M, R, A> {
     }
 
     /// Who is calling is known by a bearer token. Default: no tokens.
-    #[cfg(feature = "bearer")]
+    #[cfg(any(feature = "bearer", feature = "rust-crypto"))]
     pub fn bearer<T>(mut self, layer: crate::bearer::BearerLayer<M, T>) -> Self {
         self.bearer = Some(layer.into_authenticator());
         self

@@ -12,6 +12,7 @@ mod surface;
 
 use crate::command::Tool;
 use crate::failure::Failure;
+use crate::fuzz;
 use crate::workspace::Workspace;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,11 @@ const STEPS: &[Step] = &[
         name: "msrv",
         what: "the published crates build with the Rust version they state",
         run: msrv::check,
+    },
+    Step {
+        name: "fuzz",
+        what: "strangers' input, by libFuzzer, for some seconds a target",
+        run: |workspace| fuzz::all(workspace).map(|()| None),
     },
     Step { name: "deny", what: "dependencies: bans, licences, sources", run: deny::check },
 ];

@@ -1,6 +1,6 @@
 //! The programs that tests and benchmarks need besides Rust: found, or else installed.
 //!
-//! To add one, describe it as a [`Need`] and name it in [`TESTS`] or [`BENCHES`].
+//! To add one, describe it as a [`Need`] and name it in [`TESTS`], [`FUZZ`] or [`BENCHES`].
 
 use crate::command::{Tool, var_os};
 use crate::failure::Failure;
@@ -9,11 +9,13 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// What `cargo xtask test` needs.
-pub(crate) const TESTS: &[&Need] = &[&REDIS, &CHROMIUM, &CHROMEDRIVER];
+pub(crate) const TESTS: &[&Need] = &[&REDIS, &CHROMIUM, &CHROMEDRIVER, &PYTHON];
 /// What `cargo xtask soak` needs.
 pub(crate) const SOAK: &[&Need] = &[&REDIS];
+/// What `cargo xtask fuzz` needs.
+pub(crate) const FUZZ: &[&Need] = &[&CXX];
 /// What `cargo xtask bench` needs.
-pub(crate) const BENCHES: &[&Need] = &[&REDIS, &WRK];
+pub(crate) const BENCHES: &[&Need] = &[&REDIS, &WRK, &H2LOAD];
 
 /// A program that must be there.
 #[derive(Debug)]
@@ -67,12 +69,52 @@ const CHROMEDRIVER: Need = Need {
     },
 };
 
+const PYTHON: Need = Need {
+    name: "python3",
+    why: "a gRPC client and a verifier of tokens that share no code with ours are Python's; their tests fail without one",
+    variable: PYTHON_BIN,
+    programs: &["python3"],
+    packages: |manager| match manager {
+        // It brings the interpreter along.
+        PackageManager::Apt => &["python3-venv"],
+        PackageManager::Dnf | PackageManager::Apk => &["python3"],
+        PackageManager::Pacman | PackageManager::Brew => &["python"],
+    },
+};
+
+/// Names the Python that environments with libraries are made of.
+pub(crate) const PYTHON_BIN: &str = "PYTHON_BIN";
+
 const WRK: Need = Need {
     name: "wrk",
     why: "the benchmarks ask whole servers with it",
     variable: "WRK_BIN",
     programs: &["wrk"],
     packages: |_| &["wrk"],
+};
+
+const H2LOAD: Need = Need {
+    name: "h2load",
+    why: "the benchmarks call whole gRPC servers with it",
+    variable: "H2LOAD_BIN",
+    programs: &["h2load"],
+    packages: |manager| match manager {
+        PackageManager::Apt => &["nghttp2-client"],
+        PackageManager::Pacman => &["nghttp2", "libnghttp2"],
+        PackageManager::Dnf | PackageManager::Apk | PackageManager::Brew => &["nghttp2"],
+    },
+};
+
+const CXX: Need = Need {
+    name: "a C++ compiler",
+    why: "libFuzzer is C++, and is compiled with the targets",
+    variable: "CXX",
+    programs: &["c++", "g++", "clang++"],
+    packages: |manager| match manager {
+        PackageManager::Apt | PackageManager::Apk => &["g++"],
+        PackageManager::Dnf => &["gcc-c++"],
+        PackageManager::Pacman | PackageManager::Brew => &["gcc"],
+    },
 };
 
 /// Finds every need, installing what is missing, and answers the variables that tell the tests where it is.
@@ -234,7 +276,7 @@ mod tests {
 
     #[test]
     fn every_manager_has_a_package_for_every_need() {
-        for need in TESTS.iter().chain(BENCHES) {
+        for need in TESTS.iter().chain(FUZZ).chain(BENCHES) {
             for manager in PackageManager::ALL {
                 assert!(!(need.packages)(manager).is_empty(), "{} with {}", need.name, manager.program());
             }
@@ -249,13 +291,21 @@ mod tests {
                 "needs root",
                 "apt-get install -y --no-install-recommends",
             ),
-            (Refusal::NoSudo(PackageManager::Dnf), "sudo", "dnf install -y redis chromium chromedriver"),
-            (Refusal::Failed(PackageManager::Apt), "could not", "redis-server chromium chromium-driver\n"),
+            (
+                Refusal::NoSudo(PackageManager::Dnf),
+                "sudo",
+                "dnf install -y redis chromium chromedriver python3",
+            ),
+            (
+                Refusal::Failed(PackageManager::Apt),
+                "could not",
+                "redis-server chromium chromium-driver python3-venv\n",
+            ),
             (Refusal::NoManager, "none of apt-get, dnf", "Missing:"),
         ];
         for (refusal, reason, command) in rows {
             let said = unmet(TESTS, &refusal).to_string();
-            let rest = ["do not skip", "REDIS_SERVER_BIN, CHROMIUM_BIN, CHROMEDRIVER_BIN"];
+            let rest = ["do not skip", "REDIS_SERVER_BIN, CHROMIUM_BIN, CHROMEDRIVER_BIN, PYTHON_BIN"];
             for part in [reason, command].iter().chain(&rest) {
                 assert!(said.contains(part), "{refusal:?}: {part}: {said}");
             }

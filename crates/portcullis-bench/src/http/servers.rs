@@ -8,14 +8,18 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, StatusCode};
 use axum::routing::get;
+use portcullis::bearer::TokenCache;
 use portcullis::session::{SessionCache, SessionKey};
 use portcullis::{Identity, Session, SessionLayer};
 use portcullis_redis::{RedisBackend, RedisConfig};
+use portcullis_testkit::jwt::{Algorithm, TestIssuer};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tower_sessions_0_14::{Session as TheirSession, SessionManagerLayer};
 
+use super::grpc;
 use crate::Failure;
+use crate::candidates::tokens;
 use crate::redis::tower_sessions;
 
 const VISITS: SessionKey<i64> = SessionKey::new("visits").keep_on_login();
@@ -29,21 +33,28 @@ pub(crate) fn serve(name: &str, redis: &str) -> Result<(), Failure> {
         std::process::exit(0);
     });
     Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let app = app(name, redis).await?;
+        let issuer = tokens::issuer();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        say(listener.local_addr()?.port())?;
+        let port = listener.local_addr()?.port();
+        let token = issuer.token(tokens::claims()).to_string();
+        if name.starts_with("gRPC: ") {
+            say(port, &token)?;
+            return grpc::serve(name, listener, &issuer).await;
+        }
+        let app = app(name, redis, &issuer).await?;
+        say(port, &token)?;
         Ok(axum::serve(listener, app).await?)
     })
 }
 
-fn say(port: u16) -> Result<(), Failure> {
+fn say(port: u16, token: &str) -> Result<(), Failure> {
     use std::io::Write as _;
     let mut output = std::io::stdout().lock();
-    writeln!(output, "{port}")?;
+    writeln!(output, "{port} {token}")?;
     Ok(output.flush()?)
 }
 
-async fn app(name: &str, redis: &str) -> Result<Router, Failure> {
+async fn app(name: &str, redis: &str, issuer: &TestIssuer) -> Result<Router, Failure> {
     let looking = Router::new().route("/", get(page));
     let ours =
         || Ok::<_, Failure>(SessionLayer::builder(RedisBackend::connect(RedisConfig::from_url(redis)?)?));
@@ -62,12 +73,28 @@ async fn app(name: &str, redis: &str) -> Result<Router, Failure> {
             .route("/", get(read_theirs))
             .route("/login", get(sign_in_theirs))
             .layer(theirs().await?),
+        "HTTP: bare, sent a token" => looking,
+        "HTTP: BearerLayer, ES256, known" => {
+            let bearer = tokens::layer(issuer, Algorithm::Es256)?.cache(TokenCache::default());
+            Router::new().route("/", get(look)).layer(bearer)
+        }
+        "HTTP: BearerLayer, ES256, verified" => {
+            Router::new().route("/", get(look)).layer(tokens::layer(issuer, Algorithm::Es256)?)
+        }
+        "HTTP: tower-oauth2-resource-server, ES256" => {
+            looking.layer(tokens::resource_server(issuer, Algorithm::Es256).await?.into_layer())
+        }
         _ => return Err(format!("there is no server {name:?}").into()),
     })
 }
 
 async fn page() -> Page {
     ([(CONTENT_TYPE, "application/json")], "{\"hello\":\"world\"}")
+}
+
+/// Whoever is not signed in is refused by the extractor.
+async fn look(_: Identity) -> Page {
+    page().await
 }
 
 async fn sign_in(session: Session) -> Result<(), StatusCode> {

@@ -229,6 +229,8 @@ fn happenings() -> impl Strategy<Value = Vec<(u64, Happening)>> {
         Just(Happening::Miss),
         any::<u16>().prop_map(|chance| Happening::End(None, chance)),
         (any::<Option<u32>>(), any::<u16>()).prop_map(|(ttl, chance)| Happening::End(Some(ttl), chance)),
+        (0..200_000u32, any::<u32>(), any::<u16>())
+            .prop_map(|(age, ttl, chance)| Happening::Offer(age, ttl, chance)),
     ];
     prop::collection::vec((wait, happening), 1..200)
 }
@@ -238,6 +240,8 @@ enum Happening {
     Miss,
     /// The fetch under way ends: with a failure, or with a set that holds for so many seconds.
     End(Option<Option<u32>>, u16),
+    /// Another process has a set, so many seconds old, that holds for so many.
+    Offer(u32, u32, u16),
 }
 
 /// Drives a schedule as the task does, and checks at every step what must hold at all times.
@@ -254,7 +258,7 @@ struct Run {
 
 impl Run {
     fn new() -> Self {
-        let now = at(0);
+        let now = at(NOW);
         let schedule = Schedule::new(MAX_STALE, now);
         Self { schedule, now, fetches: vec![], forced: vec![], confirmed: None, serves: false }
     }
@@ -279,6 +283,13 @@ impl Run {
                 let age = self.schedule.age(self.now).expect("a verdict needs keys");
                 assert!(age < YOUNG, "a verdict by keys of {age:?}");
                 assert!(!self.schedule.is_stale());
+            }
+            Action::Adopt | Action::AdoptAndFetch => {
+                let Event::Adopted { confirmed, .. } = event else { panic!("nothing was offered") };
+                assert!(was_fetching && self.now.since(confirmed) < MAX_STALE);
+                assert!(!self.serves || self.confirmed < Some(confirmed), "an older set");
+                assert_eq!(self.schedule.is_fetching(), action == Action::AdoptAndFetch);
+                (self.serves, self.confirmed) = (true, Some(confirmed));
             }
             Action::Unavailable { .. } | Action::Rest => {}
         }
@@ -328,6 +339,45 @@ impl Run {
     }
 }
 
+#[test]
+fn what_another_process_was_told_is_taken_over_if_it_is_newer_and_enough_if_it_is_not_due() {
+    use Action::{Adopt, AdoptAndFetch, Rest};
+    use State::{Cold, Expired};
+    let offer = |confirmed, ttl| {
+        let ttl = Duration::from_secs(ttl);
+        Event::Adopted { confirmed: at(confirmed), ttl, chance: NEVER }
+    };
+    // Of ten minutes' answers eight count.
+    let (young, due) = (NOW - MIN, NOW + 7 * MIN);
+    let overdue = NOW - 8 * MIN;
+    let (old, too_old) = (NOW - 24 * HOUR + 1, NOW - 24 * HOUR);
+    let flight = flying(NOW - SEC, 3);
+    let rows = [
+        ("cold, young", Cold(flight), offer(young, 600), fresh(young, due), Adopt),
+        ("cold, overdue", Cold(flight), offer(overdue, 600), refreshing(overdue, NOW - SEC), AdoptAndFetch),
+        ("cold, old", Cold(flight), offer(old, 600), refreshing(old, NOW - SEC), AdoptAndFetch),
+        ("cold, too old", Cold(flight), offer(too_old, 600), Cold(flight), Rest),
+        (
+            "cold, of nobody's hours",
+            Cold(flight),
+            offer(NOW - HOUR, 9 * 3600),
+            refreshing(NOW - HOUR, NOW - SEC),
+            AdoptAndFetch,
+        ),
+        ("expired", Expired(flight), offer(young, 600), fresh(young, due), Adopt),
+        ("nobody is asking", Cold(waiting(NOW, 0)), offer(young, 600), Cold(waiting(NOW, 0)), Rest),
+        ("fresh, and nobody is asking", fresh(overdue, due), offer(young, 600), fresh(overdue, due), Rest),
+        ("newer", refreshing(overdue, NOW - SEC), offer(young, 600), fresh(young, due), Adopt),
+        ("the same", refreshing(young, NOW), offer(young, 600), refreshing(young, NOW), Rest),
+        ("older", refreshing(young, NOW), offer(overdue, 600), refreshing(young, NOW), Rest),
+        ("stale, young", stale(old, flight), offer(young, 600), fresh(young, due), Adopt),
+        ("stale, overdue", stale(old, flight), offer(overdue, 600), stale(overdue, flight), AdoptAndFetch),
+    ];
+    for (name, before, event, after, action) in rows {
+        assert_eq!(step(before, 2, event), (after, action, 2), "{name}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -350,6 +400,11 @@ proptest! {
                     run.event(Event::Fetched { ttl, chance: Chance(chance) });
                 }
                 Happening::End(..) => {}
+                Happening::Offer(age, ttl, chance) => {
+                    let [age, ttl] = [age, ttl].map(|secs| Duration::from_secs(secs.into()));
+                    let confirmed = run.now.saturating_sub(age);
+                    run.event(Event::Adopted { confirmed, ttl, chance: Chance(chance) });
+                }
             }
         }
         // Whoever makes up tokens has the issuer asked twice at once, and once more every 30 seconds.

@@ -1,7 +1,7 @@
 //! Opaque tokens, against a provider on a real socket that hangs, lies and sends elsewhere.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -14,6 +14,7 @@ use portcullis::identity::IdentityExt;
 use portcullis_jwks::RemoteIntrospection;
 use portcullis_testkit::idp::{Answer, FakeIdp};
 use serde_json::json;
+use tokio::time::Instant;
 use tower::ServiceExt;
 
 /// A service that asks a provider about opaque tokens.

@@ -10,6 +10,7 @@
 mod cold;
 mod config;
 mod discovery;
+mod fleet;
 mod flood;
 mod hostile;
 mod introspection;

@@ -2,13 +2,6 @@
 
 use std::fmt;
 
-use aws_lc_rs::hmac;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
-    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, VerificationAlgorithm,
-};
-
 /// A signature algorithm, by its name in a token's `alg` (RFC 7518, section 3.1).
 ///
 /// `none` is not among them.
@@ -44,13 +37,6 @@ pub enum Algorithm {
 /// A set of algorithms.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Algorithms(u16);
-
-/// How an algorithm is computed.
-pub(super) enum Scheme {
-    Rsa(&'static RsaParameters),
-    Curve(&'static dyn VerificationAlgorithm),
-    Hmac(hmac::Algorithm),
-}
 
 impl Algorithm {
     const ALL: [Self; 12] = [
@@ -105,23 +91,6 @@ impl Algorithm {
     /// Whether it works with a secret that both sides share.
     pub(crate) fn is_symmetric(self) -> bool {
         Self::HMAC.contains(&self)
-    }
-
-    pub(super) fn scheme(self) -> Scheme {
-        match self {
-            Self::ES256 => Scheme::Curve(&ECDSA_P256_SHA256_FIXED),
-            Self::ES384 => Scheme::Curve(&ECDSA_P384_SHA384_FIXED),
-            Self::EdDSA => Scheme::Curve(&ED25519),
-            Self::RS256 => Scheme::Rsa(&RSA_PKCS1_2048_8192_SHA256),
-            Self::RS384 => Scheme::Rsa(&RSA_PKCS1_2048_8192_SHA384),
-            Self::RS512 => Scheme::Rsa(&RSA_PKCS1_2048_8192_SHA512),
-            Self::PS256 => Scheme::Rsa(&RSA_PSS_2048_8192_SHA256),
-            Self::PS384 => Scheme::Rsa(&RSA_PSS_2048_8192_SHA384),
-            Self::PS512 => Scheme::Rsa(&RSA_PSS_2048_8192_SHA512),
-            Self::HS256 => Scheme::Hmac(hmac::HMAC_SHA256),
-            Self::HS384 => Scheme::Hmac(hmac::HMAC_SHA384),
-            Self::HS512 => Scheme::Hmac(hmac::HMAC_SHA512),
-        }
     }
 }
 

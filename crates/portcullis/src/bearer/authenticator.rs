@@ -244,7 +244,12 @@ impl BearerAuthenticator {
     }
 
     fn occasion(&self, place: Place) -> Occasion {
-        Occasion { carrier: place.carrier(), now: self.clock.now(), wants_marks: self.check.is_some() }
+        Occasion {
+            carrier: place.carrier(),
+            now: self.clock.now(),
+            wants_marks: self.check.is_some(),
+            wants_proof: self.possession.is_asked_for(),
+        }
     }
 
     fn verify(&self, token: &[u8], occasion: Occasion) -> Result<Accepted, Failure> {

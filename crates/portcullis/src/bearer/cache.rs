@@ -8,11 +8,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use portcullis_store::Timestamp;
 use zeroize::Zeroizing;
 
 use super::confirmation::Confirmation;
+use super::crypto::same_bytes;
 use super::events::{self, Cached};
 use super::keys::{KeySet, KeyUid};
 use super::revocation::Marks;
@@ -235,7 +235,7 @@ impl<V: Perishable> Shelf<V> {
 
 impl<V> Kept<V> {
     fn is(&self, hash: u64, token: &[u8]) -> bool {
-        self.hash == hash && verify_slices_are_equal(&self.token, token).is_ok()
+        self.hash == hash && same_bytes(&self.token, token)
     }
 }
 
@@ -323,7 +323,7 @@ mod tests {
     }
 
     fn get(cache: &Cache, token: &str, carrier: Carrier, wants_marks: bool) -> Option<Arc<Remembered>> {
-        cache.get(token.as_bytes(), Occasion { carrier, now: NOW, wants_marks })
+        cache.get(token.as_bytes(), Occasion { carrier, now: NOW, wants_marks, wants_proof: false })
     }
 
     #[test]

@@ -4,12 +4,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{Extensions, HeaderMap, HeaderName};
 
 use super::confirmation::Thumbprint;
+use super::crypto::sha256;
 
 /// The certificate that the client of this connection has shown, and whose key it has proved to hold in the TLS handshake.
 ///
@@ -73,8 +73,7 @@ impl ClientCertificate {
     /// A certificate in DER (X.509).
     #[must_use]
     pub fn from_der(der: impl AsRef<[u8]>) -> Self {
-        let hash = digest::digest(&digest::SHA256, der.as_ref());
-        Self(hash.as_ref().try_into().unwrap_or_default())
+        Self(sha256([der.as_ref()]))
     }
 
     /// A certificate by the SHA-256 of its DER.

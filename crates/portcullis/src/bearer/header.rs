@@ -37,7 +37,9 @@ struct Raw<'a> {
 impl<'a> JoseHeader<'a> {
     /// Reads the decoded header.
     pub(super) fn parse(json: &'a [u8]) -> Result<Self, Refusal> {
-        let raw: Raw<'a> = serde_json::from_slice(json).map_err(|_| Refusal::MalformedHeader)?;
+        // Of strings that are skipped the parser would not see whether they are UTF-8 (RFC 7515, section 5.2).
+        let text = std::str::from_utf8(json).map_err(|_| Refusal::MalformedHeader)?;
+        let raw: Raw<'a> = serde_json::from_str(text).map_err(|_| Refusal::MalformedHeader)?;
         if let Some(refusal) = raw.refusal {
             return Err(refusal);
         }
@@ -142,6 +144,12 @@ mod tests {
         for (name, json, expected) in rows {
             assert_eq!(JoseHeader::parse(json.as_bytes()).map(|header| header.algorithm), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_skipped_is_utf_8_too() {
+        let json = b"{\"alg\":\"ES256\",\"x5t\":\"\x98\"}";
+        assert_eq!(JoseHeader::parse(json).err(), Some(Refusal::MalformedHeader));
     }
 
     #[test]

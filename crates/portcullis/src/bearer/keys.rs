@@ -1,6 +1,7 @@
 //! [`KeySet`]: the keys of one issuer, parsed once; [`StaticKeys`]: those that the application brings along.
 
 mod absent;
+mod der;
 mod hmac;
 mod jwk;
 mod lone;
@@ -11,15 +12,13 @@ mod source;
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
-use aws_lc_rs::signature::ParsedPublicKey;
-
 pub(super) use self::absent::AbsentKeys;
 pub use self::hmac::{HmacKey, HmacKeys};
 pub(super) use self::lone::LoneKey;
 pub(crate) use self::rsa::numbers as rsa_numbers;
 pub use self::source::{KeyHealth, KeyQuery, KeySource, KeyState, Missed, Missing};
-use super::algorithm::{Algorithm, Algorithms, Scheme};
+use super::algorithm::{Algorithm, Algorithms};
+use super::crypto::{PublicKey, SecretKey, sha256};
 use super::error::{BuildError, BuildErrorKind};
 use super::refusal::Refusal;
 
@@ -51,8 +50,8 @@ pub(super) struct Key {
 pub(in crate::bearer) struct KeyUid(Option<[u8; 16]>);
 
 enum Material {
-    Public(ParsedPublicKey),
-    Secret(Box<aws_lc_rs::hmac::Key>),
+    Public(PublicKey),
+    Secret(SecretKey),
 }
 
 /// Why a key is not used.
@@ -206,8 +205,8 @@ impl Key {
 impl Material {
     fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
-            Self::Public(key) => key.verify_sig(message, signature).is_ok(),
-            Self::Secret(key) => aws_lc_rs::hmac::verify(key, message, signature).is_ok(),
+            Self::Public(key) => key.verify(message, signature),
+            Self::Secret(key) => key.verify(message, signature),
         }
     }
 }
@@ -218,24 +217,17 @@ impl KeyUid {
 
     fn of(kid: Option<&str>, algorithm: Algorithm, material: &Material) -> Self {
         let Material::Public(key) = material else { return Self::NONE };
-        let mut hash = digest::Context::new(&digest::SHA256);
-        hash.update(algorithm.name().as_bytes());
         // Where each part ends is part of it, and no id is another than an empty one.
-        hash.update(&kid.map_or(u64::MAX, |kid| kid.len() as u64).to_be_bytes());
-        hash.update(kid.unwrap_or_default().as_bytes());
-        hash.update(key.as_ref());
-        Self(hash.finish().as_ref().first_chunk().copied())
+        let len = kid.map_or(u64::MAX, |kid| kid.len() as u64).to_be_bytes();
+        let kid = kid.unwrap_or_default().as_bytes();
+        let hash = sha256([algorithm.name().as_bytes(), &len, kid, key.as_bytes()]);
+        Self(hash.first_chunk().copied())
     }
 }
 
 /// A point of a curve, or a key of Ed25519, in the encoding that the algorithm's library reads.
 fn on_curve(algorithm: Algorithm, bytes: &[u8]) -> Result<Material, Unusable> {
-    match algorithm.scheme() {
-        Scheme::Curve(curve) => {
-            ParsedPublicKey::new(curve, bytes).map(Material::Public).map_err(|_| Unusable::NotOnCurve)
-        }
-        Scheme::Rsa(_) | Scheme::Hmac(_) => Err(Unusable::WrongAlgorithm),
-    }
+    PublicKey::on_curve(algorithm, bytes).map(Material::Public).ok_or(Unusable::NotOnCurve)
 }
 
 impl Unusable {

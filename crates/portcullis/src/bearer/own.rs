@@ -25,7 +25,7 @@ impl OwnVerifier {
 
     /// Whom the token names, if it is good at this moment.
     pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Option<Own> {
-        let occasion = Occasion { carrier: Carrier::Explicit, now, wants_marks: true };
+        let occasion = Occasion { carrier: Carrier::Explicit, now, wants_marks: true, wants_proof: false };
         let verified = self.0.verify(token.as_bytes(), occasion).ok()?;
         Some(Own { identity: verified.identity, marks: verified.marks })
     }
@@ -43,5 +43,39 @@ impl Own {
             None => revocations.status(marks).await?,
         };
         Ok(marks.judge(&status).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::hmac;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+    use crate::bearer::{Audience, HmacKeys};
+
+    const SECRET: &[u8; 32] = b"0123456789abcdef0123456789abcdef";
+
+    /// By HS256.
+    fn token(claims: &str) -> String {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let message = format!("{}.{}", part(r#"{"alg":"HS256"}"#), part(claims));
+        let code = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET), message.as_bytes());
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(code))
+    }
+
+    #[test]
+    fn a_token_that_is_bound_is_not_good_where_nobody_proves_it() {
+        let keys = HmacKeys::new([SECRET.to_vec()]).unwrap();
+        let own = OwnVerifier::new(Issuer::new("i", Audience::one_of(["a"])).keys(keys)).unwrap();
+        let is_good = |more: &str| {
+            let claims = format!(r#"{{"iss":"i","aud":"a","sub":"ada","exp":1000{more}}}"#);
+            own.verify(&token(&claims), Timestamp::from_secs(900)).is_some()
+        };
+        assert!(is_good(""));
+        for cnf in [r#"{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}"#, "{}", "null"] {
+            assert!(!is_good(&format!(r#","cnf":{cnf}"#)), "{cnf}");
+        }
     }
 }

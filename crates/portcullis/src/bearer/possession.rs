@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri};
 use portcullis_store::Timestamp;
 
 use super::certificate::{ClientCertificate, ClientCertificates};
 use super::confirmation::{Confirmation, Thumbprint};
+use super::crypto::same_bytes;
 use super::dpop::{DPOP, ProofRefusal, Proofs, Proved, Ticket, Unproved};
 use super::refusal::Refusal;
 use super::token_source::Place;
@@ -43,6 +43,11 @@ impl Possession {
         self.proofs.is_some()
     }
 
+    /// Whether anything is asked for.
+    pub(super) const fn is_asked_for(&self) -> bool {
+        self.proofs.is_some() || self.certificates.is_some()
+    }
+
     /// Whether it is the only scheme.
     pub(super) fn wants_dpop(&self) -> bool {
         self.proofs.as_ref().is_some_and(|proofs| proofs.required)
@@ -51,7 +56,7 @@ impl Possession {
     /// What the request brings, of a token that stood there. Nothing is looked at where nothing is checked.
     pub(super) fn evidence<B>(&self, place: Place, request: &Request<B>) -> Option<Evidence> {
         let (headers, extensions) = (request.headers(), request.extensions());
-        (self.proofs.is_some() || self.certificates.is_some()).then(|| Evidence {
+        self.is_asked_for().then(|| Evidence {
             place,
             proof: proof(headers),
             certificate: self.certificates.as_ref().and_then(|it| it.find(headers, extensions)),
@@ -82,7 +87,7 @@ impl Possession {
         match (bound, &self.certificates) {
             (Some(bound), Some(_)) => {
                 let shown = evidence.certificate.ok_or(Refusal::NoCertificate)?;
-                let is_same = verify_slices_are_equal(bound, shown.thumbprint()).is_ok();
+                let is_same = same_bytes(bound, shown.thumbprint());
                 if is_same { Ok(()) } else { Err(Refusal::WrongCertificate) }
             }
             (Some(_), None) => Err(Refusal::SenderConstrained),

@@ -2,6 +2,7 @@
 
 mod backend;
 mod check;
+mod dependents;
 mod error;
 mod families;
 mod marks;

@@ -286,8 +286,9 @@ fn parameter<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
 
 fn strip_parameter(uri: &mut Uri, name: &str) {
     let kept: Vec<_> = pairs(uri).filter(|pair| parameter(pair, name).is_none()).collect();
-    let separator = if kept.is_empty() { "" } else { "?" };
-    let rest = format!("{}{separator}{}", uri.path(), kept.join("&"));
+    let query = kept.join("&");
+    let separator = if query.is_empty() { "" } else { "?" };
+    let rest = format!("{}{separator}{query}", uri.path());
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = PathAndQuery::try_from(rest).ok();
     // Of a part of what was a URI. Should it be none, better none at all than one with a token.
@@ -393,7 +394,7 @@ mod tests {
         let token = |token| Ok(Some((token, Place::Query)));
         let rows: [(&str, Found, &str); 13] = [
             ("/", Ok(None), "/"),
-            ("/a?", Ok(None), "/a"),
+            ("/a?", Ok(None), "/a?"),
             ("/a?access_token=t", token("t"), "/a"),
             ("/a?b=c&access_token=t&d", token("t"), "/a?b=c&d"),
             ("https://api.example/a?access_token=t&b", token("t"), "https://api.example/a?b"),

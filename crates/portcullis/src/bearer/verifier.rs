@@ -60,6 +60,8 @@ pub(super) struct Occasion {
     pub(super) now: Timestamp,
     /// Whether it will be asked if the token is revoked.
     pub(super) wants_marks: bool,
+    /// Whether it will be asked if the token is its holder's own. If not, one that is bound is not good.
+    pub(super) wants_proof: bool,
 }
 
 impl Verifier {
@@ -81,6 +83,9 @@ impl Verifier {
         let payload = text(jws.payload())?;
         let claims = Claims::parse(payload, &issuer.shape)?;
         issuer.rules.judge(&header, &claims, occasion.now)?;
+        if claims.cnf.is_some() && !occasion.wants_proof {
+            return Err(Refusal::SenderConstrained.into());
+        }
         issuer.judge_key(key, &claims)?;
         let key = key.uid();
         Ok(Verified {

@@ -66,6 +66,7 @@
 mod ambient;
 mod authority;
 mod binding;
+mod check;
 mod error;
 mod events;
 #[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "extractors take fields out, too"))]
@@ -83,11 +84,12 @@ mod tokens;
 mod verified;
 mod withhold;
 
+pub use check::Csrf;
 pub use error::{ConfigError, ConfigErrorKind};
 pub use form::{FormBody, FormToken, FormTokenFuture, FormTokenLayer};
 pub use handle::CsrfToken;
 pub use keys::CsrfKeys;
-pub use layer::{Csrf, CsrfLayer};
+pub use layer::CsrfLayer;
 #[cfg(feature = "axum")]
 pub(crate) use verified::Forms;
 

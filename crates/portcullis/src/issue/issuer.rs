@@ -109,6 +109,10 @@ impl TokenIssuer {
         if self.0.revocations.is_some() { issuer.versioned() } else { issuer }
     }
 
+    pub(super) fn audience(&self) -> &[String] {
+        &self.0.audience
+    }
+
     pub(super) fn revocations(&self) -> Option<&Revocations> {
         self.0.revocations.as_ref()
     }

@@ -10,6 +10,12 @@
 //! * `exp` and `aud` cannot be left out, and every token has a `jti` and, where they can be [taken
 //!   back](crate::bearer::Revocations), the version of its user (`tv`).
 //!
+//! * [`RefreshTokens`] are for the next access token: see [`refresh`]. [`TokenEndpoints`] are where clients refresh, revoke and
+//!   look up: see [`endpoint`]. [`JobTickets`] are for work on somebody's behalf: see [`job`].
+//! * A login's session, refresh tokens and access tokens have one name, `sid`. Give the session layer the revocations as its
+//!   [dependents](crate::dependents::Dependents) and the session's public name as [`Grant::sid`], and what ends the session ends
+//!   its tokens.
+//!
 //! Private keys come from where the application keeps secrets; a key in the source is a key of everybody who reads it.
 //!
 //! ```
@@ -45,11 +51,13 @@
 
 mod access;
 mod claims;
+mod cookie;
 mod document;
 pub mod endpoint;
 mod error;
 mod grant;
 mod issuer;
+pub mod job;
 mod jwk;
 mod key;
 mod metadata;
@@ -62,11 +70,13 @@ mod schedule;
 mod signer;
 
 pub use access::AccessToken;
+pub use cookie::TokenCookies;
 pub use document::DocumentService;
 pub use endpoint::{Checking, ClientKind, Clients, EndpointService, StaticClients, TokenEndpoints};
 pub use error::{BuildError, BuildErrorKind, IssueError, IssueErrorKind};
 pub use grant::{Confirmation, Grant};
 pub use issuer::{TokenIssuer, TokenIssuerBuilder};
+pub use job::{JobRequest, JobTicket, JobTickets, JobTicketsBuilder, TicketError, TicketErrorKind};
 pub use key::SigningKey;
 pub use metadata::Metadata;
 pub use public::PublicKey;

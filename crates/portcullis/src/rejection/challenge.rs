@@ -37,7 +37,10 @@ impl Challenge {
     }
 
     /// The same of another scheme.
-    #[cfg_attr(not(feature = "bearer"), allow(dead_code, reason = "only bearer tokens have two schemes"))]
+    #[cfg_attr(
+        not(any(feature = "bearer", feature = "rust-crypto")),
+        allow(dead_code, reason = "only bearer tokens have two schemes")
+    )]
     pub(crate) fn in_scheme(mut self, scheme: &'static str) -> Self {
         self.change().name = scheme;
         self

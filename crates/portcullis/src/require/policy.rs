@@ -143,24 +143,20 @@ impl<M> Policy<M> {
 
     /// Both. The client is told what the first of them lacks.
     pub fn and(self, other: Self) -> Self {
-        Self::of(match self.0 {
-            Rule::All(mut rules) => {
-                rules.push(other.0);
-                Rule::All(rules)
-            }
-            rule => Rule::All(vec![rule, other.0]),
-        })
+        if let Rule::All(mut rules) = self.0 {
+            rules.push(other.0);
+            return Self::of(Rule::All(rules));
+        }
+        Self::of(Rule::All(vec![self.0, other.0]))
     }
 
     /// One of them at least. The client is told what the first of them lacks.
     pub fn or(self, other: Self) -> Self {
-        Self::of(match self.0 {
-            Rule::Any(mut rules) => {
-                rules.push(other.0);
-                Rule::Any(rules)
-            }
-            rule => Rule::Any(vec![rule, other.0]),
-        })
+        if let Rule::Any(mut rules) = self.0 {
+            rules.push(other.0);
+            return Self::of(Rule::Any(rules));
+        }
+        Self::of(Rule::Any(vec![self.0, other.0]))
     }
 
     fn of(rule: Rule) -> Self {

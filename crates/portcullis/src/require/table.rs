@@ -87,8 +87,10 @@ pub struct Table {
 #[derive(Clone)]
 enum Key {
     Path,
-    Route(Arc<dyn Fn(&Extensions) -> Option<&str> + Send + Sync>),
+    Route(Arc<FindRoute>),
 }
+
+type FindRoute = dyn Fn(&Extensions) -> Option<&str> + Send + Sync;
 
 /// What is said of one path.
 #[derive(Default)]

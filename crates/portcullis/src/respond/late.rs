@@ -51,10 +51,13 @@ mod tests {
     use super::*;
     use http::Request;
 
+    /// Method, target and headers.
+    type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
     #[test]
     fn a_late_head_tells_a_responder_what_an_early_one_does() {
         let long = format!("/{}", "a".repeat(4000));
-        let rows: [(&str, &str, &[(&str, &str)]); 7] = [
+        let rows: [Row<'_>; 7] = [
             ("GET", "/", &[]),
             ("GET", "/orders?page=2", &[("accept", "text/html"), ("sec-fetch-mode", "navigate")]),
             ("POST", "/orders", &[("accept", ""), ("sec-fetch-mode", "cors")]),

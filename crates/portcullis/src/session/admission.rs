@@ -56,7 +56,7 @@ impl Admission<'_> {
                 Enrolled::Taken => return Err(StoreError::new(StoreErrorKind::Corrupt).into()),
                 Enrolled::Full(members) => members,
             };
-            let ended = make_room(core, &members, self.who).await?;
+            let ended = make_room(core, &members, (self.user, self.who)).await?;
             answer = core.backend.enrol(self.locator, enrolment.evicted(&ended)).await?;
         }
         Err(StoreError::new(StoreErrorKind::Timeout).into())
@@ -75,7 +75,7 @@ impl Admission<'_> {
 async fn make_room(
     core: &Core,
     members: &[Locator],
-    who: Option<&Identity>,
+    (user, who): (Locator, Option<&Identity>),
 ) -> Result<Vec<Locator>, SessionError> {
     let members = with_age(core, members).await?;
     match core.limit.map_or(Room::Refuse, |limit| limit.room(&members)) {
@@ -83,6 +83,7 @@ async fn make_room(
         Room::Refuse => Err(Reason::LimitReached.into()),
         Room::Evict { victims, mut dead } => {
             let keys: Vec<Key<'_>> = victims.iter().map(|locator| core.key(*locator)).collect();
+            core.end_dependents(Some(user), &victims).await?;
             core.backend.destroy(&keys).await?;
             for victim in &victims {
                 core.emit(SessionEventKind::LimitReached(LimitOutcome::Evicted), Some(victim), who);

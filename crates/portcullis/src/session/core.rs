@@ -1,5 +1,6 @@
 //! [`Core`]: what every session of one layer shares: the backend, the clock, and the policy.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::renewal::arrived;
 use super::state::Stored;
 use super::tag::new_tag;
 use super::transport::Transport;
+use crate::dependents::Dependents;
 use crate::identity::Carrier;
 use crate::realm::{Claim, Hold};
 use crate::{Identity, names};
@@ -39,7 +41,6 @@ pub enum OnUnavailable {
 }
 
 /// What every session of one layer shares.
-#[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) backend: Backend,
     pub(crate) realm: Realm,
@@ -64,6 +65,8 @@ pub(crate) struct Core {
     /// How often a watched session is looked up while the store cannot tell of its end.
     pub(crate) watch_interval: Duration,
     pub(crate) events: Hook,
+    /// What ends with a session.
+    pub(crate) dependents: Option<Arc<dyn Dependents>>,
     pub(crate) codec: Coding,
     /// How much may go on behind the responses at once.
     pub(crate) background: Arc<Semaphore>,
@@ -94,6 +97,17 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct Ending {
     pub(crate) locator: Locator,
     pub(crate) user: Option<Locator>,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("backend", &self.backend)
+            .field("realm", &self.realm)
+            .field("issuer", &self.issuer)
+            .field("transport", &self.transport)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Core {
@@ -250,6 +264,7 @@ impl Core {
 
     /// Destroys a session, and when that stands takes it out of its user's index.
     pub(crate) async fn end(&self, ending: Ending) -> Result<(), SessionError> {
+        self.end_dependents(ending.user, &[ending.locator]).await?;
         let key = self.key(ending.locator);
         if let Some(user) = ending.user
             && self.backend.destroy_enrolled(key, self.user_key(user)).await? == AtOnce::Done
@@ -261,6 +276,26 @@ impl Core {
             self.withdraw(user, &[ending.locator]).await;
         }
         Ok(())
+    }
+
+    /// Ends what hangs on sessions of this user, which end next. On those of nobody nothing does.
+    pub(crate) async fn end_dependents(
+        &self,
+        user: Option<Locator>,
+        sessions: &[Locator],
+    ) -> Result<(), StoreError> {
+        match (&self.dependents, user) {
+            (Some(dependents), Some(user)) => dependents.end(user, sessions).await,
+            (None, _) | (_, None) => Ok(()),
+        }
+    }
+
+    /// Ends all that this user has besides sessions, which end next.
+    pub(crate) async fn end_all_dependents(&self, user: Locator) -> Result<(), StoreError> {
+        match &self.dependents {
+            Some(dependents) => dependents.end_all(user).await,
+            None => Ok(()),
+        }
     }
 
     /// Takes ended sessions out of their user's index. An entry that stays is harmless and drops out by its deadline.

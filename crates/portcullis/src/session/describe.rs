@@ -44,6 +44,7 @@ impl fmt::Display for SessionPolicy<'_> {
             renew_every,
             watch_interval,
             events,
+            dependents,
             codec,
             background: _,
         } = self.0;
@@ -100,6 +101,8 @@ impl fmt::Display for SessionPolicy<'_> {
             "events: {}",
             if events.is_heard() { "told, logged and counted" } else { "logged and counted" }
         )?;
+        let with = if dependents.is_some() { "what the application has named" } else { "nothing" };
+        writeln!(f, "ends with a session: {with}")?;
         writeln!(f, "read only: {}", yes(*read_only))?;
         write!(f, "writes of a 5xx response: {}", if *discard_on_5xx { "dropped" } else { "saved" })
     }
@@ -216,6 +219,7 @@ largest session: 32768 bytes
 encrypted: no
 codec: JSON
 events: logged and counted
+ends with a session: nothing
 read only: no
 writes of a 5xx response: saved";
         assert_eq!(layer.describe().to_string(), expected);

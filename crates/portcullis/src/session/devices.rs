@@ -153,6 +153,7 @@ pub(crate) async fn end(
         return Ok(());
     }
     let keys: Vec<Key<'_>> = ended.iter().map(|locator| core.key(*locator)).collect();
+    core.end_dependents(Some(user), ended).await?;
     core.backend.destroy(&keys).await?;
     core.withdraw(user, ended).await;
     tell(core, who, ended);
@@ -172,6 +173,7 @@ pub(crate) async fn end_durably(
         return Ok(0);
     }
     let keys: Vec<Key<'_>> = ended.iter().map(|locator| core.key(*locator)).collect();
+    core.end_dependents(Some(user), ended).await?;
     let confirmed = core.backend.destroy_durably(&keys, replicas).await?;
     if confirmed >= replicas {
         core.withdraw(user, ended).await;

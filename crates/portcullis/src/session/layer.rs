@@ -26,6 +26,7 @@ use super::limit::Limit;
 use super::transport::{SessionCarrier, Transport};
 use super::withheld::hold;
 use crate::authenticate::{Authenticate, AuthenticateLayer};
+use crate::dependents::Dependents;
 use crate::realm::{Claim, DefaultRealm, Realm};
 use crate::respond::DefaultResponder;
 
@@ -94,6 +95,7 @@ impl SessionLayer {
             renew_every: None,
             watch_interval: WATCH_INTERVAL,
             events: Hook::default(),
+            dependents: None,
             codec: Coding::default(),
             background: Arc::new(Semaphore::new(BACKGROUND)),
         };
@@ -279,6 +281,13 @@ impl<M, R> SessionLayerBuilder<M, R> {
     /// Who is told what happens to sessions. Default: nobody; it is logged and counted all the same, see [`Events`].
     pub fn events(mut self, events: impl Events) -> Self {
         self.core.events = Hook::new(events);
+        self
+    }
+
+    /// What ends with a session: the tokens of the same login. Default: nothing does. See [`Dependents`]; it needs the
+    /// [issuer](Self::issuer) to be that of the tokens.
+    pub fn dependents(mut self, dependents: impl Dependents) -> Self {
+        self.core.dependents = Some(Arc::new(dependents));
         self
     }
 

@@ -143,6 +143,7 @@ impl<M> Sessions<M> {
         let name = self.name(user);
         let revoked = async {
             let members = self.0.backend.members(self.0.user_key(name)).await?;
+            self.0.end_all_dependents(name).await?;
             devices::end(&self.0, name, self.who(user), &members).await?;
             Ok(members.len())
         };
@@ -189,6 +190,7 @@ impl<M> Sessions<M> {
         let name = self.name(user);
         let revoked = async {
             let members = self.0.backend.members(self.0.user_key(name)).await?;
+            self.0.end_all_dependents(name).await?;
             self.end_durably(user, &members, replicas).await
         };
         self.noted(StoreOperation::Revoke, revoked.await)
@@ -228,6 +230,7 @@ impl<M> Sessions<M> {
         let bumped = self.0.backend.bump_credential_version(self.0.user_key(name), keep).await;
         // Who was entered before that is in the index, and who comes after it is refused.
         let ended = async {
+            self.0.end_all_dependents(name).await?;
             let mut rounds = Rounds::default();
             while let Some(members) = rounds.next(&self.0, name).await? {
                 devices::end(&self.0, name, self.who(user), &members).await?;

@@ -235,6 +235,9 @@ impl Shared {
             replaces: login.previous.as_ref().map(|previous| previous.ending.locator),
             credential_version,
         };
+        if let Some(previous) = &login.previous {
+            core.end_dependents(previous.ending.user, &[previous.ending.locator]).await?;
+        }
         let superseded = match &login.previous {
             Some(previous) => admission.run_at_once(previous.ending.locator, previous.seen, core).await?,
             None => AtOnce::NotDone,
@@ -342,6 +345,7 @@ impl Shared {
         others.retain(|locator| *locator != current);
         let all = [&others[..], &[current]].concat();
         let keys: Vec<Key<'_>> = all.iter().map(|locator| core.key(*locator)).collect();
+        core.end_all_dependents(user).await?;
         core.backend.destroy(&keys).await?;
         core.withdraw(user, &all).await;
         let replaced = self.without_session();

@@ -11,9 +11,9 @@ use crate::guard::{Check, Head, Pass};
 use crate::identity::Authentication;
 use crate::rejection::{Challenge, Rejection};
 
-#[cfg(feature = "bearer")]
+#[cfg(any(feature = "bearer", feature = "rust-crypto"))]
 pub(super) type Tokens = crate::bearer::BearerAuthenticator;
-#[cfg(not(feature = "bearer"))]
+#[cfg(not(any(feature = "bearer", feature = "rust-crypto")))]
 pub(super) type Tokens = NoAuthenticator;
 #[cfg(feature = "csrf")]
 pub(super) type Origin = crate::csrf::Csrf;

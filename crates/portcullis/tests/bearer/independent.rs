@@ -140,3 +140,18 @@ fn of_two_tokens_by_other_libraries_each_is_good_with_its_own_key_only() {
         }
     }
 }
+
+#[test]
+fn a_pss_signature_has_a_salt_as_long_as_its_hash() {
+    let file: Value = serde_json::from_str(include_str!("recorded/pss.json")).unwrap();
+    let tokens = file["tokens"].as_array().unwrap();
+    assert_eq!(tokens.len(), 3 * 6);
+    for token in tokens {
+        let algorithm =
+            ALL.iter().map(|signer| signer.algorithm).find(|it| it.name() == token["alg"]).unwrap();
+        let issuer = Issuer::new(ISSUER, Audience::one_of(["api"])).algorithms([algorithm]);
+        let layer = layer([issuer.keys(jwks([file["key"].clone()]))]);
+        let (salt, token) = (token["salt"].as_str().unwrap(), token["token"].as_str().unwrap());
+        assert_eq!(ask(&layer, token).is_ok(), salt == "as long as the hash", "{algorithm}, {salt}");
+    }
+}

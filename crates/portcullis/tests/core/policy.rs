@@ -144,7 +144,8 @@ async fn a_step_up_tells_at_once_all_that_signing_in_again_takes() {
     let stale = by_bearer("ada").role("user");
     let clock = ManualClock::default();
     let fresh = stale.clone().authenticated_at(clock.now());
-    let step_up = r#"Bearer error="insufficient_user_authentication", error_description="sign in again to do this""#;
+    let step_up =
+        r#"Bearer error="insufficient_user_authentication", error_description="sign in again to do this""#;
     let both = format!(r#"{step_up}, acr_values="gold silver", max_age="60""#);
     let acr = format!(r#"{step_up}, acr_values="gold silver""#);
     for (name, who, expected) in [("stale and weak", stale, &both), ("weak", fresh, &acr)] {

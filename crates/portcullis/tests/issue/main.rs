@@ -10,7 +10,9 @@
 mod common;
 mod documents;
 mod endpoints;
+mod jobs;
 mod keys;
+mod logins;
 mod refresh;
 mod ring;
 mod spy;

@@ -33,10 +33,10 @@ pub(super) async fn users_take_their_families_along<H: Harness>(stage: &Stage<'_
     ensure!(begun == Begun::Revoked, "for the epoch before: {begun:?}");
     let begun = stage.store.begin_family(later, NewFamily { epoch: Some(epoch), ..stale }).await?;
     ensure!(begun == Begun::Done(epoch), "after it: {begun:?} instead of {epoch:?}");
-    match stage.store.rotate_family(later, turn(0)).await? {
-        Turned::Current { epoch: told, .. } if told == epoch => Ok(()),
-        other => Err(Stop::Broken(format!("one that was begun after it was told {other:?}"))),
-    }
+    let turned = stage.store.rotate_family(later, turn(0)).await?;
+    let is_told = matches!(turned, Turned::Current { epoch: told, .. } if told == epoch);
+    ensure!(is_told, "one that was begun after it was told {turned:?}");
+    Ok(())
 }
 
 pub(super) async fn everyone_takes_families_along<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
@@ -86,11 +86,13 @@ pub(super) async fn families_end_in_any_case<H: Harness>(stage: &Stage<'_, H>) -
     let (begun_by, mut generation) = (stage.now(), 0);
     let latest = begun_by.saturating_add(stage.unit * 4);
     while stage.now() <= latest {
-        match stage.store.rotate_family(key, turn(generation)).await? {
-            Turned::Current { left, .. } if left <= stage.unit * 4 => generation += 1,
-            Turned::Gone => break,
-            other => return Err(Stop::Broken(format!("generation {generation} was told {other:?}"))),
+        let turned = stage.store.rotate_family(key, turn(generation)).await?;
+        if turned == Turned::Gone {
+            break;
         }
+        let is_bounded = matches!(turned, Turned::Current { left, .. } if left <= stage.unit * 4);
+        ensure!(is_bounded, "generation {generation} was told {turned:?}");
+        generation += 1;
         stage.harness.advance(stage.unit).await;
     }
     ensure!(generation > 0, "it had ended before it could be rotated");

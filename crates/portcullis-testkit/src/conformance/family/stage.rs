@@ -71,19 +71,18 @@ impl<'h, H: Harness> Stage<'h, H> {
 
     /// Presents a token, and expects to be told of this generation.
     pub(super) async fn expect(&self, key: FamilyKey<'_>, turn: Turn, told: u64, new: bool) -> Outcome {
-        match self.store.rotate_family(key, turn).await? {
-            Turned::Current { generation, is_new, payload, left, .. } => {
-                ensure!(
-                    (generation, is_new) == (told, new),
-                    "generation {} was told of {generation}, new: {is_new}",
-                    turn.generation
-                );
-                ensure!(payload == PAYLOAD, "the payload is {payload:?}");
-                ensure!(left <= LONG && !left.is_zero(), "there are {left:?} left");
-                Ok(())
-            }
-            other => Err(Stop::Broken(format!("generation {} was told {other:?}", turn.generation))),
-        }
+        let turned = self.store.rotate_family(key, turn).await?;
+        let Turned::Current { generation, is_new, payload, left, .. } = turned else {
+            return Err(Stop::Broken(format!("generation {} was told {turned:?}", turn.generation)));
+        };
+        ensure!(
+            (generation, is_new) == (told, new),
+            "generation {} was told of {generation}, new: {is_new}",
+            turn.generation
+        );
+        ensure!(payload == PAYLOAD, "the payload is {payload:?}");
+        ensure!(left <= LONG && !left.is_zero(), "there are {left:?} left");
+        Ok(())
     }
 
     /// Presents a token, and expects this answer.

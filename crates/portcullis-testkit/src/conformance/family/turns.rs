@@ -69,11 +69,11 @@ pub(super) async fn the_grace_ends<H: Harness>(stage: &Stage<'_, H>) -> Outcome 
     let latest = stage.now().saturating_add(stage.unit * 2);
     stage.pass(end.saturating_sub(stage.unit)).await;
     let graced = stage.store.rotate_family(key, turn(0)).await?;
-    match graced {
-        Turned::Current { generation: 1, is_new: false, .. } => {}
-        _ if stage.now() >= end => return Err(Stop::Late),
-        other => return Err(Stop::Broken(format!("within the grace: {other:?}"))),
+    let is_graced = matches!(graced, Turned::Current { generation: 1, is_new: false, .. });
+    if !is_graced && stage.now() >= end {
+        return Err(Stop::Late);
     }
+    ensure!(is_graced, "within the grace: {graced:?}");
     stage.pass(latest).await;
     stage.expect_end(key, turn(0), &reused(), "after the grace").await?;
     stage.expect_revoked(key, true, "after the grace").await
@@ -117,12 +117,10 @@ pub(super) async fn one_of_many_rotates<H: Harness>(stage: &Stage<'_, H>) -> Out
         let mut begun = 0;
         while let Some(turned) = tasks.join_next().await {
             let turned = turned.map_err(|error| Stop::Broken(format!("a call panicked: {error}")))??;
-            match turned {
-                Turned::Current { generation: told, is_new, .. } if told == generation + 1 => {
-                    begun += usize::from(is_new);
-                }
-                other => return Err(Stop::Broken(format!("one of many was told {other:?}"))),
-            }
+            let is_told =
+                matches!(turned, Turned::Current { generation: told, .. } if told == generation + 1);
+            ensure!(is_told, "one of many was told {turned:?}");
+            begun += usize::from(matches!(turned, Turned::Current { is_new: true, .. }));
         }
         ensure!(begun == 1, "{begun} of {MANY} have begun a generation");
     }

@@ -8,7 +8,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -17,6 +16,7 @@ use smallvec::SmallVec;
 use super::refusal::ProofRefusal;
 use crate::bearer::algorithm::Algorithm;
 use crate::bearer::confirmation::Thumbprint;
+use crate::bearer::crypto::sha256;
 use crate::bearer::keys::LoneKey;
 use crate::bearer::text::Text;
 
@@ -62,8 +62,7 @@ impl PublicJwk<'_> {
             }
             Some(_) | None => return Err(ProofRefusal::BadKey),
         };
-        let thumbprint = digest::digest(&digest::SHA256, canonical.as_bytes());
-        let thumbprint = thumbprint.as_ref().try_into().map_err(|_| ProofRefusal::BadKey)?;
+        let thumbprint = sha256([canonical.as_bytes()]);
         key.map(|key| (key, thumbprint)).map_err(|_| ProofRefusal::BadKey)
     }
 

@@ -6,11 +6,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign, verify};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::Mac;
 use http::HeaderValue;
 use portcullis_store::Timestamp;
+
+use crate::mac::{HmacSha256, MacRing};
 
 /// The keys of the nonces that a server has its clients put into their proofs: the first makes them, all accept them.
 ///
@@ -24,12 +26,7 @@ use portcullis_store::Timestamp;
 /// let keys = NonceKeys::new(b"Eixai3ieLeegh4oi-of-this-november").add_key(b"ohth5ieG9ooYae8E-of-the-last-year");
 /// ```
 #[derive(Clone)]
-pub struct NonceKeys {
-    first: Key,
-    others: Vec<Key>,
-    /// The length of the shortest key, in bytes.
-    shortest: usize,
-}
+pub struct NonceKeys(MacRing);
 
 /// Nonces of certain keys, each good for a certain time.
 #[derive(Clone, Debug)]
@@ -49,9 +46,6 @@ pub(super) enum Age {
     Bad,
 }
 
-/// A key as long as the hash's output (RFC 2104, section 3).
-const MIN_KEY_LEN: usize = 32;
-
 /// A period's number, and an HMAC-SHA-256.
 const LEN: usize = 8 + 32;
 
@@ -59,23 +53,19 @@ impl NonceKeys {
     /// One key.
     #[must_use]
     pub fn new(key: impl AsRef<[u8]>) -> Self {
-        let key = key.as_ref();
-        Self { first: Key::new(HMAC_SHA256, key), others: Vec::new(), shortest: key.len() }
+        Self(MacRing::new(key.as_ref()))
     }
 
     /// One more key, whose nonces are accepted only: the one before, or the one to come on instances that do not have it
     /// yet.
     #[must_use]
-    pub fn add_key(mut self, key: impl AsRef<[u8]>) -> Self {
-        let key = key.as_ref();
-        self.others.push(Key::new(HMAC_SHA256, key));
-        self.shortest = self.shortest.min(key.len());
-        self
+    pub fn add_key(self, key: impl AsRef<[u8]>) -> Self {
+        Self(self.0.add_key(key.as_ref()))
     }
 
     /// Whether every key is long enough.
-    pub(super) const fn is_sound(&self) -> bool {
-        self.shortest >= MIN_KEY_LEN
+    pub(super) fn is_sound(&self) -> bool {
+        self.0.is_sound()
     }
 }
 
@@ -88,8 +78,8 @@ impl Nonces {
     /// The nonce of this moment.
     pub(super) fn make(&self, now: Timestamp) -> Option<HeaderValue> {
         let number = self.number(now).to_be_bytes();
-        let code = sign(&self.keys.first, &message(number));
-        HeaderValue::try_from(URL_SAFE_NO_PAD.encode([&number, code.as_ref()].concat())).ok()
+        let code = self.keys.0.signing().clone().chain_update(message(number)).finalize().into_bytes();
+        HeaderValue::try_from(URL_SAFE_NO_PAD.encode([&number, code.as_slice()].concat())).ok()
     }
 
     /// How old a nonce is. One of the next period is of a server whose clock is a little ahead.
@@ -97,8 +87,8 @@ impl Nonces {
         let mut bytes = [0; LEN];
         let is_whole = URL_SAFE_NO_PAD.decode_slice(nonce, &mut bytes) == Ok(LEN);
         let Some((number, code)) = bytes.split_first_chunk().filter(|_| is_whole) else { return Age::Bad };
-        let mut keys = std::iter::once(&self.keys.first).chain(&self.keys.others);
-        if !keys.any(|key| verify(key, &message(*number), code).is_ok()) {
+        let is_by = |key: &HmacSha256| key.clone().chain_update(message(*number)).verify_slice(code).is_ok();
+        if !self.keys.0.keys().any(is_by) {
             return Age::Bad;
         }
         let (number, current) = (u64::from_be_bytes(*number), self.number(now));
@@ -123,7 +113,7 @@ fn message(number: [u8; 8]) -> [u8; 30] {
 
 impl fmt::Debug for NonceKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NonceKeys").field("keys", &(1 + self.others.len())).finish_non_exhaustive()
+        f.debug_struct("NonceKeys").field("keys", &self.0.len()).finish_non_exhaustive()
     }
 }
 
@@ -172,7 +162,8 @@ mod tests {
             let changed = String::from_utf8(changed).unwrap();
             assert_eq!(new.age(&changed, now), Age::Bad, "{at}");
         }
-        for nonce in ["", "A", &nonce[1..], &format!("{nonce}A"), &format!("{nonce}="), &"A".repeat(4096)] {
+        let shorter = nonce.chars().skip(1).collect::<String>();
+        for nonce in ["", "A", &shorter, &format!("{nonce}A"), &format!("{nonce}="), &"A".repeat(4096)] {
             assert_eq!(new.age(nonce, now), Age::Bad, "{nonce}");
         }
     }

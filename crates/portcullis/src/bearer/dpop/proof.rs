@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderName, Method};
@@ -15,6 +13,7 @@ use super::refusal::ProofRefusal;
 use super::target::Base;
 use crate::bearer::algorithm::Algorithms;
 use crate::bearer::confirmation::Thumbprint;
+use crate::bearer::crypto::{same_bytes, sha256};
 use crate::bearer::refusal::Refusal;
 use crate::names;
 
@@ -81,7 +80,7 @@ impl ProofRules {
         let claims = ProofClaims::parse(&jws.payload)?;
         self.judge_claims(&claims, question)?;
         let (key, thumbprint) = header.jwk.key(header.algorithm)?;
-        if verify_slices_are_equal(&thumbprint, question.key).is_err() {
+        if !same_bytes(&thumbprint, question.key) {
             return Err(Fault::Token(Refusal::WrongKey));
         }
         if !key.verify(jws.message, &jws.signature) {
@@ -124,7 +123,7 @@ impl ProofRules {
 
 /// The token's hash, as `ath` has it (RFC 9449, section 4.2).
 fn hash_of(token: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, token))
+    URL_SAFE_NO_PAD.encode(sha256([token]))
 }
 
 impl<'a> Jws<'a> {

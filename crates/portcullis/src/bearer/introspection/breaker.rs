@@ -109,7 +109,7 @@ mod tests {
         let now = Instant::now();
         let pause = |failures, chance| match (Breaker::Closed { failures }).failed(now, chance) {
             Breaker::Open { until, .. } => until - now,
-            other => panic!("{other:?}"),
+            other @ (Breaker::New | Breaker::Closed { .. } | Breaker::Probing { .. }) => panic!("{other:?}"),
         };
         assert_eq!(pause(2, 0.0), Duration::from_millis(125));
         assert_eq!(pause(2, 1.0), Duration::from_millis(250));

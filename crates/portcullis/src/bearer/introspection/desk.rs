@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use portcullis_store::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
@@ -16,6 +15,7 @@ use super::breaker::{Breaker, Leave};
 use super::flights::{Flight, Flights, Name, Part, landed};
 use super::source::{IntrospectionError, IntrospectionErrorKind, TokenIntrospection};
 use crate::bearer::cache::{Cache, Perishable};
+use crate::bearer::crypto::sha256;
 use crate::bearer::events::{self, Introspected};
 use crate::bearer::miss::Failure;
 use crate::identity::Carrier;
@@ -80,11 +80,11 @@ impl Desk {
                 landing
             }
         };
-        // The flight keeps to the budget by itself; a runtime that is ending may drop it.
-        match timeout(self.budget, landed(landing)).await {
-            Ok(Some(Outcome::Known(known))) => verdict(&known),
-            Ok(Some(Outcome::Unavailable { retry_after })) => Err(Failure::Unavailable { retry_after }),
-            Ok(None) | Err(_) => Err(Failure::Unavailable { retry_after: RETRY_AFTER }),
+        // The flight keeps to the budget, and ends with a word unless the runtime ends.
+        match landed(landing).await {
+            Some(Outcome::Known(known)) => verdict(&known),
+            Some(Outcome::Unavailable { retry_after }) => Err(Failure::Unavailable { retry_after }),
+            None => Err(Failure::Unavailable { retry_after: RETRY_AFTER }),
         }
     }
 
@@ -172,8 +172,7 @@ fn verdict(known: &Known) -> Result<Active, Failure> {
 }
 
 fn name(token: &str, carrier: Carrier) -> Name {
-    let hash = digest::digest(&digest::SHA256, token.as_bytes());
-    (hash.as_ref().try_into().unwrap_or_default(), carrier == Carrier::Ambient)
+    (sha256([token.as_bytes()]), carrier == Carrier::Ambient)
 }
 
 /// From 0 to 1. It need not be hard to guess.

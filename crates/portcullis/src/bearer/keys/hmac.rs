@@ -3,9 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::hmac;
-
-use super::super::algorithm::{Algorithm, Scheme};
+use super::super::algorithm::Algorithm;
+use super::super::crypto::SecretKey;
 use super::super::error::{BuildError, BuildErrorKind};
 use super::{Key, KeySet, MAX_KEYS, Material};
 use crate::secret::Redacted;
@@ -69,13 +68,13 @@ impl HmacKey {
     }
 
     fn keys(&self) -> impl Iterator<Item = Key> {
-        Algorithm::HMAC.into_iter().filter_map(|algorithm| match algorithm.scheme() {
-            Scheme::Hmac(scheme) if self.secret.0.len() >= scheme.tag_len() => Some(Key::new(
-                self.kid.as_deref().map(Box::from),
-                algorithm,
-                Material::Secret(Box::new(hmac::Key::new(scheme, &self.secret.0))),
-            )),
-            Scheme::Hmac(_) | Scheme::Rsa(_) | Scheme::Curve(_) => None,
+        let secret = &self.secret.0;
+        // As long as the tag at least (RFC 7518, section 3.2).
+        let long_enough =
+            Algorithm::HMAC.into_iter().zip([32, 48, 64]).filter(|&(_, len)| secret.len() >= len);
+        long_enough.filter_map(|(algorithm, _)| {
+            let material = Material::Secret(SecretKey::new(algorithm, secret)?);
+            Some(Key::new(self.kid.as_deref().map(Box::from), algorithm, material))
         })
     }
 }

@@ -1,11 +1,11 @@
 //! Public keys in PEM (RFC 7468).
 
-use aws_lc_rs::rsa::PublicKey as RsaPublicKey;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::super::algorithm::Algorithm;
 use super::super::error::{BuildError, BuildErrorKind};
+use super::der::PublicKeyInfo;
 use super::rsa::RsaKey;
 use super::{Key, MAX_KEYS, Unusable, on_curve};
 
@@ -42,31 +42,27 @@ impl Block {
     fn keys(&self) -> Result<Vec<Key>, BuildError> {
         let found = match self.label.as_str() {
             "PUBLIC KEY" => self.of_any_type(),
-            "RSA PUBLIC KEY" => self.of_rsa(),
+            "RSA PUBLIC KEY" => of_rsa(&self.der),
             _ => return Err(BuildErrorKind::NotAPublicKey.into()),
         };
         found.map_err(|_| BuildErrorKind::NoUsableKey.into())
     }
 
-    /// `SubjectPublicKeyInfo` (RFC 5280, section 4.1): it says itself of which type it is.
+    /// `SubjectPublicKeyInfo`: it says itself of which type it is.
     fn of_any_type(&self) -> Result<Vec<Key>, Unusable> {
-        // Without this a bare point or a bare Ed25519 key would be taken too.
-        if self.der.first() != Some(&0x30) || self.der.len() <= 32 {
-            return Err(Unusable::BadParameter);
-        }
-        let curves = [Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA];
-        match curves.into_iter().find_map(|curve| Some((curve, on_curve(curve, &self.der).ok()?))) {
-            Some((algorithm, material)) => Ok(vec![Key::new(None, algorithm, material)]),
-            None => self.of_rsa(),
+        match PublicKeyInfo::read(&self.der)? {
+            PublicKeyInfo::Curve(algorithm, key) => {
+                Ok(vec![Key::new(None, algorithm, on_curve(algorithm, key)?)])
+            }
+            PublicKeyInfo::Rsa(der) => of_rsa(der),
         }
     }
+}
 
-    fn of_rsa(&self) -> Result<Vec<Key>, Unusable> {
-        let key = RsaPublicKey::from_der(&self.der).map_err(|_| Unusable::BadParameter)?;
-        let key = RsaKey::of_der(key.as_ref())?;
-        Algorithm::RSA
-            .into_iter()
-            .map(|algorithm| Ok(Key::new(None, algorithm, key.material(algorithm)?)))
-            .collect()
-    }
+fn of_rsa(der: &[u8]) -> Result<Vec<Key>, Unusable> {
+    let key = RsaKey::of_der(der)?;
+    Algorithm::RSA
+        .into_iter()
+        .map(|algorithm| Ok(Key::new(None, algorithm, key.material(algorithm)?)))
+        .collect()
 }

@@ -1,9 +1,8 @@
 //! RSA keys: their bounds, and what is made of them.
 
-use aws_lc_rs::signature::{ParsedPublicKey, RsaPublicKeyComponents};
-
-use super::super::algorithm::{Algorithm, Scheme};
-use super::{Material, Unusable};
+use super::super::algorithm::Algorithm;
+use super::super::crypto::PublicKey;
+use super::{Material, Unusable, der};
 
 /// A modulus and an exponent within bounds.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +21,7 @@ impl<'a> RsaKey<'a> {
         if is_roca(n) { Err(Unusable::Roca) } else { Ok(Self { n, e }) }
     }
 
-    /// Reads `RSAPublicKey ::= SEQUENCE { modulus INTEGER, publicExponent INTEGER }` (RFC 8017, section A.1.1).
+    /// Reads an `RSAPublicKey`.
     pub(super) fn of_der(der: &'a [u8]) -> Result<Self, Unusable> {
         let (n, e) = numbers(der).ok_or(Unusable::BadParameter)?;
         Self::new(n, e)
@@ -30,19 +29,16 @@ impl<'a> RsaKey<'a> {
 
     /// The key for one of the RSA algorithms.
     pub(super) fn material(self, algorithm: Algorithm) -> Result<Material, Unusable> {
-        let Scheme::Rsa(parameters) = algorithm.scheme() else { return Err(Unusable::WrongAlgorithm) };
-        let parsed: Result<ParsedPublicKey, _> =
-            RsaPublicKeyComponents { n: self.n, e: self.e }.to_parsed_public_key(parameters);
-        parsed.map(Material::Public).map_err(|_| Unusable::BadParameter)
+        if !Algorithm::RSA.contains(&algorithm) {
+            return Err(Unusable::WrongAlgorithm);
+        }
+        PublicKey::rsa(algorithm, self.n, self.e).map(Material::Public).ok_or(Unusable::BadParameter)
     }
 }
 
 /// Modulus and exponent of an `RSAPublicKey`, without zeros in front.
 pub(crate) fn numbers(der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (sequence, rest) = der_value(0x30, der)?;
-    let (n, numbers) = der_value(0x02, sequence)?;
-    let (e, more) = der_value(0x02, numbers)?;
-    (rest.is_empty() && more.is_empty()).then_some((without_zeros(n), without_zeros(e)))
+    der::rsa_numbers(der).map(|(n, e)| (without_zeros(n), without_zeros(e)))
 }
 
 fn without_zeros(number: &[u8]) -> &[u8] {
@@ -83,21 +79,6 @@ fn is_power_of_65537(rest: u32, prime: u32) -> bool {
     std::iter::successors(Some(1), |power| Some(power * 65537 % prime))
         .take(prime as usize)
         .any(|power| power == rest)
-}
-
-/// A value of this tag, and what follows it.
-fn der_value(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (&found, rest) = der.split_first()?;
-    let (&short, rest) = rest.split_first()?;
-    let (len, rest) = match short {
-        0x00..=0x7f => (usize::from(short), rest),
-        0x81..=0x82 => {
-            let (long, rest) = rest.split_at_checked(usize::from(short - 0x80))?;
-            (long.iter().fold(0, |len, &byte| len * 256 + usize::from(byte)), rest)
-        }
-        _ => return None,
-    };
-    (found == tag).then(|| rest.split_at_checked(len))?
 }
 
 #[cfg(test)]

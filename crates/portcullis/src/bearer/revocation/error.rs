@@ -44,6 +44,17 @@ impl From<StoreError> for RevocationError {
     }
 }
 
+impl From<RevocationError> for StoreError {
+    /// That there is nothing to revoke by is a matter of the configuration.
+    fn from(error: RevocationError) -> Self {
+        match (error.source, error.kind) {
+            (Some(error), _) => error,
+            (None, RevocationErrorKind::Store(kind)) => kind.into(),
+            (None, RevocationErrorKind::NoSuchId) => StoreErrorKind::Config.into(),
+        }
+    }
+}
+
 impl fmt::Display for RevocationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {

@@ -1,0 +1,88 @@
+//! [`measure`]: what verifying a token costs beside verifying its signature, which nobody can do without.
+
+use std::fmt;
+
+use crate::Failure;
+use crate::candidates::{Group, tokens};
+use crate::counts::{Counts, Meter};
+use crate::harness::{self, Candidate, Effort, Plan, quartiles};
+
+/// What one candidate costs.
+#[derive(Debug)]
+pub(crate) struct Row {
+    name: &'static str,
+    nanos: [f64; 3],
+    /// As a multiple of what the signature alone takes in the same round.
+    ratio: [f64; 3],
+    allocations: i64,
+    /// The most that the multiple may be.
+    aim: Option<f64>,
+}
+
+/// The most that ours may allocate, whatever the algorithm.
+pub(crate) const ALLOCATIONS: i64 = 13;
+
+/// Takes the candidates whose name is `wanted`, and what they are held against.
+pub(crate) fn measure(
+    wanted: impl Fn(&str) -> bool,
+    counts: &Counts,
+    effort: Effort,
+) -> Result<Vec<Row>, Failure> {
+    // A signature takes up to a hundred times as long as what the other candidates do, so fewer are enough.
+    let plan = Plan { rounds: effort.rounds() / 3, batches: 3 };
+    let mut rows = Vec::new();
+    for group in groups(wanted)? {
+        let aim = group.aim;
+        let mut candidates = flat(group);
+        let nanos = harness::rounds(&mut candidates, plan)?;
+        let base = nanos.first().cloned().unwrap_or_default();
+        for (at, (candidate, nanos)) in candidates.iter().zip(nanos).enumerate() {
+            let name = candidate.label.name;
+            let ratio = nanos.iter().zip(&base).map(|(nanos, base)| nanos / base).collect();
+            let allocations = counts.of(name)? as i64;
+            let aim = (at == 1).then_some(aim);
+            rows.push(Row { name, nanos: quartiles(nanos), ratio: quartiles(ratio), allocations, aim });
+        }
+    }
+    Ok(rows)
+}
+
+/// Counts how often they allocate.
+pub(crate) fn count(wanted: impl Fn(&str) -> bool, meter: Meter) -> Result<Counts, Failure> {
+    let candidates = groups(wanted)?.into_iter().flat_map(flat).collect();
+    harness::count(candidates, meter)
+}
+
+fn groups(wanted: impl Fn(&str) -> bool) -> Result<Vec<Group>, Failure> {
+    let wanted = |candidate: &Candidate| wanted(candidate.label.name);
+    let groups = tokens::groups()?.into_iter();
+    Ok(groups.filter(|it| wanted(&it.base) || wanted(&it.ours) || it.peers.iter().any(wanted)).collect())
+}
+
+/// What the others are held against, ours, and the peers.
+fn flat(group: Group) -> Vec<Candidate> {
+    [group.base, group.ours].into_iter().chain(group.peers).collect()
+}
+
+impl Row {
+    pub(crate) fn allocates_too_much(&self) -> bool {
+        self.aim.is_some() && self.allocations > ALLOCATIONS
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [low, median, high] = self.nanos;
+        write!(f, "| {} | {median:.0} ({low:.0}-{high:.0}) ", self.name)?;
+        let [low, median, high] = self.ratio;
+        write!(f, "| {median:.2} ({low:.2}-{high:.2}) | {} ", self.allocations)?;
+        let met = |is_met| if is_met { "met" } else { "not met" };
+        match self.aim {
+            Some(aim) => {
+                let allocations = met(self.allocations <= ALLOCATIONS);
+                write!(f, "| {aim:.2} {}, {ALLOCATIONS} {allocations} |", met(median <= aim))
+            }
+            None => f.write_str("| |"),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! An API on axum that takes the access tokens of an OpenID provider, whichever it is: all that it is told is the
+//! provider's name, which leads to its keys.
+//!
+//! ```sh
+//! # A provider to try it with, in a directory of its own: ada gets whatever she asks for.
+//! npm install oauth2-mock-server
+//! node -e 'import("oauth2-mock-server").then(async ({ OAuth2Server }) => { const server = new OAuth2Server();
+//!     await server.issuer.keys.generate("RS256"); await server.start(8080, "localhost");
+//!     server.service.on("beforeTokenSigning", (token) => { token.payload.sub = "ada"; }); })' &
+//!
+//! ISSUER=http://localhost:8080 AUDIENCE=notes cargo run --example axum_oidc_api      # PORT, or 3009
+//! URL=http://localhost:3009
+//! curl $URL/ready                                                                # yes
+//! curl $URL/notes -i                                                             # 401
+//! token() { curl -sS localhost:8080/token -d grant_type=client_credentials -d aud=notes -d "scope=$1"; }
+//! bearer() { echo "Authorization: Bearer $(token "$1" | sed 's/.*"access_token":"\([^"]*\)".*/\1/')"; }
+//! curl $URL/notes -H "$(bearer notes.read)"                                      # the notes of ada
+//! curl $URL/notes -X POST -H "$(bearer notes.read)" -i                           # 403: insufficient_scope
+//! curl $URL/notes -X POST -H "$(bearer 'notes.read notes.write')"                # a note of ada's is kept
+//! ```
+//!
+//! With a provider of your own, `ISSUER` is what its discovery document calls itself, to the letter, and `AUDIENCE` what
+//! it writes into `aud` for this API. Some need more than that: see the presets of `portcullis::bearer::Issuer`.
+#![allow(clippy::print_stdout, reason = "a program says where to go")]
+#![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
+
+use std::env;
+use std::error::Error;
+use std::net::Ipv4Addr;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use portcullis::bearer::{Audience, BearerLayer, Issuer, TokenCache};
+use portcullis::{Identity, RequireLayer};
+use portcullis_jwks::RemoteJwks;
+use tokio::net::TcpListener;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+pub(crate) fn app(issuer: &str, audience: &str) -> Result<Router, BoxError> {
+    // Asks nobody yet: the API starts while the provider is away, and answers 503 until it knows its keys.
+    let keys = RemoteJwks::discovery(issuer);
+    // Without TLS only a provider on this machine is asked, whatever is said here.
+    let keys = if issuer.starts_with("http://") { keys.insecure_http() } else { keys };
+    let issuer = Issuer::new(issuer, Audience::one_of([audience])).keys(keys.build()?);
+    let bearer = BearerLayer::new([issuer])?.cache(TokenCache::default());
+
+    let scope = |scope: &str| RequireLayer::authenticated().scope(scope);
+    let notes = Router::new()
+        .merge(Router::new().route("/notes", get(read)).layer(scope("notes.read")))
+        .merge(Router::new().route("/notes", post(write)).layer(scope("notes.write")));
+    let ready = Router::new().route("/ready", get(ready)).with_state(bearer.clone());
+    Ok(notes.layer(bearer).merge(ready))
+}
+
+async fn read(me: Identity) -> String {
+    format!("the notes of {}\n", me.subject())
+}
+
+async fn write(me: Identity) -> String {
+    format!("a note of {}'s is kept\n", me.subject())
+}
+
+/// For whoever sends requests here: whether the provider's keys are known.
+async fn ready(State(bearer): State<BearerLayer>) -> (StatusCode, &'static str) {
+    match bearer.ready().await {
+        Ok(()) => (StatusCode::OK, "yes\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "not yet\n"),
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let port = env::var("PORT").map_or(Ok(3009), |port| port.parse())?;
+    let issuer = env::var("ISSUER").map_err(|_| "ISSUER is missing: see the first lines of this example")?;
+    let audience =
+        env::var("AUDIENCE").map_err(|_| "AUDIENCE is missing: what the provider calls this API")?;
+    let app = app(&issuer, &audience)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    println!("http://localhost:{}/notes, for tokens of {issuer}", listener.local_addr()?.port());
+    axum::serve(listener, app).await?;
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! An API finds its provider's keys by the provider's name, and goes along when they change.
+
+use axum::Router;
+use portcullis_testkit::client::Client;
+use portcullis_testkit::idp::FakeIdp;
+use serde_json::json;
+
+#[path = "../../examples/axum_oidc_api.rs"]
+#[expect(dead_code, reason = "the program's main")]
+mod program;
+
+fn client(idp: &FakeIdp) -> Client<Router> {
+    Client::new(program::app(&idp.url(), "notes").unwrap())
+}
+
+fn bearer(idp: &FakeIdp, scope: &str) -> String {
+    format!("Bearer {}", idp.token(json!({ "scope": scope })))
+}
+
+#[tokio::test]
+async fn each_method_asks_for_its_own_scope() {
+    let idp = FakeIdp::start("notes").await;
+    let client = client(&idp);
+    let (reads, writes) = (bearer(&idp, "notes.read"), bearer(&idp, "notes.read notes.write"));
+    client.get("/notes").await.assert_status(401);
+    let answer = client.get("/notes").header("authorization", reads.as_str()).await;
+    assert_eq!(answer.text(), "the notes of ada\n");
+    let refused = client.post("/notes").header("authorization", reads.as_str()).await;
+    refused.assert_status(403);
+    let answer = client.post("/notes").header("authorization", writes.as_str()).await;
+    assert_eq!(answer.text(), "a note of ada's is kept\n");
+}
+
+#[tokio::test]
+async fn it_starts_while_the_provider_is_away_and_follows_its_keys() {
+    let idp = FakeIdp::start("notes").await;
+    idp.stop().await;
+    let client = client(&idp);
+    client.get("/ready").await.assert_status(503);
+    client.get("/notes").header("authorization", bearer(&idp, "notes.read")).await.assert_status(503);
+    idp.start_again().await;
+    let mut tries = 0;
+    while client.get("/ready").await.status != 200 {
+        tries += 1;
+        assert!(tries < 100, "it finds the provider by itself");
+    }
+    idp.rotate("-2");
+    client.get("/notes").header("authorization", bearer(&idp, "notes.read")).await.assert_status(200);
+}

@@ -1,0 +1,1 @@
+//! Tests only: the layers on salvo and warp.
