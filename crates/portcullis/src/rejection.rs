@@ -246,33 +246,40 @@ impl Rejection {
     /// The values of `WWW-Authenticate`, one per scheme.
     #[must_use]
     pub fn www_authenticate(&self) -> Vec<HeaderValue> {
+        let mut values = Vec::new();
+        self.each_challenge(|value| values.push(value));
+        values
+    }
+
+    /// The same, one by one.
+    pub(crate) fn each_challenge(&self, mut tell: impl FnMut(HeaderValue)) {
         match self {
             Self::Unauthenticated(Unauthenticated { challenges }) => {
-                challenges.iter().map(|challenge| challenge.header(&[])).collect()
+                challenges.iter().for_each(|challenge| tell(challenge.header()));
             }
             Self::InvalidCredential { challenge, description } => {
-                vec![challenge.with_error("invalid_token", description, None)]
+                tell(challenge.with_error("invalid_token", description, None));
             }
             Self::InvalidProof { challenge, description, nonce } => {
                 let error = if nonce.is_some() { "use_dpop_nonce" } else { "invalid_dpop_proof" };
-                vec![challenge.with_error(error, description, None)]
+                tell(challenge.with_error(error, description, None));
             }
-            Self::BadRequest { challenge, description } => challenge
-                .iter()
-                .map(|challenge| challenge.with_error("invalid_request", description, None))
-                .collect(),
-            Self::Forbidden(Forbidden { lack, challenge }) => {
-                challenge.iter().map(|it| lack.header(it)).collect()
+            Self::BadRequest { challenge: Some(challenge), description } => {
+                tell(challenge.with_error("invalid_request", description, None));
             }
-            Self::StepUp { challenge, acr_values, max_age } => {
-                challenge.iter().map(|challenge| challenge.step_up(acr_values, *max_age)).collect()
+            Self::Forbidden(Forbidden { lack, challenge: Some(challenge) }) => tell(lack.header(challenge)),
+            Self::StepUp { challenge: Some(challenge), acr_values, max_age } => {
+                tell(challenge.step_up(acr_values, *max_age));
             }
-            Self::Csrf(_)
+            Self::BadRequest { challenge: None, .. }
+            | Self::Forbidden(Forbidden { challenge: None, .. })
+            | Self::StepUp { challenge: None, .. }
+            | Self::Csrf(_)
             | Self::Conflict
             | Self::TooLarge
             | Self::InsecureTransport { .. }
             | Self::Unavailable { .. }
-            | Self::Misconfigured(_) => Vec::new(),
+            | Self::Misconfigured(_) => {}
         }
     }
 
@@ -483,7 +490,7 @@ mod tests {
     #[test]
     fn hostile_parameter_values_stay_inside_their_quotes() {
         let challenge = Challenge::new("Bearer").param("realm", "a\", error=\"x\\\r\nSet-Cookie: é");
-        assert_eq!(challenge.header(&[]), r#"Bearer realm="a\", error=\"x\\Set-Cookie: ""#);
+        assert_eq!(challenge.header(), r#"Bearer realm="a\", error=\"x\\Set-Cookie: ""#);
     }
 
     #[test]
@@ -491,6 +498,18 @@ mod tests {
         let challenge = bearer().param("realm", "other").param("error", "mine");
         let header = challenge.with_error("invalid_token", "d", None);
         assert_eq!(header, r#"Bearer realm="other", error="invalid_token", error_description="d""#);
+    }
+
+    #[test]
+    fn a_challenge_that_was_sent_and_then_changed_is_sent_as_it_is_now() {
+        let sent = bearer();
+        assert_eq!(sent.header(), r#"Bearer realm="api""#);
+        let changed = sent.clone().param("realm", "other").param("scope", "a");
+        assert_eq!(changed.header(), r#"Bearer realm="other", scope="a""#);
+        assert_eq!(changed.header(), r#"Bearer realm="other", scope="a""#);
+        assert_eq!(sent.header(), r#"Bearer realm="api""#);
+        assert_eq!(sent, bearer());
+        assert_ne!(sent, changed);
     }
 
     #[test]

@@ -261,9 +261,7 @@ fn grpc_response<B>(
 }
 
 fn challenge(rejection: &Rejection, headers: &mut HeaderMap) {
-    for challenge in rejection.www_authenticate() {
-        headers.append(WWW_AUTHENTICATE, challenge);
-    }
+    rejection.each_challenge(|challenge| _ = headers.append(WWW_AUTHENTICATE, challenge));
 }
 
 /// A "trailers-only" response: HTTP 200, the status among the headers, no body

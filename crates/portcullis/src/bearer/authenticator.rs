@@ -16,6 +16,7 @@ use super::dpop::{ProofRefusal, Proved, Ticket, Unproved};
 use super::error::KeysUnavailable;
 use super::events::{self, ProofOutcome};
 use super::introspection::{Active, Desk};
+use super::jws::MAX_TOKEN;
 use super::keys::{KeyQuery, Missed, Missing};
 use super::miss::{Failure, Miss, Verdict};
 use super::possession::{Evidence, Possession};
@@ -23,7 +24,7 @@ use super::refusal::Refusal;
 use super::revocation::{Marks, RevocationCheck, Unchecked};
 use super::token::{Malformed, Offered};
 use super::token_source::{Place, Sources, subprotocol};
-use super::verifier::{MAX_TOKEN, Occasion, Verified, Verifier};
+use super::verifier::{Occasion, Verified, Verifier};
 use crate::authenticate::{Authenticator, Closing, Edits, OnConflict, Opening};
 use crate::identity::{Authentication, Identity};
 use crate::realm::Slot;
@@ -235,10 +236,11 @@ impl BearerAuthenticator {
             let (identity, confirmation) = (known.identity.clone(), known.confirmation.clone());
             return Found::Accepted(Accepted { identity, marks: known.marks, confirmation });
         }
-        match offered.check() {
-            Ok(token) => self.verify(token.as_str(), occasion).map_or_else(Found::Failed, Found::Accepted),
-            Err(malformed) => Found::Malformed(malformed),
-        }
+        // What is good is made of what tokens are made of, so only of the rest that has to be told.
+        self.verify(token, occasion).map_or_else(
+            |failure| offered.check().map_or_else(Found::Malformed, |_| Found::Failed(failure)),
+            Found::Accepted,
+        )
     }
 
     fn occasion(&self, place: Place) -> Occasion {
@@ -250,7 +252,7 @@ impl BearerAuthenticator {
         }
     }
 
-    fn verify(&self, token: &str, occasion: Occasion) -> Result<Accepted, Failure> {
+    fn verify(&self, token: &[u8], occasion: Occasion) -> Result<Accepted, Failure> {
         let verified = self.verifier.verify(token, occasion)?;
         if let Some(cache) = &self.cache {
             cache.keep(token, verified.to_remember(occasion.now));
@@ -404,7 +406,7 @@ impl BearerAuthenticator {
     fn settle(&self, miss: Miss, missed: Missed, token: &str, held: Held<'_>) -> Opening<Visit> {
         let failure = match miss.settle(missed, self.clock.now()) {
             Verdict::Failed(failure) => failure,
-            Verdict::Again => match self.verify(token, self.occasion(held.place)) {
+            Verdict::Again => match self.verify(token.as_bytes(), self.occasion(held.place)) {
                 Ok(accepted) => return self.admit(accepted, held),
                 Err(failure) => failure,
             },

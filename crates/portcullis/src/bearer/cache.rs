@@ -141,8 +141,8 @@ impl Cache {
     }
 
     /// Keeps a token that was accepted, and whose claims are in it.
-    pub(super) fn keep(&self, token: &str, verified: Remembered) {
-        for _ in 0..self.put(token.as_bytes(), Arc::new(verified), token.len()) {
+    pub(super) fn keep(&self, token: &[u8], verified: Remembered) {
+        for _ in 0..self.put(token, Arc::new(verified), token.len()) {
             events::cached(Cached::Evicted);
         }
     }
@@ -332,7 +332,7 @@ mod tests {
         let cache = Cache::new(limits);
         for at in 0..100_000 {
             let token = format!("header.payload-{}.signature-of-{at:043}", "x".repeat(at % 900));
-            cache.keep(&token, remembered(&issuer, "ada", NOW.saturating_add(REMEMBERED)));
+            cache.keep(token.as_bytes(), remembered(&issuer, "ada", NOW.saturating_add(REMEMBERED)));
             let fits = 2 * token.len() + OVERHEAD <= (1 << 20) / 125;
             assert_eq!(get(&cache, &token, Carrier::Explicit, false).is_some(), fits);
         }
@@ -350,7 +350,7 @@ mod tests {
     fn a_token_that_is_kept_again_is_there_once() {
         let (issuer, cache) = (issuer(), Cache::new(TokenCache::default()));
         for subject in ["ada", "grace"] {
-            cache.keep("the.same.token", remembered(&issuer, subject, Timestamp::MAX));
+            cache.keep(b"the.same.token", remembered(&issuer, subject, Timestamp::MAX));
             let found = get(&cache, "the.same.token", Carrier::Explicit, false).unwrap();
             assert_eq!(found.identity.subject(), subject);
         }
@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn what_was_carried_in_another_way_is_another_identity() {
         let (issuer, cache) = (issuer(), Cache::new(TokenCache::default()));
-        cache.keep("a.b.c", remembered(&issuer, "ada", Timestamp::MAX));
+        cache.keep(b"a.b.c", remembered(&issuer, "ada", Timestamp::MAX));
         assert!(get(&cache, "a.b.c", Carrier::Ambient, false).is_none());
         assert!(get(&cache, "a.b.c", Carrier::Explicit, true).is_none(), "without marks");
         assert!(get(&cache, "a.b.c", Carrier::Explicit, false).is_some());
@@ -371,22 +371,22 @@ mod tests {
         let (issuer, cache) = (issuer(), Cache::new(TokenCache::default().max_tokens(WIDTH)));
         for at in 0..WIDTH {
             let until = NOW.saturating_add(Duration::from_secs(10 + at as u64));
-            cache.keep(&format!("a.b.{at}"), remembered(&issuer, "ada", until));
+            cache.keep(format!("a.b.{at}").as_bytes(), remembered(&issuer, "ada", until));
         }
-        cache.keep("a.b.new", remembered(&issuer, "ada", Timestamp::MAX));
+        cache.keep(b"a.b.new", remembered(&issuer, "ada", Timestamp::MAX));
         let is_there = |name: &str| get(&cache, name, Carrier::Explicit, false).is_some();
         assert!(!is_there("a.b.0") && is_there("a.b.1") && is_there("a.b.new"), "the first to end gave way");
         let later = NOW.saturating_add(Duration::from_secs(30));
         let mut late = remembered(&issuer, "ada", Timestamp::MAX);
         (late.since, late.until) = (later, Timestamp::MAX);
-        cache.keep("a.b.late", late);
+        cache.keep(b"a.b.late", late);
         assert_eq!(cache.usage().tokens, 2, "those that are over are gone");
     }
 
     #[test]
     fn debug_shows_no_token() {
         let (issuer, cache) = (issuer(), Cache::new(TokenCache::default()));
-        cache.keep("secret.secret.secret", remembered(&issuer, "ada", Timestamp::MAX));
+        cache.keep(b"secret.secret.secret", remembered(&issuer, "ada", Timestamp::MAX));
         let debug = format!("{cache:?}");
         assert!(
             debug.contains("tokens: 1") && !debug.contains("secret") && !debug.contains("ada"),

@@ -10,9 +10,9 @@ use std::fmt;
 
 use portcullis_store::Timestamp;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
-use smallvec::SmallVec;
 
 use super::confirmation::Confirmation;
+use super::members::Members;
 use super::refusal::Refusal;
 use super::shape::{Granted, Shape};
 use super::text::{Text, Texts};
@@ -56,10 +56,11 @@ const LAST_SECOND: u64 = 253_402_300_799;
 impl<'a> Claims<'a> {
     /// Reads the payload.
     pub(super) fn parse(json: &'a str, shape: &Shape) -> Result<Self, Refusal> {
+        let mut claims = Self::default();
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        let claims = Reader(shape)
+        Reader { shape, claims: &mut claims }
             .deserialize(&mut deserializer)
-            .and_then(|claims| deserializer.end().map(|()| claims))
+            .and_then(|()| deserializer.end())
             .map_err(|_| Refusal::MalformedClaims)?;
         if claims.duplicate { Err(Refusal::DuplicateClaim) } else { Ok(claims) }
     }
@@ -98,45 +99,42 @@ pub(super) fn peek_issuer(json: &str) -> Result<Cow<'_, str>, Refusal> {
     iss.ok_or(Refusal::MissingClaim)
 }
 
-/// Reads claims of a shape.
-struct Reader<'s>(&'s Shape);
+/// Reads claims of a shape, to where they are to be: they are large.
+struct Reader<'r, 'de> {
+    shape: &'r Shape,
+    claims: &'r mut Claims<'de>,
+}
 
-impl<'de> DeserializeSeed<'de> for Reader<'_> {
-    type Value = Claims<'de>;
+impl<'de> DeserializeSeed<'de> for Reader<'_, 'de> {
+    type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Reader<'_> {
-    type Value = Claims<'de>;
+impl<'de> Visitor<'de> for Reader<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JWT claims set")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut claims = Claims::default();
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Self::Value, A::Error> {
         // A payload of 6 KiB has room for a thousand names at most, and an issuer has signed it, so looking through
         // them all is bounded.
-        let mut names = SmallVec::<[Cow<'de, str>; 24]>::new();
+        let mut names = Members::<24>::default();
         while let Some(Text(name)) = members.next_key()? {
-            self.read(&name, &mut members, &mut claims)?;
-            claims.duplicate |= names.contains(&name);
-            names.push(name);
+            self.read(&name, &mut members)?;
+            self.claims.duplicate |= names.add(name);
         }
-        Ok(claims)
+        Ok(())
     }
 }
 
-impl Reader<'_> {
-    fn read<'de, A: MapAccess<'de>>(
-        &self,
-        name: &Cow<'de, str>,
-        members: &mut A,
-        claims: &mut Claims<'de>,
-    ) -> Result<(), A::Error> {
+impl<'de> Reader<'_, 'de> {
+    fn read<A: MapAccess<'de>>(&mut self, name: &Cow<'de, str>, members: &mut A) -> Result<(), A::Error> {
+        let Self { shape, claims } = self;
         match &**name {
             "iss" => claims.iss = text(members)?,
             "sub" => claims.sub = text(members)?,
@@ -146,7 +144,7 @@ impl Reader<'_> {
             "iat" => claims.iat = date(members)?,
             "jti" => claims.jti = text(members)?,
             "sid" => claims.sid = text(members)?,
-            VERSION if self.0.versioned => claims.version = Some(members.next_value()?),
+            VERSION if shape.versioned => claims.version = Some(members.next_value()?),
             "client_id" => claims.client_id = text(members)?,
             "typ" => claims.typ = text(members)?,
             "token_use" => claims.token_use = text(members)?,
@@ -158,8 +156,8 @@ impl Reader<'_> {
                 members.next_value::<IgnoredAny>()?;
             }
             "cnf" => claims.cnf = Some(members.next_value()?),
-            _ if self.0.names(name) => claims.named.push((name.clone(), members.next_value()?)),
-            _ => return self.0.read(name, members, &mut claims.granted),
+            _ if shape.names(name) => claims.named.push((name.clone(), members.next_value()?)),
+            _ => return shape.read(name, members, &mut claims.granted),
         }
         Ok(())
     }

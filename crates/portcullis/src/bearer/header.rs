@@ -8,9 +8,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
-use smallvec::SmallVec;
 
 use super::algorithm::Algorithm;
+use super::members::Members;
 use super::refusal::Refusal;
 use super::text::Text;
 
@@ -84,7 +84,7 @@ impl<'de> Visitor<'de> for RawVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let mut raw = Raw::default();
         // A header of 1 KiB has room for some hundred names at most, so looking through them all is bounded.
-        let mut names = SmallVec::<[Cow<'de, str>; 8]>::new();
+        let mut names = Members::<8>::default();
         while let Some(Text(name)) = members.next_key()? {
             match &*name {
                 "alg" => raw.alg = Some(members.next_value::<Text<'de>>()?.0),
@@ -96,10 +96,9 @@ impl<'de> Visitor<'de> for RawVisitor {
                 }
                 _ => drop(members.next_value::<IgnoredAny>()?),
             }
-            if names.contains(&name) {
+            if names.add(name) {
                 raw.refusal = raw.refusal.or(Some(Refusal::DuplicateHeaderMember));
             }
-            names.push(name);
         }
         Ok(raw)
     }

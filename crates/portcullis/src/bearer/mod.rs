@@ -76,8 +76,10 @@ mod expiry;
 mod header;
 mod introspection;
 mod issuer;
+mod jws;
 mod keys;
 mod layer;
+mod members;
 mod metadata;
 mod miss;
 #[cfg_attr(

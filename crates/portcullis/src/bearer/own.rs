@@ -26,7 +26,7 @@ impl OwnVerifier {
     /// Whom the token names, if it is good at this moment.
     pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Option<Own> {
         let occasion = Occasion { carrier: Carrier::Explicit, now, wants_marks: true, wants_proof: false };
-        let verified = self.0.verify(token, occasion).ok()?;
+        let verified = self.0.verify(token.as_bytes(), occasion).ok()?;
         Some(Own { identity: verified.identity, marks: verified.marks })
     }
 }

@@ -31,12 +31,6 @@ pub(super) enum Malformed {
     Syntax,
 }
 
-impl<'a> BearerToken<'a> {
-    pub(super) fn as_str(self) -> &'a str {
-        self.0
-    }
-}
-
 impl<'a> Offered<'a> {
     pub(super) const fn new(bytes: &'a [u8], place: Place) -> Self {
         Self { bytes, place }
@@ -195,7 +189,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
-            let found = find(&headers, true).map(|token| token.map(BearerToken::as_str));
+            let found = find(&headers, true).map(|token| token.map(|BearerToken(text)| text));
             assert_eq!(found, expected, "{value}");
             assert_eq!(find(&headers, false), Ok(None), "{value}");
             if let Ok(Some(offered)) = Offered::find(&headers, true) {

@@ -5,8 +5,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_store::Timestamp;
 use smallvec::SmallVec;
 
@@ -15,6 +13,7 @@ use super::cache::Remembered;
 use super::claims::{Claims, peek_issuer};
 use super::confirmation::Confirmation;
 use super::header::JoseHeader;
+use super::jws::Jws;
 use super::keys::{AbsentKeys, Key, KeySet, KeySource, KeyUid};
 use super::miss::{Failure, Miss};
 use super::refusal::Refusal;
@@ -65,30 +64,6 @@ pub(super) struct Occasion {
     pub(super) wants_proof: bool,
 }
 
-/// The longest token, in bytes.
-pub(super) const MAX_TOKEN: usize = 8 * 1024;
-
-/// The longest header, in bytes of its base64url.
-const MAX_HEADER: usize = 1024;
-
-/// The longest signature, that of an RSA key of 8192 bits, in bytes.
-const MAX_SIGNATURE: usize = 1024;
-
-/// A compact serialisation (RFC 7515, section 7.1), decoded; nothing of it has been verified.
-struct Jws<'a> {
-    header: Decoded<MAX_HEADER>,
-    payload: Vec<u8>,
-    signature: Decoded<MAX_SIGNATURE>,
-    /// What is signed: header, dot, payload, as they came.
-    message: &'a [u8],
-}
-
-/// Decoded bytes without an allocation.
-struct Decoded<const N: usize> {
-    bytes: [u8; N],
-    len: usize,
-}
-
 impl Verifier {
     pub(super) fn new(issuers: Vec<TrustedIssuer>) -> Self {
         Self { issuers: issuers.into_iter().map(Arc::new).collect() }
@@ -99,13 +74,14 @@ impl Verifier {
     }
 
     /// Whom the token names, if it is good at this moment.
-    pub(super) fn verify(&self, token: &str, occasion: Occasion) -> Result<Verified<'_>, Failure> {
+    pub(super) fn verify(&self, token: &[u8], occasion: Occasion) -> Result<Verified<'_>, Failure> {
         let jws = Jws::decode(token)?;
-        let header = JoseHeader::parse(jws.header.as_bytes())?;
-        let issuer = self.issuer_of(&jws.payload)?;
+        let header = JoseHeader::parse(jws.header())?;
+        let issuer = self.issuer_of(jws.payload())?;
         let keys = issuer.keys.snapshot();
         let key = issuer.verify(&header, &jws, &keys, occasion.now)?;
-        let claims = Claims::parse(text(&jws.payload)?, &issuer.shape)?;
+        let payload = text(jws.payload())?;
+        let claims = Claims::parse(payload, &issuer.shape)?;
         issuer.rules.judge(&header, &claims, occasion.now)?;
         if claims.cnf.is_some() && !occasion.wants_proof {
             return Err(Refusal::SenderConstrained.into());
@@ -113,7 +89,7 @@ impl Verifier {
         issuer.judge_key(key, &claims)?;
         let key = key.uid();
         Ok(Verified {
-            identity: issuer.identify(&claims, text(&jws.payload)?, occasion.carrier)?,
+            identity: issuer.identify(&claims, payload, occasion.carrier)?,
             marks: occasion.wants_marks.then(|| issuer.marks(&claims)),
             confirmation: claims.cnf.clone().map(Arc::new),
             until: issuer.rules.accepted_until(&claims),
@@ -147,7 +123,7 @@ impl TrustedIssuer {
         }
         jws.verify(header, keys).map_err(|refusal| {
             // What another issuer has signed, this one's source is not asked about.
-            if self.is_named_by(&jws.payload) {
+            if self.is_named_by(jws.payload()) {
                 Miss::of(self, Arc::clone(keys), header, refusal, now)
             } else {
                 refusal.into()
@@ -216,69 +192,11 @@ fn refs<'a>(words: &'a [Cow<'_, str>]) -> SmallVec<[&'a str; 8]> {
 /// not looked at. For signature vectors of others.
 #[doc(hidden)]
 pub fn verify_compact(token: &str, keys: &KeySet) -> Result<Vec<u8>, Refusal> {
-    let jws = Jws::decode(token)?;
-    jws.verify(&JoseHeader::parse(jws.header.as_bytes())?, keys)?;
-    Ok(jws.payload)
-}
-
-impl<'a> Jws<'a> {
-    fn decode(token: &'a str) -> Result<Self, Refusal> {
-        if token.len() > MAX_TOKEN {
-            return Err(Refusal::TooLarge);
-        }
-        let (header, rest) = token.split_once('.').ok_or(Refusal::NotThreeParts)?;
-        let (payload, signature) = rest.split_once('.').ok_or(Refusal::NotThreeParts)?;
-        if signature.contains('.') {
-            return Err(Refusal::NotThreeParts);
-        }
-        if header.len() > MAX_HEADER {
-            return Err(Refusal::HeaderTooLarge);
-        }
-        Ok(Self {
-            header: Decoded::of(header)?,
-            payload: URL_SAFE_NO_PAD.decode(payload).map_err(|_| Refusal::NotBase64url)?,
-            signature: Decoded::of(signature)?,
-            message: token.as_bytes().get(..header.len() + 1 + payload.len()).unwrap_or_default(),
-        })
-    }
-
-    fn verify<'k>(&self, header: &JoseHeader<'_>, keys: &'k KeySet) -> Result<&'k Key, Refusal> {
-        keys.verify(header.algorithm, header.kid.as_deref(), self.message, self.signature.as_bytes())
-    }
-}
-
-impl<const N: usize> Decoded<N> {
-    /// Decodes at most `N` bytes; without padding, and without stray bits at the end.
-    fn of(base64url: &str) -> Result<Self, Refusal> {
-        let mut bytes = [0; N];
-        let len = URL_SAFE_NO_PAD.decode_slice(base64url, &mut bytes).map_err(|_| Refusal::NotBase64url)?;
-        Ok(Self { bytes, len })
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
+    let jws = Jws::decode(token.as_bytes())?;
+    jws.verify(&JoseHeader::parse(jws.header())?, keys)?;
+    Ok(jws.payload().to_vec())
 }
 
 fn text(payload: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(payload).map_err(|_| Refusal::MalformedClaims)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_longest_signature_and_the_longest_header_fit() {
-        for (len, fits) in [(0, true), (1023, true), (1024, true), (1025, false)] {
-            let base64url = URL_SAFE_NO_PAD.encode(vec![0xff; len]);
-            assert_eq!(Decoded::<MAX_SIGNATURE>::of(&base64url).map(|it| it.len).ok(), fits.then_some(len));
-        }
-        let token = |header: usize| format!("{}..", "A".repeat(header));
-        assert!(Jws::decode(&token(MAX_HEADER)).is_ok());
-        assert_eq!(Jws::decode(&token(MAX_HEADER + 1)).err(), Some(Refusal::HeaderTooLarge));
-        let token = |payload: usize| format!(".{}.", "A".repeat(payload));
-        assert!(Jws::decode(&token(MAX_TOKEN - 4)).is_ok());
-        assert_eq!(Jws::decode(&token(MAX_TOKEN - 1)).err(), Some(Refusal::TooLarge));
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -11,23 +11,28 @@ use http::HeaderValue;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Challenge(Arc<Scheme>);
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 struct Scheme {
     name: &'static str,
     params: Vec<(&'static str, String)>,
+    /// How it is sent when nothing is added to it: most are made once and sent often.
+    header: OnceLock<HeaderValue>,
 }
+
+/// A parameter that goes with one answer.
+type Param<'a> = (&'static str, Cow<'a, str>);
 
 impl Challenge {
     /// A challenge of this scheme, an RFC 9110 token such as `Bearer`, without parameters.
     #[must_use]
     pub fn new(scheme: &'static str) -> Self {
-        Self(Arc::new(Scheme { name: scheme, params: Vec::new() }))
+        Self(Arc::new(Scheme { name: scheme, params: Vec::new(), header: OnceLock::new() }))
     }
 
     /// Adds a parameter, or replaces the one of this name. The value is quoted and escaped when it is sent.
     #[must_use]
     pub fn param(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        set(&mut Arc::make_mut(&mut self.0).params, name, value.into());
+        self.change().set(name, value.into());
         self
     }
 
@@ -37,7 +42,7 @@ impl Challenge {
         allow(dead_code, reason = "only bearer tokens have two schemes")
     )]
     pub(crate) fn in_scheme(mut self, scheme: &'static str) -> Self {
-        Arc::make_mut(&mut self.0).name = scheme;
+        self.change().name = scheme;
         self
     }
 
@@ -55,16 +60,21 @@ impl Challenge {
         scope: Option<String>,
     ) -> HeaderValue {
         if !self.has_errors() {
-            return self.header(&[]);
+            return self.header();
         }
-        let mut more = vec![("error", Cow::from(error)), ("error_description", Cow::from(description))];
-        more.extend(scope.map(|scope| ("scope", Cow::from(scope))));
-        self.header(&more)
+        let error = [("error", Cow::from(error)), ("error_description", Cow::from(description))];
+        match scope {
+            None => self.header_with(&error),
+            Some(scope) => {
+                let [error, description] = error;
+                self.header_with(&[error, description, ("scope", scope.into())])
+            }
+        }
     }
 
     pub(super) fn step_up(&self, acr_values: &[String], max_age: Option<Duration>) -> HeaderValue {
         if !self.has_errors() {
-            return self.header(&[]);
+            return self.header();
         }
         let mut more = vec![
             ("error", Cow::from("insufficient_user_authentication")),
@@ -74,7 +84,7 @@ impl Challenge {
             more.push(("acr_values", acr_values.join(" ").into()));
         }
         more.extend(max_age.map(|age| ("max_age", age.as_secs().to_string().into())));
-        self.header(&more)
+        self.header_with(&more)
     }
 
     /// Whether it is of tokens.
@@ -82,30 +92,65 @@ impl Challenge {
         matches!(self.0.name, "Bearer" | "DPoP")
     }
 
-    pub(super) fn header(&self, more: &[(&'static str, Cow<'_, str>)]) -> HeaderValue {
-        let mut params = self.0.params.clone();
-        for (name, value) in more {
-            set(&mut params, name, value.clone().into_owned());
+    /// As it is.
+    pub(super) fn header(&self) -> HeaderValue {
+        self.0.header.get_or_init(|| self.header_with(&[])).clone()
+    }
+
+    /// With more parameters, which take the place of those of their name.
+    fn header_with(&self, more: &[Param<'_>]) -> HeaderValue {
+        let Scheme { name, params, .. } = &*self.0;
+        let mut text = String::with_capacity(160);
+        text.push_str(name);
+        for (name, held) in params {
+            let other = more.iter().find(|(other, _)| other == name);
+            push(&mut text, name, other.map_or(held.as_str(), |(_, value)| &**value));
         }
-        let mut text = self.0.name.to_owned();
-        for (index, (name, value)) in params.iter().enumerate() {
-            text.push_str(if index == 0 { " " } else { ", " });
-            text.push_str(name);
-            text.push_str("=\"");
-            text.extend(value.chars().filter(|c| matches!(c, ' '..='~')).flat_map(escaped));
-            text.push('"');
+        for (name, value) in more.iter().filter(|(name, _)| params.iter().all(|(held, _)| held != name)) {
+            push(&mut text, name, value);
         }
         // Only printable ASCII is left, so this cannot fail unless the scheme or a parameter's name is not a token.
         HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Unknown"))
     }
+
+    /// Forgets how it was sent before.
+    fn change(&mut self) -> &mut Scheme {
+        let scheme = Arc::make_mut(&mut self.0);
+        scheme.header = OnceLock::new();
+        scheme
+    }
 }
 
-/// Each parameter stands once (RFC 9110, section 11.2).
-fn set(params: &mut Vec<(&'static str, String)>, name: &'static str, value: String) {
-    match params.iter_mut().find(|(held, _)| *held == name) {
-        Some((_, held)) => *held = value,
-        None => params.push((name, value)),
+impl Scheme {
+    /// Each parameter stands once (RFC 9110, section 11.2).
+    fn set(&mut self, name: &'static str, value: String) {
+        match self.params.iter_mut().find(|(held, _)| *held == name) {
+            Some((_, held)) => *held = value,
+            None => self.params.push((name, value)),
+        }
     }
+}
+
+/// Two are the same if they are sent as the same.
+impl PartialEq for Scheme {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.params == other.params
+    }
+}
+
+impl Eq for Scheme {}
+
+/// Appends a parameter, the first behind a space.
+fn push(text: &mut String, name: &str, value: &str) {
+    text.push_str(if text.contains(' ') { ", " } else { " " });
+    text.push_str(name);
+    text.push_str("=\"");
+    if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+        text.push_str(value);
+    } else {
+        text.extend(value.chars().filter(|c| matches!(c, ' '..='~')).flat_map(escaped));
+    }
+    text.push('"');
 }
 
 /// A character of a quoted string (RFC 9110, section 5.6.4).
@@ -116,6 +161,6 @@ fn escaped(character: char) -> impl Iterator<Item = char> {
 
 impl fmt::Debug for Challenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Challenge({:?})", self.header(&[]))
+        write!(f, "Challenge({:?})", self.header())
     }
 }
