@@ -13,7 +13,8 @@
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::string_slice,
-    reason = "tests: what goes wrong is a failed test"
+    clippy::duplicate_mod,
+    reason = "tests: what goes wrong is a failed test; each example is a program with modules of its own"
 )]
 
 mod bearer;
