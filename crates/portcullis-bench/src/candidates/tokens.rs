@@ -1,5 +1,8 @@
 //! Tokens that are verified, by us and by others, beside nothing but their signatures.
-#![expect(clippy::wildcard_enum_match_arm, reason = "four algorithms are measured, and the last one stands for all others")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "four algorithms are measured, and the last one stands for all others"
+)]
 
 mod peers;
 

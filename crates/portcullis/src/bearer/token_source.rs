@@ -286,9 +286,8 @@ fn parameter<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
 
 fn strip_parameter(uri: &mut Uri, name: &str) {
     let kept: Vec<_> = pairs(uri).filter(|pair| parameter(pair, name).is_none()).collect();
-    let query = kept.join("&");
-    let separator = if query.is_empty() { "" } else { "?" };
-    let rest = format!("{}{separator}{query}", uri.path());
+    let separator = if kept.is_empty() { "" } else { "?" };
+    let rest = format!("{}{separator}{}", uri.path(), kept.join("&"));
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = PathAndQuery::try_from(rest).ok();
     // Of a part of what was a URI. Should it be none, better none at all than one with a token.

@@ -46,7 +46,8 @@ fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
 
 #[test]
 fn only_people_on_the_way_to_a_page_are_sent_to_sign_in() {
-    let rows: [(&str, &str, &str, &[(&str, &str)], Option<&str>); 13] = [
+    type Row<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
+    let rows: [Row<'_>; 13] = [
         ("a page", "GET", "/account", &[PAGE], Some("/login?next=/account")),
         ("by HEAD", "HEAD", "/account", &[PAGE], Some("/login?next=/account")),
         ("with a query", "GET", "/a?b=1&c=%2F", &[PAGE], Some("/login?next=/a%3Fb%3D1%26c%3D%252F")),
@@ -99,7 +100,8 @@ fn only_what_signing_in_would_mend_is_redirected() {
 
 #[test]
 fn htmx_is_told_where_to_go_and_comes_back_to_the_page_that_it_is_part_of() {
-    let rows: [(&str, &[(&str, &str)], &str); 5] = [
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    let rows: [Row<'_>; 5] = [
         (
             "from a page",
             &[HTMX, ("hx-current-url", "https://app.example/list?p=2")],

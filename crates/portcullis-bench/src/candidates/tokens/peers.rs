@@ -1,6 +1,9 @@
 //! What others do with the same tokens. Each has its key parsed as far as it parses keys beforehand, and reads the claims
 //! into the same type.
-#![expect(clippy::wildcard_enum_match_arm, reason = "four algorithms are measured, and the last one stands for all others")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "four algorithms are measured, and the last one stands for all others"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;
