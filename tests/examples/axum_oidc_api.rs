@@ -1,5 +1,7 @@
 //! An API finds its provider's keys by the provider's name, and goes along when they change.
 
+use std::time::Duration;
+
 use axum::Router;
 use portcullis_testkit::client::Client;
 use portcullis_testkit::idp::FakeIdp;
@@ -43,6 +45,8 @@ async fn it_starts_while_the_provider_is_away_and_follows_its_keys() {
     while client.get("/ready").await.status != 200 {
         tries += 1;
         assert!(tries < 100, "it finds the provider by itself");
+        // It asks again after a quarter of a second, and then twice as long each time.
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     idp.rotate("-2");
     client.get("/notes").header("authorization", bearer(&idp, "notes.read")).await.assert_status(200);

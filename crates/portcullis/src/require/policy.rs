@@ -25,6 +25,7 @@ use crate::realm::{DefaultRealm, Realm};
 /// use portcullis::{Identity, RequireLayer};
 /// use tower::{Layer, ServiceExt, service_fn};
 ///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let by_day = Policy::predicate(|_: &Identity, head| match head.headers.get("x-hour") {
 ///     Some(hour) if hour == "10" => Decision::Allow,
 ///     Some(_) => Decision::Deny("closed"),
@@ -32,7 +33,6 @@ use crate::realm::{DefaultRealm, Realm};
 /// });
 /// let policy = Policy::role("admin").or(Policy::scope("reports").and(by_day)).and(!Policy::role("suspended"));
 ///
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let inner = service_fn(|_: Request<String>| async { Ok::<_, std::io::Error>(Response::new(String::new())) });
 /// let service = RequireLayer::authenticated().policy(policy).layer(inner);
 /// for (hour, status) in [("10", 200), ("23", 403)] {

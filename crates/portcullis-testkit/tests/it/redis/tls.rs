@@ -21,7 +21,10 @@ fn certificate(pem: &str) -> CertificateDer<'static> {
 fn config(trusted: &str, shown: Shown<'_>) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate(trusted)).unwrap();
-    let config = ClientConfig::builder().with_root_certificates(roots);
+    // By name: what else is built with it may bring another library.
+    let library = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(library).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_root_certificates(roots);
     Arc::new(match shown {
         None => config.with_no_client_auth(),
         Some((chain, key)) => {
