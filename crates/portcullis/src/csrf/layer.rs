@@ -131,8 +131,8 @@ impl<R> CsrfLayer<R> {
         self
     }
 
-    /// Refuses nothing, and leaves a [`CsrfVerdict`] in the extensions of every request; what would be refused is
-    /// logged. For trying a configuration out. Default: off.
+    /// Refuses nothing, and leaves a [`CsrfVerdict`](super::CsrfVerdict) in the extensions of every request; what
+    /// would be refused is logged. For trying a configuration out. Default: off.
     pub fn report_only(mut self) -> Self {
         self.check.report_only = true;
         self
