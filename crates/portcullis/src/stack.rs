@@ -2,6 +2,7 @@
 //!
 //! * From outside to inside: https, session, bearer, an authenticator of the application's own, CSRF. In whatever order they
 //!   are named, and each may be left out but for one that finds out who is calling.
+//! * Where browsers send a credential by themselves, a session's cookie or a token's, it is not built without CSRF.
 //! * All of them answer by one responder; what was set on a part is replaced.
 //! * Guards are not part of it: they stand further in, around the routes that they are for.
 //! * Around everything it is told once who is calling. The same layer once more further in asks no store again, and a
@@ -69,13 +70,21 @@ pub struct AuthLayerBuilder<M = DefaultRealm, R = DefaultResponder, A = NoAuthen
     bearer: Option<Tokens>,
     own: Option<A>,
     csrf: Option<Origin>,
+    without_csrf: bool,
     responder: R,
     realm: PhantomData<fn() -> M>,
 }
 
-/// An [`AuthLayer`] by which nobody could be recognised.
+/// What an [`AuthLayer`] lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AuthLayerError(());
+#[non_exhaustive]
+pub enum AuthLayerError {
+    /// There is no part by which anybody could be recognised.
+    NobodyRecognised,
+    /// Browsers send a credential by themselves, also when another site makes them, and nothing asks where a request comes
+    /// from.
+    NoCsrf,
+}
 
 impl AuthLayer {
     /// Without any parts yet, in the default realm, answering by [`DefaultResponder`].
@@ -86,6 +95,7 @@ impl AuthLayer {
             bearer: None,
             own: None,
             csrf: None,
+            without_csrf: false,
             responder: DefaultResponder,
             realm: PhantomData,
         }
@@ -95,13 +105,14 @@ impl AuthLayer {
 impl AuthLayerBuilder {
     /// All parts are of this [realm](crate::realm). Said before the parts. Default: [`DefaultRealm`].
     pub fn realm<N: Realm>(self) -> AuthLayerBuilder<N> {
-        let Self { https, csrf, responder, .. } = self;
+        let Self { https, csrf, without_csrf, responder, .. } = self;
         AuthLayerBuilder {
             https,
             session: None,
             bearer: None,
             own: None,
             csrf,
+            without_csrf,
             responder,
             realm: PhantomData,
         }
@@ -129,24 +140,34 @@ impl<M: Realm, R, A> AuthLayerBuilder<M, R, A> {
         self
     }
 
-    /// Requests with a credential that browsers send by themselves must prove their origin. Default: they need not, which
-    /// is right where there is no such credential.
+    /// Requests with a credential that browsers send by themselves must prove their origin. Needed where there is such a
+    /// credential: a session's cookie, or a token's.
     #[cfg(feature = "csrf")]
     pub fn csrf<T>(mut self, layer: crate::csrf::CsrfLayer<T>) -> Self {
         self.csrf = Some(layer.into_check());
         self
     }
 
-    /// Who is calling is known by a credential of the application's own. Default: none.
+    /// Requests need not prove their origin here, although browsers send a credential by themselves: because a
+    /// [`CsrfLayer`](crate::csrf) stands further in, or no request that could be forged does anything. Default: that is
+    /// [`AuthLayerError::NoCsrf`].
+    pub fn insecure_without_csrf(mut self) -> Self {
+        self.without_csrf = true;
+        self
+    }
+
+    /// Who is calling is known by a credential of the application's own. Whether browsers send it by themselves cannot be
+    /// known here. Default: none.
     pub fn authenticator<N: Authenticator>(self, authenticator: N) -> AuthLayerBuilder<M, R, N> {
-        let Self { https, session, bearer, own: _, csrf, responder, realm } = self;
-        AuthLayerBuilder { https, session, bearer, own: Some(authenticator), csrf, responder, realm }
+        let Self { https, session, bearer, own: _, csrf, without_csrf, responder, realm } = self;
+        let own = Some(authenticator);
+        AuthLayerBuilder { https, session, bearer, own, csrf, without_csrf, responder, realm }
     }
 
     /// Who answers what any of the parts refuses. Default: [`DefaultResponder`].
     pub fn responder<T>(self, responder: T) -> AuthLayerBuilder<M, T, A> {
-        let Self { https, session, bearer, own, csrf, responder: _, realm } = self;
-        AuthLayerBuilder { https, session, bearer, own, csrf, responder, realm }
+        let Self { https, session, bearer, own, csrf, without_csrf, responder: _, realm } = self;
+        AuthLayerBuilder { https, session, bearer, own, csrf, without_csrf, responder, realm }
     }
 }
 
@@ -154,12 +175,17 @@ impl<M: Realm, R: Clone, A: Authenticator> AuthLayerBuilder<M, R, A> {
     /// The layer.
     ///
     /// # Errors
-    /// When there is no part by which anybody could be recognised. What two parts have to do with each other is decided on
-    /// each request: see [`authenticate`](crate::authenticate).
+    /// When there is no part by which anybody could be recognised, or none that asks for the origin where that is needed.
+    /// What two parts have to do with each other is decided on each request: see [`authenticate`](crate::authenticate).
     pub fn build(self) -> Result<AuthLayer<M, R, A>, AuthLayerError> {
-        let Self { https, session, bearer, own, csrf, responder, realm } = self;
+        let Self { https, session, bearer, own, csrf, without_csrf, responder, realm } = self;
         if session.is_none() && bearer.is_none() && own.is_none() {
-            return Err(AuthLayerError(()));
+            return Err(AuthLayerError::NobodyRecognised);
+        }
+        let is_ambient = session.as_ref().is_some_and(Sessions::is_ambient)
+            || bearer.as_ref().is_some_and(Tokens::is_ambient);
+        if is_ambient && csrf.is_none() && !without_csrf {
+            return Err(AuthLayerError::NoCsrf);
         }
         Ok(AuthLayer {
             https: GuardLayer::with_responder(https, responder.clone()),
@@ -215,9 +241,12 @@ impl<M, R: Clone, A> Clone for AuthLayer<M, R, A> {
 
 impl fmt::Display for AuthLayerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "nobody could be recognised: name a session, bearer or other layer that finds out who is calling",
-        )
+        f.write_str(match self {
+            Self::NobodyRecognised => {
+                "nobody could be recognised: name a session, bearer or other layer that finds out who is calling"
+            }
+            Self::NoCsrf => "browsers send a cookie of it by themselves: name a CsrfLayer",
+        })
     }
 }
 

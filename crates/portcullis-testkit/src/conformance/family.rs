@@ -31,45 +31,6 @@ pub trait Harness: token::Harness<Backend: FamilyBackend> {}
 
 impl<H: token::Harness<Backend: FamilyBackend>> Harness for H {}
 
-/// Checks every promise.
-///
-/// # Panics
-/// When one is broken, naming each that is.
-pub async fn run<H: Harness>(harness: &H) {
-    let mut broken = String::new();
-    for (promise, verdict) in report(harness).await {
-        if let Verdict::Broken(how) = verdict {
-            broken.push_str(&format!("\n  {promise:?} ({promise}): {how}"));
-        }
-    }
-    assert!(broken.is_empty(), "the backend breaks its contract:{broken}");
-}
-
-/// Checks every promise, in the order of [`Promise::ALL`].
-pub async fn report<H: Harness>(harness: &H) -> Vec<(Promise, Verdict)> {
-    let mut verdicts = Vec::with_capacity(Promise::ALL.len());
-    for &promise in Promise::ALL {
-        verdicts.push((promise, check(harness, promise).await));
-    }
-    verdicts
-}
-
-/// Checks one promise.
-pub async fn check<H: Harness>(harness: &H, promise: Promise) -> Verdict {
-    let mut unit = harness.unit();
-    for _ in 0..5 {
-        let stage = Stage::new(harness, unit).await;
-        match promise.check(&stage).await {
-            Ok(()) => return Verdict::Kept,
-            Err(Stop::NotChecked) => return Verdict::NotChecked,
-            Err(Stop::Broken(how)) => return Verdict::Broken(how),
-            // The machine stalled past a deadline: neither kept nor broken.
-            Err(Stop::Late) => unit *= 2,
-        }
-    }
-    Verdict::Broken(format!("each call took longer than the {unit:?} that something was to be kept"))
-}
-
 promises! {
     /// A family is begun once; a resend is told of it, and another beginning that it is taken.
     FamiliesAreBegunOnce => turns::families_are_begun_once,

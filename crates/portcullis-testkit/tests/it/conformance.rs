@@ -1,9 +1,8 @@
 //! The suite passes a backend that keeps its promises, and names the promise that a faulty one breaks.
 
-use std::collections::HashSet;
+use portcullis_testkit::conformance::session::{self, Promise};
 
-use portcullis_testkit::conformance::session::{self, Promise, Verdict};
-
+use crate::faults::suite_notices_faults;
 use crate::toy::{Fault, Moved, Real};
 
 const FAULTS: &[(Fault, Promise)] = &[
@@ -122,45 +121,9 @@ const FAULTS: &[(Fault, Promise)] = &[
     (Fault::OutageHangs, Promise::AnOutageIsAnError),
 ];
 
-#[tokio::test]
-async fn a_backend_without_fault_keeps_every_promise() {
-    let report = session::report(&Moved::with(Fault::None)).await;
-    for (promise, verdict) in report {
-        assert_eq!(verdict, Verdict::Kept, "{promise:?}");
-    }
-}
+suite_notices_faults!(session, Moved, Fault::None, FAULTS, Real lacks UNCHECKED);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_backend_without_fault_keeps_every_promise_on_several_threads() {
-    session::run(&Moved::with(Fault::None)).await;
-}
-
-#[tokio::test]
-async fn a_backend_on_the_real_clock_is_checked_by_waiting() {
-    for (promise, verdict) in session::report(&Real::with(Fault::None)).await {
-        let needs_more = [Promise::ForeignRecordsAreLeftAlone, Promise::AnOutageIsAnError].contains(&promise);
-        assert_eq!(verdict, if needs_more { Verdict::NotChecked } else { Verdict::Kept }, "{promise:?}");
-    }
-}
-
-#[tokio::test]
-async fn each_fault_breaks_the_promise_that_it_should() {
-    let mut unnoticed = Vec::new();
-    for &(fault, promise) in FAULTS {
-        let verdict = session::check(&Moved::with(fault), promise).await;
-        if !matches!(verdict, Verdict::Broken(_)) {
-            unnoticed.push((fault, promise, verdict));
-        }
-    }
-    assert!(unnoticed.is_empty(), "{unnoticed:#?}");
-}
-
-#[test]
-fn no_promise_is_without_a_fault_that_breaks_it() {
-    let broken: HashSet<Promise> = FAULTS.iter().map(|&(_, promise)| promise).collect();
-    let unproven: Vec<&Promise> = Promise::ALL.iter().filter(|promise| !broken.contains(promise)).collect();
-    assert!(unproven.is_empty(), "{unproven:?}");
-}
+const UNCHECKED: [Promise; 2] = [Promise::ForeignRecordsAreLeftAlone, Promise::AnOutageIsAnError];
 
 #[tokio::test]
 #[should_panic(expected = "TouchNeverShortens (A touch never moves the idle deadline backwards.)")]

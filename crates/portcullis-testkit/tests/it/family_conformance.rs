@@ -10,10 +10,11 @@ use portcullis_store::{
     StoreErrorKind, Timestamp, TokenBackend, TokenEpoch, TokenQuery, TokenStatus, Turn, Turned, UserKey,
     Verdict as Judged,
 };
-use portcullis_testkit::conformance::family::{self, Promise, Verdict};
+use portcullis_testkit::conformance::family::{self, Promise};
 use portcullis_testkit::conformance::token::Harness;
 
 use self::Fault as F;
+use crate::faults::suite_notices_faults;
 
 /// What a faulty backend does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -311,36 +312,7 @@ impl FamilyBackend for Toy {
     }
 }
 
-#[tokio::test]
-async fn a_backend_without_fault_keeps_every_promise() {
-    for (promise, verdict) in family::report(&Moved::with(F::None)).await {
-        assert_eq!(verdict, Verdict::Kept, "{promise:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_backend_without_fault_keeps_every_promise_on_several_threads() {
-    family::run(&Moved::with(F::None)).await;
-}
-
-#[tokio::test]
-async fn each_fault_breaks_the_promise_that_it_should() {
-    let mut unnoticed = Vec::new();
-    for &(fault, promise) in FAULTS {
-        let verdict = family::check(&Moved::with(fault), promise).await;
-        if !matches!(verdict, Verdict::Broken(_)) {
-            unnoticed.push((fault, promise, verdict));
-        }
-    }
-    assert!(unnoticed.is_empty(), "{unnoticed:#?}");
-}
-
-#[test]
-fn no_promise_is_without_a_fault_that_breaks_it() {
-    let broken: HashSet<Promise> = FAULTS.iter().map(|&(_, promise)| promise).collect();
-    let unproven: Vec<&Promise> = Promise::ALL.iter().filter(|promise| !broken.contains(promise)).collect();
-    assert!(unproven.is_empty(), "{unproven:?}");
-}
+suite_notices_faults!(family, Moved, F::None, FAULTS);
 
 #[tokio::test]
 #[should_panic(expected = "RevokedFamiliesEnd (A family that was revoked is not rotated")]

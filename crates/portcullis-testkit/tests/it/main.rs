@@ -10,6 +10,7 @@
 mod client;
 mod conformance;
 mod family_conformance;
+mod faults;
 mod idp;
 mod jwt;
 mod redis;

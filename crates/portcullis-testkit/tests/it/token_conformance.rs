@@ -1,9 +1,8 @@
 //! The suite of revocations passes a backend that keeps its promises, and names the promise that a faulty one breaks.
 
-use std::collections::HashSet;
+use portcullis_testkit::conformance::token::{self, Promise};
 
-use portcullis_testkit::conformance::token::{self, Promise, Verdict};
-
+use crate::faults::suite_notices_faults;
 use crate::token_toy::{Fault, Moved, Real};
 
 const FAULTS: &[(Fault, Promise)] = &[
@@ -47,44 +46,7 @@ const FAULTS: &[(Fault, Promise)] = &[
     (Fault::OutageHangs, Promise::AnOutageIsAnError),
 ];
 
-#[tokio::test]
-async fn a_backend_without_fault_keeps_every_promise() {
-    for (promise, verdict) in token::report(&Moved::with(Fault::None)).await {
-        assert_eq!(verdict, Verdict::Kept, "{promise:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_backend_without_fault_keeps_every_promise_on_several_threads() {
-    token::run(&Moved::with(Fault::None)).await;
-}
-
-#[tokio::test]
-async fn a_backend_on_the_real_clock_is_checked_by_waiting() {
-    for (promise, verdict) in token::report(&Real::with(Fault::None)).await {
-        let needs_more = promise == Promise::AnOutageIsAnError;
-        assert_eq!(verdict, if needs_more { Verdict::NotChecked } else { Verdict::Kept }, "{promise:?}");
-    }
-}
-
-#[tokio::test]
-async fn each_fault_breaks_the_promise_that_it_should() {
-    let mut unnoticed = Vec::new();
-    for &(fault, promise) in FAULTS {
-        let verdict = token::check(&Moved::with(fault), promise).await;
-        if !matches!(verdict, Verdict::Broken(_)) {
-            unnoticed.push((fault, promise, verdict));
-        }
-    }
-    assert!(unnoticed.is_empty(), "{unnoticed:#?}");
-}
-
-#[test]
-fn no_promise_is_without_a_fault_that_breaks_it() {
-    let broken: HashSet<Promise> = FAULTS.iter().map(|&(_, promise)| promise).collect();
-    let unproven: Vec<&Promise> = Promise::ALL.iter().filter(|promise| !broken.contains(promise)).collect();
-    assert!(unproven.is_empty(), "{unproven:?}");
-}
+suite_notices_faults!(token, Moved, Fault::None, FAULTS, Real lacks [Promise::AnOutageIsAnError]);
 
 #[tokio::test]
 #[should_panic(expected = "UsersAreRevoked (A user whose tokens are revoked has the epoch")]

@@ -117,7 +117,7 @@ impl Authenticator for BearerAuthenticator {
     }
 
     fn open<B>(&self, request: &mut Request<B>) -> Opening<Visit> {
-        self.sources.mark_sensitive(request.headers_mut());
+        self.sources.mark_sensitive(request.headers_mut(), self.possession.speaks_dpop());
         let request = &*request;
         let offered = match self.find(request) {
             Ok(Some(offered)) => offered,
@@ -208,6 +208,11 @@ impl Kept {
 }
 
 impl BearerAuthenticator {
+    /// Whether browsers send its credential by themselves.
+    pub(crate) fn is_ambient(&self) -> bool {
+        self.sources.are_ambient()
+    }
+
     fn find<'r, B>(&self, request: &'r Request<B>) -> Result<Option<Offered<'r>>, Malformed> {
         self.sources.find(request.uri(), request.headers(), self.possession.speaks_dpop())
     }

@@ -136,6 +136,11 @@ impl Sources {
         Self(self.0.iter().cloned().chain([source]).collect())
     }
 
+    /// Whether browsers send a token by themselves from any of them.
+    pub(super) fn are_ambient(&self) -> bool {
+        self.0.iter().any(|source| source.place().carrier() == Carrier::Ambient)
+    }
+
     /// Looks for what stands in a token's place. In two places there may not be one each.
     pub(super) fn find<'a>(
         &self,
@@ -154,12 +159,13 @@ impl Sources {
         Ok(found)
     }
 
-    /// Keeps the credentials out of logs: a sensitive value prints as `Sensitive`.
-    pub(super) fn mark_sensitive(&self, headers: &mut HeaderMap) {
+    /// Keeps the credentials out of logs: a sensitive value prints as `Sensitive`. A proof is one while it is new.
+    pub(super) fn mark_sensitive(&self, headers: &mut HeaderMap, speaks_dpop: bool) {
         if let Some(value) = headers.get_mut(AUTHORIZATION) {
             value.set_sensitive(true);
         }
-        for name in self.0.iter().filter_map(TokenSource::header) {
+        let proof = speaks_dpop.then_some(DPOP);
+        for name in self.0.iter().filter_map(TokenSource::header).chain(proof) {
             if let http::header::Entry::Occupied(mut values) = headers.entry(name) {
                 values.iter_mut().for_each(|value| value.set_sensitive(true));
             }

@@ -19,7 +19,7 @@ use super::state::{CookieChange, Held, Rest, State, Stored};
 use super::transport::{Candidates, Found, Rejected};
 use crate::authenticate::{Authenticator, Closed, Closing, Edits, Opened, Opening};
 use crate::guard::Head;
-use crate::identity::{Authentication, Outcome};
+use crate::identity::{Authentication, Carrier, Outcome};
 use crate::realm::{Realm, Slot, Standing};
 use crate::rejection::{Challenge, Rejection};
 use crate::respond::LateHead;
@@ -79,6 +79,11 @@ impl SessionAuthenticator {
 
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
+    }
+
+    /// Whether browsers send its credential by themselves.
+    pub(crate) fn is_ambient(&self) -> bool {
+        self.core.transport.carrier_of_identity() == Carrier::Ambient
     }
 
     /// What the way out needs of the head, should it have to refuse; where nothing can be written, it does not.

@@ -85,6 +85,16 @@ impl Authenticator for NoAuthenticator {
     }
 }
 
+#[cfg_attr(
+    all(feature = "session", any(feature = "bearer", feature = "rust-crypto")),
+    expect(dead_code, reason = "there is one of each kind")
+)]
+impl NoAuthenticator {
+    pub(super) fn is_ambient(&self) -> bool {
+        match self.0 {}
+    }
+}
+
 impl NoCheck {
     #[cfg_attr(feature = "csrf", expect(dead_code, reason = "there is one"))]
     pub(super) fn anew(&self) -> Self {

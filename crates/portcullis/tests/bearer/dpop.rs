@@ -618,6 +618,17 @@ async fn a_token_that_is_taken_off_takes_its_proof_along() {
     assert_eq!(response.body(), "0");
 }
 
+#[tokio::test]
+async fn a_proof_is_as_sensitive_as_its_token() {
+    let (token, inner) = (ADA.token(), |request: Request<String>| async move {
+        Ok::<_, std::io::Error>(Response::new(format!("{:?}", request.headers())))
+    });
+    let proof = ADA.proof(&token);
+    let request = request(&dpop(&token), &[&proof]);
+    let printed = bound().layer(service_fn(inner)).oneshot(request).await.unwrap().into_body();
+    assert!(printed.contains("dpop") && !printed.contains(&proof) && !printed.contains(&token), "{printed}");
+}
+
 #[test]
 fn a_configuration_that_cannot_be_meant_is_refused() {
     use BuildErrorKind::*;

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use portcullis::authenticate::AuthenticateLayer;
-use portcullis::bearer::{Audience, HmacKeys, Issuer};
+use portcullis::bearer::{Audience, HmacKeys, Issuer, TokenSource};
 use portcullis::https::{ProxyHeader, Transport};
 use portcullis::identity::{Authentication, IdentityExt};
 use portcullis::rejection::{Challenge, Rejection};
 use portcullis::respond::RequestHead;
-use portcullis::session::{MemoryBackend, SessionLayer};
+use portcullis::session::{MemoryBackend, SessionCarrier, SessionLayer};
+use portcullis::stack::AuthLayerError;
 use portcullis::{
     AuthLayer, BearerLayer, CsrfLayer, Identity, Realm, RequireHttpsLayer, RequireLayer, Session,
 };
@@ -135,9 +136,22 @@ async fn each_part_may_be_left_out_but_for_who_is_calling() {
     let none = AuthLayer::builder().csrf(CsrfLayer::new()).https(https()).build();
     assert!(none.unwrap_err().to_string().contains("nobody could be recognised"));
     let rows = [
-        ("sessions", AuthLayer::builder().session(sessions()).build().unwrap(), [200, 200]),
+        (
+            "sessions",
+            AuthLayer::builder().session(sessions()).insecure_without_csrf().build().unwrap(),
+            [200, 200],
+        ),
         ("tokens", AuthLayer::builder().bearer(tokens()).build().unwrap(), [200, 401]),
-        ("both", AuthLayer::builder().session(sessions()).bearer(tokens()).build().unwrap(), [200, 401]),
+        (
+            "both",
+            AuthLayer::builder()
+                .session(sessions())
+                .bearer(tokens())
+                .insecure_without_csrf()
+                .build()
+                .unwrap(),
+            [200, 401],
+        ),
     ];
     for (name, layer, expected) in rows {
         let service = layer.layer(Handler::default());
@@ -153,6 +167,25 @@ async fn each_part_may_be_left_out_but_for_who_is_calling() {
         Ok::<_, std::convert::Infallible>(Response::new(String::new()))
     });
     answer(&tokens_only.layer(looks), get()).await;
+}
+
+#[test]
+fn what_browsers_send_by_themselves_is_not_taken_without_proof_of_origin() {
+    let carried = SessionCarrier::Header(http::HeaderName::from_static("x-session"));
+    let in_a_header = SessionLayer::builder(MemoryBackend::new()).carrier(carried).build().unwrap();
+    let in_a_cookie = || tokens().add_source(TokenSource::cookie("__Host-access").unwrap());
+    let rows = [
+        ("a session's cookie", AuthLayer::builder().session(sessions()), true),
+        ("a token's cookie", AuthLayer::builder().bearer(in_a_cookie()), true),
+        ("a session's header", AuthLayer::builder().session(in_a_header), false),
+        ("a token's header", AuthLayer::builder().bearer(tokens()), false),
+        ("proof is asked for", AuthLayer::builder().session(sessions()).csrf(CsrfLayer::new()), false),
+        ("it is meant so", AuthLayer::builder().session(sessions()).insecure_without_csrf(), false),
+    ];
+    for (name, builder, is_refused) in rows {
+        let expected = if is_refused { Some(AuthLayerError::NoCsrf) } else { None };
+        assert_eq!(builder.build().err(), expected, "{name}");
+    }
 }
 
 #[tokio::test]
@@ -247,7 +280,7 @@ async fn it_is_of_one_realm() {
 async fn a_guard_outside_of_it_is_a_mistake_that_names_the_fix() {
     let service = ServiceBuilder::new()
         .layer(RequireLayer::authenticated())
-        .layer(AuthLayer::builder().session(sessions()).build().unwrap())
+        .layer(AuthLayer::builder().session(sessions()).insecure_without_csrf().build().unwrap())
         .service(Handler::default());
     let response = answer(&service, request("GET", &[])).await;
     assert_eq!(response.status(), 500);

@@ -1,0 +1,1 @@
+//! Tests only: what does not compile.
