@@ -135,4 +135,10 @@ fn csrf_allocates_nothing_for_what_passes() {
         }
         assert_eq!(allocations(&service, &request), 0, "{name}");
     }
+    // What carries nothing that browsers send by themselves is not remembered for layers further in.
+    let mut program = found(Authentication::authenticated(crate::common::by_bearer("robot")));
+    *program.method_mut() = http::Method::POST;
+    program.headers_mut().insert("host", "backend".parse().unwrap());
+    program.headers_mut().insert("authorization", "Bearer t".parse().unwrap());
+    assert_eq!(allocations(&service, &program), 0, "a program");
 }

@@ -216,6 +216,7 @@ fn app(table: PolicyTable, who: &Finds) -> Router {
     Router::new()
         .route("/", get(async || "welcome"))
         .route("/hook", post(async || "taken").get(async || "what is posted"))
+        .route("/report", get(async || "figures"))
         .route("/forgotten", get(async || "a secret"))
         .nest("/admin", inner)
         .fallback(any(async || "nothing here"))
@@ -236,6 +237,8 @@ async fn what_is_in_no_row_is_refused_and_rows_go_by_route_and_method() {
             .public_for(Method::POST, "/hook")
             .rule("/admin/users/{id}", Policy::authenticated())
             .rule_for(Method::DELETE, "/admin/users/{id}", Policy::role("admin"))
+            .public("/report")
+            .rule_for(Method::GET, "/report", Policy::role("admin"))
             .build()
             .unwrap()
     };
@@ -250,6 +253,8 @@ async fn what_is_in_no_row_is_refused_and_rows_go_by_route_and_method() {
         ("GET", "/admin/users/7", [401, 200, 200]),
         ("HEAD", "/admin/users/7", [401, 200, 200]),
         ("DELETE", "/admin/users/7", [401, 403, 200]),
+        ("GET", "/report", [401, 403, 200]),
+        ("HEAD", "/report", [401, 403, 200]),
         ("GET", "/forgotten", [403, 403, 403]),
         ("GET", "/nowhere", [403, 403, 403]),
     ];
@@ -261,6 +266,17 @@ async fn what_is_in_no_row_is_refused_and_rows_go_by_route_and_method() {
         ];
         assert_eq!(seen, expected, "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn a_row_that_wants_a_fresh_sign_in_goes_by_the_tables_clock() {
+    let (clock, minute) = (ManualClock::default(), Duration::from_secs(60));
+    let who = Finds::identity(by_session("ada").authenticated_at(clock.now()));
+    let table = routed().rule("/report", Policy::fresh(minute)).clock(clock.clone()).build().unwrap();
+    let app = app(table, &who);
+    assert_eq!(status(&app, "GET", "/report").await, 200);
+    clock.advance(minute + Duration::from_secs(1));
+    assert_eq!(status(&app, "GET", "/report").await, 401);
 }
 
 #[tokio::test]
