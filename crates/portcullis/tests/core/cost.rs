@@ -10,7 +10,7 @@ use portcullis::authenticate::AuthenticateLayer;
 use portcullis::guard::{Check, GuardLayer, Head, Pass};
 use portcullis::identity::Authentication;
 use portcullis::rejection::Rejection;
-use portcullis::{Identity, RequireLayer};
+use portcullis::{AuthLayer, Identity, RequireLayer};
 use tower::{Layer, Service};
 
 use crate::common::{Finds, by_session, get, poll_once};
@@ -100,6 +100,14 @@ fn an_authenticator_that_need_not_wait_allocates_nothing_but_extensions() {
     let ada = by_session("ada").build();
     let somebody = AuthenticateLayer::new(Finds::identity(ada.clone())).layer(Bare);
     assert_eq!(allocations(&somebody, &get()), by_hand(Some(ada)));
+}
+
+#[test]
+fn a_part_that_a_stack_lacks_costs_nothing() {
+    let finds = || Finds::identity(by_session("ada").build());
+    let alone = AuthenticateLayer::new(finds()).layer(Bare);
+    let stack = AuthLayer::builder().authenticator(finds()).build().unwrap().layer(Bare);
+    assert_eq!(allocations(&stack, &get()), allocations(&alone, &get()));
 }
 
 #[cfg(feature = "csrf")]
