@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Request, Response};
 use http_body_util::Full;
-use portcullis::issue::{Checking, Clients, EndpointService, StaticClients, TokenEndpoints, TokenPair};
+use portcullis::issue::{
+    Checking, Clients, EndpointService, RefreshRequest, StaticClients, TokenEndpoints, TokenPair,
+};
 use portcullis_store::{StoreError, StoreErrorKind};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -252,6 +254,10 @@ async fn introspection_tells_confidential_clients_what_a_good_token_says() {
     );
 
     let inactive = json!({ "active": false });
+    let next = stage.refresh.refresh(RefreshRequest::new(own.refresh_token(), "reports")).await.unwrap();
+    assert_eq!(endpoints.introspect(own.refresh_token()).await, inactive, "used, if within the grace");
+    let own = next;
+    assert_eq!(endpoints.introspect(own.refresh_token()).await["active"], true);
     assert_eq!(endpoints.introspect("x").await, inactive);
     assert_eq!(endpoints.introspect(login.refresh_token()).await, inactive, "another client's refresh token");
     stage.revocations.revoke_family(ISSUER, "ada", login.sid()).await.unwrap();

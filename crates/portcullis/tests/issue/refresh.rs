@@ -109,6 +109,9 @@ async fn an_older_token_ends_the_family_and_its_access_tokens_and_is_told_of() {
     assert!(stage.accepts(&other).await && stage.next(other.refresh_token()).await.is_ok(), "another login");
     let events = stage.events.lock().unwrap();
     assert!(events[2].starts_with("Reused") && events[2].contains("ada"), "{events:?}");
+    // Revoked for as long as they would be good.
+    stage.clock.advance(secs(599));
+    assert!(!stage.accepts(&third).await && stage.accepts(&other).await);
 }
 
 #[tokio::test]
@@ -235,6 +238,19 @@ async fn who_has_changed_the_password_meanwhile_is_not_signed_in_by_the_old_one(
 }
 
 #[tokio::test]
+async fn who_signs_in_after_a_revocation_is_given_tokens_that_are_good() {
+    let stage = Stage::new();
+    stage.login().await;
+    stage.revocations.revoke_user(ISSUER, "ada").await.unwrap();
+    let login = stage.login().await;
+    let next = stage.next(login.refresh_token()).await.unwrap();
+    let again = stage.next(login.refresh_token()).await.unwrap();
+    for pair in [&login, &next, &again] {
+        assert!(stage.accepts(pair).await);
+    }
+}
+
+#[tokio::test]
 async fn a_login_has_one_family_and_one_that_was_revoked_has_none() {
     let stage = Stage::new();
     let grant = Grant::new("ada", "web").sid("login");
@@ -261,6 +277,24 @@ async fn while_the_store_is_away_nothing_changes_and_the_token_is_good_afterward
     stage.store.fail(None);
     stage.clock.advance(secs(3600));
     assert!(stage.next(login.refresh_token()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_costs_each_call_its_budget_and_no_more() {
+    let stage = Stage::new();
+    let login = stage.login().await;
+    stage.store.hang();
+    let away = RefreshErrorKind::Issue(IssueErrorKind::Store(StoreErrorKind::Timeout));
+    let begun = tokio::time::Instant::now();
+    assert_eq!(stage.next(login.refresh_token()).await.unwrap_err(), away);
+    let narrower = RefreshRequest::new(login.refresh_token(), "web").scope("read");
+    assert_eq!(stage.refresh.refresh(narrower).await.unwrap_err().kind(), away);
+    assert_eq!(
+        stage.refresh.begin(&grant()).await.unwrap_err().kind(),
+        IssueErrorKind::Store(StoreErrorKind::Timeout)
+    );
+    let took = begun.elapsed().as_millis();
+    assert!((1500..1510).contains(&took), "{took}");
 }
 
 #[tokio::test]
