@@ -189,6 +189,7 @@ async fn clients_prove_themselves_by_header_or_form_and_not_by_both() {
         ("nobody", "token=x", Some(&*basic("nobody", "x")), 401),
         ("no base64", "token=x", Some("Basic ***"), 401),
         ("another scheme", "token=x", Some("Bearer x"), 401),
+        ("another scheme before the same", "token=x", Some(&*good.replace("Basic", "Token")), 401),
     ] {
         let response = ask(form, authorization).await;
         assert_eq!(response.status().as_u16(), expected, "{name}");

@@ -26,8 +26,13 @@ const DAY: u64 = 24 * 3600;
 
 impl Stage {
     pub(crate) fn new() -> Self {
+        Self::of(MemoryTokenBackend::DEFAULT_MAX)
+    }
+
+    /// With room for so many families and revocations.
+    fn of(max: usize) -> Self {
         let clock = ManualClock::default();
-        let store = Spy::new(MemoryTokenBackend::with_clock(clock.clone()));
+        let store = Spy::new(MemoryTokenBackend::with_clock(clock.clone()).max(max));
         let revocations = Revocations::new(store.clone()).clock(clock.clone());
         let ring = ring(&clock);
         let issuer = TokenIssuer::builder(ISSUER, ["api"], &ring).revocations(&revocations).build().unwrap();
@@ -112,6 +117,35 @@ async fn an_older_token_ends_the_family_and_its_access_tokens_and_is_told_of() {
     // Revoked for as long as they would be good.
     stage.clock.advance(secs(599));
     assert!(!stage.accepts(&third).await && stage.accepts(&other).await);
+}
+
+#[tokio::test]
+async fn a_store_in_memory_that_is_full_begins_nothing_and_ends_a_theft_all_the_same() {
+    let stage = Stage::of(1);
+    let login = stage.login().await;
+    let full = stage.refresh.begin(&grant()).await.unwrap_err();
+    assert_eq!(full.kind(), IssueErrorKind::Store(StoreErrorKind::Full));
+    let second = stage.next(login.refresh_token()).await.unwrap();
+    let third = stage.next(second.refresh_token()).await.unwrap();
+    assert_eq!(text(stage.next(login.refresh_token()).await), refused(RefreshRefusal::Reused));
+    assert!(!stage.accepts(&third).await, "what ends makes room for the mark");
+    stage.clock.advance(secs(8 * DAY));
+    stage.login().await;
+}
+
+#[tokio::test]
+async fn what_has_ended_of_a_user_makes_room_in_memory_also_between_two_looks_at_all() {
+    let stage = Stage::of(64);
+    for _ in 0..64 {
+        stage.login().await;
+    }
+    // All is looked at once a second, and here a moment before the families end.
+    let moment = secs(1) / 2;
+    stage.clock.advance(secs(7 * DAY) - moment);
+    let full = stage.refresh.begin(&grant()).await.unwrap_err();
+    assert_eq!(full.kind(), IssueErrorKind::Store(StoreErrorKind::Full));
+    stage.clock.advance(moment);
+    stage.login().await;
 }
 
 #[tokio::test]
