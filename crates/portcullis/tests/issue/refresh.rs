@@ -134,21 +134,6 @@ async fn a_store_in_memory_that_is_full_begins_nothing_and_ends_a_theft_all_the_
 }
 
 #[tokio::test]
-async fn what_has_ended_of_a_user_makes_room_in_memory_also_between_two_looks_at_all() {
-    let stage = Stage::of(64);
-    for _ in 0..64 {
-        stage.login().await;
-    }
-    // All is looked at once a second, and here a moment before the families end.
-    let moment = secs(1) / 2;
-    stage.clock.advance(secs(7 * DAY) - moment);
-    let full = stage.refresh.begin(&grant()).await.unwrap_err();
-    assert_eq!(full.kind(), IssueErrorKind::Store(StoreErrorKind::Full));
-    stage.clock.advance(moment);
-    stage.login().await;
-}
-
-#[tokio::test]
 async fn what_is_guessed_changed_or_of_another_client_never_reaches_the_store() {
     let stage = Stage::new();
     let login = stage.login().await;
