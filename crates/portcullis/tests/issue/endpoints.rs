@@ -3,7 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{Request, Response};
 use http_body_util::Full;
 use portcullis::issue::{
@@ -84,6 +86,7 @@ async fn post_as(service: &EndpointService<Bytes>, text: &str, authorization: &s
 /// Status and document; every answer is for its client alone.
 fn answer(response: Response<Bytes>) -> (u16, Value) {
     assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+    assert_eq!(response.headers()[PRAGMA], "no-cache", "RFC 6749, section 5.1");
     let document = if response.body().is_empty() {
         Value::Null
     } else {

@@ -305,13 +305,14 @@ async fn a_store_that_hangs_costs_each_call_its_budget_and_no_more() {
     stage.store.hang();
     let away = RefreshErrorKind::Issue(IssueErrorKind::Store(StoreErrorKind::Timeout));
     let begun = tokio::time::Instant::now();
-    assert_eq!(stage.next(login.refresh_token()).await.unwrap_err(), away);
-    let narrower = RefreshRequest::new(login.refresh_token(), "web").scope("read");
-    assert_eq!(stage.refresh.refresh(narrower).await.unwrap_err().kind(), away);
-    assert_eq!(
-        stage.refresh.begin(&grant()).await.unwrap_err().kind(),
-        IssueErrorKind::Store(StoreErrorKind::Timeout)
-    );
+    let calls = async {
+        assert_eq!(stage.next(login.refresh_token()).await.unwrap_err(), away);
+        let narrower = RefreshRequest::new(login.refresh_token(), "web").scope("read");
+        assert_eq!(stage.refresh.refresh(narrower).await.unwrap_err().kind(), away);
+        let begin = stage.refresh.begin(&grant()).await;
+        assert_eq!(begin.unwrap_err().kind(), IssueErrorKind::Store(StoreErrorKind::Timeout));
+    };
+    tokio::time::timeout(secs(60), calls).await.unwrap();
     let took = begun.elapsed().as_millis();
     assert!((1500..1510).contains(&took), "{took}");
 }
