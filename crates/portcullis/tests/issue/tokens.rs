@@ -1,8 +1,8 @@
 //! Access tokens: what they say, who accepts them, and who does not.
 
-use jsonwebtoken::DecodingKey;
+use jsonwebtoken::{DecodingKey, EncodingKey, Header};
 use portcullis::BearerLayer;
-use portcullis::bearer::{MemoryTokenBackend, Revocations};
+use portcullis::bearer::{Algorithm, MemoryTokenBackend, Revocations};
 use portcullis::issue::{
     BuildErrorKind, Confirmation, Grant, IssueErrorKind, KeyRing, SigningKey, TokenIssuer,
 };
@@ -89,6 +89,26 @@ async fn tokens_of_every_algorithm_verify_here_and_by_an_independent_library() {
             judge(&ring.jwks(), token.as_str())
         };
         assert_eq!(judged.unwrap()["sub"], "ada", "{algorithm}");
+    }
+}
+
+/// What else is signed with a key of the ring: an ID token, a logout token.
+#[tokio::test]
+async fn a_token_of_another_kind_by_the_same_key_is_no_access_token() {
+    let (clock, secret) = (ManualClock::default(), [9; 64]);
+    let ring = KeyRing::builder(SigningKey::hmac(&secret, Algorithm::HS256).unwrap());
+    let ring = ring.clock(clock.clone()).build().unwrap();
+    let issuer = TokenIssuer::builder(ISSUER, ["api"], &ring).build().unwrap();
+    let layer = layer(&issuer, &clock);
+    let good = issuer.access_token(&Grant::new("ada", "web")).await.unwrap();
+    let (header, claims) = (part(good.as_str(), 0), part(good.as_str(), 1));
+    for (typ, expected) in [(Some("at+jwt"), 200), (Some("JWT"), 401), (Some("logout+jwt"), 401), (None, 401)]
+    {
+        let mut theirs = Header::new(jsonwebtoken::Algorithm::HS256);
+        theirs.kid = header["kid"].as_str().map(str::to_owned);
+        theirs.typ = typ.map(str::to_owned);
+        let token = jsonwebtoken::encode(&theirs, &claims, &EncodingKey::from_secret(&secret)).unwrap();
+        assert_eq!(present(&layer, &token).await.0, expected, "{typ:?}");
     }
 }
 
