@@ -150,6 +150,24 @@ async fn a_token_of_a_user_is_good_until_the_user_is_revoked_to_the_moment() {
     assert_eq!(present(&bearer, &after).await.0, 401);
 }
 
+/// A layer's leeway comes on top of the longest life of a token.
+#[tokio::test]
+async fn a_user_stays_revoked_for_as_long_as_any_of_their_tokens_could_be_used() {
+    let (clock, day) = (ManualClock::default(), 24 * 3600);
+    let revocations = Revocations::new(MemoryTokenBackend::with_clock(clock.clone())).clock(clock.clone());
+    let revocations = revocations.longest_token(secs(day));
+    let issuer = TokenIssuer::builder(ISSUER, ["api"], &ring(&clock)).revocations(&revocations);
+    let issuer = issuer.lifetime(secs(day)).build().unwrap();
+    let bearer = layer(&issuer, &clock).revocation(&revocations);
+    let [of_ada, of_grace] = ["ada", "grace"].map(|user| Grant::new(user, "web"));
+    let revoked = issuer.access_token(&of_ada).await.unwrap();
+    let good = issuer.access_token(&of_grace).await.unwrap();
+    revocations.revoke_user(ISSUER, "ada").await.unwrap();
+    clock.advance(secs(day + 4));
+    assert_eq!(present(&bearer, good.as_str()).await.0, 200);
+    assert_eq!(present(&bearer, revoked.as_str()).await.0, 401);
+}
+
 #[tokio::test]
 async fn what_cannot_be_said_is_not_minted() {
     let clock = ManualClock::default();
