@@ -40,6 +40,16 @@ impl Stage {
         self.backend.begin_family(self.key(), new).await
     }
 
+    async fn begun(&self, absolute: Duration, idle: Duration) {
+        assert!(matches!(self.begin(absolute, idle).await.unwrap(), Begun::Done(_)));
+    }
+
+    /// The token of this generation is the current one.
+    async fn rotates(&self, generation: u8) {
+        let turned = self.present(generation).await.unwrap();
+        assert!(matches!(turned, Turned::Current { is_new: true, .. }), "{turned:?}");
+    }
+
     /// Somebody presents the token of this generation.
     async fn present(&self, generation: u8) -> Result<Turned, StoreError> {
         let turn = Turn {
@@ -81,16 +91,15 @@ async fn a_family_expires_when_it_may_lie_idle_no_longer_and_at_its_end_in_any_c
         ("for ever", HOUR * 4, Duration::MAX, 4),
     ] {
         stage.server.command(&["FLUSHALL"]);
-        assert!(matches!(stage.begin(absolute, idle).await.unwrap(), Begun::Done(_)));
+        stage.begun(absolute, idle).await;
         let begun = left(&stage.server, &family);
         let mut kept = vec![begun];
         for is_first in [true, false] {
-            match stage.present(0).await.unwrap() {
-                Turned::Current { is_new, left, .. } if is_new == is_first => {
-                    kept.push(left.as_millis().try_into().unwrap());
-                }
-                other => panic!("{name}: {other:?}"),
-            }
+            let Turned::Current { is_new, left: told, .. } = stage.present(0).await.unwrap() else {
+                panic!("{name}")
+            };
+            assert_eq!(is_new, is_first, "{name}");
+            kept.push(told.as_millis().try_into().unwrap());
             kept.push(left(&stage.server, &family));
         }
         for left in kept {
@@ -102,7 +111,7 @@ async fn a_family_expires_when_it_may_lie_idle_no_longer_and_at_its_end_in_any_c
 #[tokio::test]
 async fn the_grace_is_counted_from_the_rotation() {
     let stage = Stage { grace: SECOND / 5, ..Stage::new() };
-    stage.begin(HOUR, HOUR).await.unwrap();
+    stage.begun(HOUR, HOUR).await;
     tokio::time::sleep(SECOND / 4).await;
     for is_first in [true, false] {
         let turned = stage.present(0).await.unwrap();
@@ -114,10 +123,9 @@ async fn the_grace_is_counted_from_the_rotation() {
 async fn a_theft_leaves_the_mark_and_nothing_else() {
     let stage = Stage::new();
     let [family, mark, _] = stage.names();
-    stage.begin(HOUR * 4, HOUR * 4).await.unwrap();
-    for generation in [0, 1] {
-        stage.present(generation).await.unwrap();
-    }
+    stage.begun(HOUR * 4, HOUR * 4).await;
+    stage.rotates(0).await;
+    stage.rotates(1).await;
     assert_eq!(stage.present(0).await.unwrap(), Turned::Reused { payload: b"grant".to_vec() });
     assert_eq!(stage.server.command(&["EXISTS", &family]), "0");
     let kept = left(&stage.server, &mark);
@@ -130,7 +138,7 @@ async fn a_theft_leaves_the_mark_and_nothing_else() {
 async fn a_family_past_its_end_is_gone_whatever_the_server_has_kept() {
     let stage = Stage::new();
     let [family, ..] = stage.names();
-    stage.begin(SECOND / 5, HOUR).await.unwrap();
+    stage.begun(SECOND / 5, HOUR).await;
     stage.server.command(&["PERSIST", &family]);
     tokio::time::sleep(SECOND / 4).await;
     assert_eq!(stage.present(0).await.unwrap(), Turned::Gone);
@@ -139,14 +147,13 @@ async fn a_family_past_its_end_is_gone_whatever_the_server_has_kept() {
 #[tokio::test]
 async fn a_full_server_begins_no_family_and_rotates_and_ends_those_that_there_are() {
     let stage = Stage::new();
-    stage.begin(HOUR, HOUR).await.unwrap();
+    stage.begun(HOUR, HOUR).await;
     stage.server.command(&["CONFIG", "SET", "maxmemory", "1"]);
     let other = Stage { family: Locator::from_bytes([9; 16]), ..stage };
     assert_eq!(kind(other.begin(HOUR, HOUR).await), StoreErrorKind::Full);
     let stage = Stage { family: Locator::from_bytes([2; 16]), ..other };
-    for generation in [0, 1] {
-        assert!(matches!(stage.present(generation).await.unwrap(), Turned::Current { is_new: true, .. }));
-    }
+    stage.rotates(0).await;
+    stage.rotates(1).await;
     assert!(matches!(stage.present(0).await.unwrap(), Turned::Reused { .. }));
     let query =
         portcullis_store::TokenQuery { user: stage.key().user, token: None, family: Some(stage.family) };
@@ -157,7 +164,7 @@ async fn a_full_server_begins_no_family_and_rotates_and_ends_those_that_there_ar
 async fn what_is_no_family_or_no_epoch_is_corrupt_and_left_as_it_is() {
     let stage = Stage::new();
     let [family, _, epoch] = stage.names();
-    stage.begin(HOUR, HOUR).await.unwrap();
+    stage.begun(HOUR, HOUR).await;
     let longer = "x".repeat(200);
     for text in ["hello", &longer] {
         stage.server.command(&["SET", &family, text]);
@@ -170,12 +177,12 @@ async fn what_is_no_family_or_no_epoch_is_corrupt_and_left_as_it_is() {
     stage.server.command(&["SET", &epoch, "hello"]);
     assert_eq!(kind(stage.begin(HOUR, HOUR).await), StoreErrorKind::Corrupt);
     stage.server.command(&["DEL", &epoch]);
-    stage.begin(HOUR, HOUR).await.unwrap();
+    stage.begun(HOUR, HOUR).await;
     for name in [epoch, "p:default:everyone".to_owned()] {
         stage.server.command(&["SET", &name, "hello"]);
         assert_eq!(kind(stage.present(0).await), StoreErrorKind::Corrupt, "{name}");
         assert_eq!(kind(stage.backend.find_family(stage.key()).await), StoreErrorKind::Corrupt, "{name}");
         stage.server.command(&["DEL", &name]);
     }
-    assert!(matches!(stage.present(0).await.unwrap(), Turned::Current { is_new: true, .. }));
+    stage.rotates(0).await;
 }
