@@ -68,7 +68,10 @@ async fn a_response_varies_by_cookie_when_the_session_or_the_identity_was_read()
 async fn however_a_handler_learns_who_is_calling_the_response_varies() {
     use axum::extract::Request;
     use portcullis::authenticate::{AuthenticateLayer, Authenticator, Opening};
+    use portcullis::guard::Head;
     use portcullis::identity::{Authentication, IdentityExt};
+    use portcullis::require::{AuthorizeLayer, Decision};
+    use portcullis::{Identity, RequireLayer};
 
     /// Stands inside, and knows nobody.
     struct KnowsNobody;
@@ -80,6 +83,7 @@ async fn however_a_handler_learns_who_is_calling_the_response_varies() {
         }
     }
     let extensions = async |request: Request| _ = request.extensions().identity();
+    let authorize = AuthorizeLayer::new(|_: &Identity, _: Head<'_>| async { Decision::Allow });
     let app = axum::Router::new()
         .route("/request", axum::routing::get(async |request: Request| _ = request.identity()))
         .route("/extensions", axum::routing::get(extensions))
@@ -87,11 +91,16 @@ async fn however_a_handler_learns_who_is_calling_the_response_varies() {
         .route("/found", axum::routing::get(async |found: Authentication| _ = found.identity()))
         .route("/outcome", axum::routing::get(async |found: Authentication| _ = found.outcome().clone()))
         .route("/neither", axum::routing::get(async |_: Request| ()))
+        .route("/required", axum::routing::get(async || ()).layer(RequireLayer::authenticated()))
+        .route("/authorized", axum::routing::get(async || ()).layer(authorize))
         .layer(portcullis::session::SessionLayer::new(portcullis::session::MemoryBackend::new()));
     let visitor = portcullis_testkit::client::Client::<axum::Router>::new(app);
     for path in ["/request", "/extensions", "/behind-another", "/found", "/outcome", "/neither"] {
         let response = visitor.get(path).await.assert_status(200);
         assert_eq!(response.header("vary"), (path != "/neither").then_some("cookie"), "{path}");
+    }
+    for path in ["/required", "/authorized"] {
+        assert_eq!(visitor.get(path).await.assert_status(401).header("vary"), Some("cookie"), "{path}");
     }
 }
 

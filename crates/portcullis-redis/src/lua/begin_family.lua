@@ -7,7 +7,6 @@ if record then
   -- Nobody but an earlier send of this has the secret.
   local sent = #record >= FAMILY_SECRETS + 64 and string.byte(record) == FAMILY_FORMAT
     and string.sub(record, FAMILY_SECRETS + 1, FAMILY_SECRETS + 32) == ARGV[1]
-    and struct.unpack('>i8', record, 2) == 0
   if not sent then return TAKEN end
   --! decimal.lua
   return decimal((struct.unpack('>i8', record, FAMILY_EPOCH + 1)))

@@ -42,11 +42,9 @@ if presented + 1 == generation and ARGV[2] == previous and time < rotated + tonu
   return answer(generation, 0, math.min(rotated + idle, absolute) - time)
 end
 
--- The mark first: what has ended without it would leave its access tokens good.
-if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[5]) then
-  -- As above. The family has ended by its expiry already, should the rest not come to pass.
-  redis.call('PEXPIRE', KEYS[1], 1)
-  redis.call('SET', KEYS[2], '', 'PX', ARGV[5])
-end
+-- As above; the family has ended by its expiry already, should the rest not come to pass. Then the mark, of which there is
+-- none: what has ended without it would leave its access tokens good.
+redis.call('PEXPIRE', KEYS[1], 1)
+redis.call('SET', KEYS[2], '', 'PX', ARGV[5])
 redis.call('UNLINK', KEYS[1])
 return { TAKEN, payload }

@@ -13,6 +13,7 @@ mod cluster;
 mod commands;
 mod conformance;
 mod durable;
+mod families;
 mod key_sets;
 mod outages;
 mod permissions;

@@ -8,15 +8,16 @@
 )]
 
 mod client;
-mod conformance;
 mod family_conformance;
+mod family_toy;
 mod faults;
 mod idp;
 mod jwt;
 mod redis;
 mod replay_conformance;
 mod replay_toy;
+mod session_conformance;
+mod session_toy;
 mod spy;
 mod token_conformance;
 mod token_toy;
-mod toy;

@@ -13,7 +13,7 @@ use portcullis_testkit::conformance::session::{self, Harness};
 use portcullis_testkit::spy::{Operation, Spy};
 use tokio::time::timeout;
 
-use crate::toy::{Fault, Moved, Toy};
+use crate::session_toy::{Fault, Moved, Toy};
 
 struct Spied(Moved);
 

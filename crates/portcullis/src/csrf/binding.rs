@@ -23,7 +23,6 @@ impl Binding {
         let mut sessions = sessions;
         // The order of the layers may differ from route to route.
         sessions.sort_unstable_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
-        sessions.dedup();
         let visitor = if sessions.is_empty() { visitor() } else { None };
         Self { sessions, visitor }
     }

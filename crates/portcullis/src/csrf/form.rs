@@ -106,7 +106,7 @@ pin_project! {
         Reading { inner: S, request: Option<Request<()>>, #[pin] body: B, form: BytesMut, trailers: Option<HeaderMap> },
         // The inner service has the request.
         Inside { #[pin] response: F },
-        // The request is refused, until that is taken.
+        // The request is refused, until that is taken; or it is answered.
         Refused { refusal: Option<(Rejection, RequestHead)> },
     }
 }
@@ -200,7 +200,11 @@ where
                         },
                     }
                 }
-                StateProj::Inside { response } => return response.poll(cx),
+                StateProj::Inside { response } => {
+                    let response = ready!(response.poll(cx));
+                    this.state.set(State::Refused { refusal: None });
+                    return Poll::Ready(response);
+                }
                 StateProj::Refused { refusal } => {
                     // Polled again after it was done, a future may do as it likes but panic.
                     let Some((rejection, head)) = refusal.take() else { return Poll::Pending };

@@ -150,6 +150,7 @@ mod tests {
             ("no scheme", "example.com", false),
             ("no scheme, port", "example.com:443", false),
             ("scheme that starts with a digit", "1https://example.com", false),
+            ("a character that no scheme has", "my_app://example.com", false),
             ("empty scheme", "://example.com", false),
             ("empty host", "https://", false),
             ("empty host, port", "https://:443", false),

@@ -172,6 +172,15 @@ mod tests {
         }
     }
 
+    /// What a token lacks would count as zeros, so this is tried with one that ends in zero.
+    #[test]
+    fn a_token_is_good_at_its_whole_length_only() {
+        let mut minted = std::iter::repeat_with(|| tokens(1).mint(&session(1)).unwrap());
+        let token = minted.find(|token| URL_SAFE_NO_PAD.decode(token).unwrap().ends_with(&[0])).unwrap();
+        assert!(tokens(1).verifies(&session(1), token.as_bytes()));
+        assert!(!tokens(1).verifies(&session(1), &token.as_bytes()[..84]));
+    }
+
     /// By Python's `hmac`, so that tokens stay good when the code changes, and others can make them.
     #[test]
     fn a_token_unmasked_is_hmac_sha_256_over_purpose_and_binding() {

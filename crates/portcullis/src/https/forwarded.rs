@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn forwarded_counts_by_its_rightmost_element_and_is_read_whole() {
-        let rows: [(&str, &[&str], bool); 24] = [
+        let rows: [(&str, &[&str], bool); 25] = [
             ("https", &["proto=https"], true),
             ("in capitals", &["Proto=HTTPS"], true),
             ("quoted", &["proto=\"https\""], true),
@@ -146,6 +146,7 @@ mod tests {
             ("an open quotation mark", &["proto=https;for=\"x, for=192.0.2.60;proto=http"], false),
             ("a mark that the proxy's closes", &["proto=https;x=\", for=\"[::1]\";proto=http"], false),
             ("an escape", &["x=\"\\\", for=\";proto=https"], false),
+            ("an escape that hides where the value ends", &["x=\"\\\";proto=https"], false),
             ("a mark within a token", &["x=a\"b;proto=https"], false),
             ("no value", &["for=;proto=https"], false),
             ("no name", &["=a;proto=https"], false),

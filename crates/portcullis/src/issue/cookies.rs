@@ -77,6 +77,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_cookie_is_as_sensitive_as_its_token() {
+        let mut headers = HeaderMap::new();
+        TokenCookies::clear(&mut headers);
+        let cookies: Vec<_> = headers.get_all(SET_COOKIE).iter().collect();
+        assert_eq!(cookies.len(), 2);
+        assert!(cookies.iter().all(|cookie| cookie.is_sensitive()));
+    }
+
+    #[test]
     fn one_refresh_token_is_read_and_two_are_none() {
         for (name, cookies, expected) in [
             ("alone", &["__Host-refresh=a.b"][..], Some("a.b")),

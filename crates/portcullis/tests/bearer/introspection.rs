@@ -1,89 +1,27 @@
 //! Opaque tokens, of which the server that has issued them is asked (RFC 7662).
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+mod outages;
+mod server;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, Response};
 use portcullis::BearerLayer;
 use portcullis::bearer::{
-    Algorithm, Audience, BuildErrorKind, ClientCertificate, ClientCertificates, Introspecting, Introspection,
-    IntrospectionError, IntrospectionErrorKind, Issuer, MemoryTokenBackend, OpaqueTokens, Revocations,
-    TokenCache, TokenIntrospection,
+    Algorithm, Audience, BuildErrorKind, ClientCertificate, ClientCertificates, Introspection,
+    IntrospectionErrorKind, Issuer, MemoryTokenBackend, OpaqueTokens, Revocations, TokenCache,
 };
 use portcullis::identity::{AuthMethod, Identity};
 use portcullis_store::{Clock, ManualClock};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 use tower::{Layer, ServiceExt, service_fn};
 
+use self::server::{Failure, Server};
 use crate::mint::{ES256, ISSUER, Signer, claims, handler, jwks};
 use crate::proof::{ADA, Replays, request};
 use crate::store::Mood;
-
-/// A server that knows some tokens, and counts how often it is asked.
-#[derive(Clone, Default)]
-struct Server(Arc<State>);
-
-#[derive(Default)]
-struct State {
-    tokens: Mutex<HashMap<String, String>>,
-    failure: Mutex<Option<Failure>>,
-    asked: AtomicUsize,
-    gate: Notify,
-}
-
-#[derive(Clone, Copy)]
-enum Failure {
-    Kind(IntrospectionErrorKind),
-    Hangs,
-    /// Until the gate is opened for it.
-    Waits,
-}
-
-impl Server {
-    fn knows(&self, token: &str, mut answer: Value) {
-        answer["active"] = json!(true);
-        self.says(token, &answer.to_string());
-    }
-
-    fn says(&self, token: &str, answer: &str) {
-        self.0.tokens.lock().unwrap().insert(token.to_owned(), answer.to_owned());
-    }
-
-    fn forgets(&self, token: &str) {
-        self.0.tokens.lock().unwrap().remove(token);
-    }
-
-    fn fails(&self, failure: impl Into<Option<Failure>>) {
-        *self.0.failure.lock().unwrap() = failure.into();
-    }
-
-    /// How often it was asked since this was called last.
-    fn asked(&self) -> usize {
-        self.0.asked.swap(0, Ordering::Relaxed)
-    }
-}
-
-impl TokenIntrospection for Server {
-    fn introspect(&self, token: &str) -> Introspecting {
-        self.0.asked.fetch_add(1, Ordering::Relaxed);
-        let (state, failure) = (Arc::clone(&self.0), *self.0.failure.lock().unwrap());
-        let answer = state.tokens.lock().unwrap().get(token).cloned();
-        let answer = answer.unwrap_or_else(|| r#"{"active":false}"#.to_owned());
-        Box::pin(async move {
-            match failure {
-                None => tokio::task::yield_now().await,
-                Some(Failure::Kind(kind)) => return Err(IntrospectionError::new(kind)),
-                Some(Failure::Hangs) => std::future::pending().await,
-                Some(Failure::Waits) => state.gate.notified().await,
-            }
-            Ok(Bytes::from(answer))
-        })
-    }
-}
 
 fn issuer() -> Issuer {
     Issuer::new(ISSUER, Audience::one_of(["api"]))
@@ -247,73 +185,6 @@ async fn however_many_bring_a_token_the_server_is_asked_once() {
     assert_eq!(requests.join_all().await, [200; 100]);
     assert_eq!(follower.await.unwrap(), 401);
     assert_eq!(stage.server.asked(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn while_the_server_is_away_nobody_is_let_in_who_is_not_known_and_nobody_waits_for_long() {
-    use IntrospectionErrorKind::*;
-    let kinds = [Unavailable, Timeout, Unauthorized, Malformed].map(Failure::Kind);
-    for failure in kinds.into_iter().chain([Failure::Hangs]) {
-        let stage = Stage::with(|it| it.budget(Duration::from_millis(500)));
-        stage.server.knows("known", json!({ "sub": "ada" }));
-        stage.server.knows("new", json!({ "sub": "ada" }));
-        assert_eq!(stage.status("known").await, 200);
-        stage.server.asked();
-        stage.server.fails(failure);
-        let began = tokio::time::Instant::now();
-        for _ in 0..50 {
-            let before = tokio::time::Instant::now();
-            let response = send(&stage.layer, "new").await;
-            assert_eq!(response.status(), 503);
-            assert!(response.headers().contains_key("retry-after"));
-            assert!(before.elapsed() <= Duration::from_millis(510), "{:?}", before.elapsed());
-        }
-        assert_eq!(stage.status("known").await, 200, "who is known");
-        assert!(
-            began.elapsed() < Duration::from_secs(2),
-            "left alone after three failures: {:?}",
-            began.elapsed()
-        );
-        assert_eq!(stage.server.asked(), 3);
-        stage.server.fails(None);
-        tokio::time::advance(Duration::from_millis(250)).await;
-        assert_eq!((stage.status("new").await, stage.server.asked()), (200, 1), "it is back");
-    }
-}
-
-#[tokio::test]
-async fn what_is_no_answer_is_an_outage_and_no_verdict() {
-    for answer in
-        ["", "{}", "[]", "<html>", r#"{"active":"true","sub":"ada"}"#, r#"{"active":true,"active":false}"#]
-    {
-        let stage = Stage::new();
-        stage.server.says("good", answer);
-        assert_eq!(stage.status("good").await, 503, "{answer}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_flood_of_made_up_tokens_asks_about_few_at_a_time_and_stays_within_its_memory() {
-    let stage = Arc::new(Stage::with(|it| {
-        it.max_calls(4).budget(Duration::from_millis(100)).cache(TokenCache::default().max_tokens(80))
-    }));
-    stage.server.fails(Failure::Waits);
-    let mut requests = tokio::task::JoinSet::new();
-    for at in 0..200 {
-        let stage = Arc::clone(&stage);
-        requests.spawn(async move { stage.status(&format!("made-up-{at}")).await });
-    }
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(stage.server.asked(), 4);
-    stage.server.fails(None);
-    stage.server.0.gate.notify_waiters();
-    let statuses = requests.join_all().await;
-    assert!(statuses.iter().all(|status| [401, 503].contains(status)), "{statuses:?}");
-    assert!(
-        format!("{:?}", stage.layer).contains("known: Cache { usage: CacheUsage { tokens: 80"),
-        "{:?}",
-        stage.layer
-    );
 }
 
 #[tokio::test]

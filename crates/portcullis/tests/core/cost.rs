@@ -10,7 +10,7 @@ use portcullis::authenticate::AuthenticateLayer;
 use portcullis::guard::{Check, GuardLayer, Head, Pass};
 use portcullis::identity::Authentication;
 use portcullis::rejection::Rejection;
-use portcullis::{Identity, RequireLayer};
+use portcullis::{AuthLayer, Identity, RequireLayer};
 use tower::{Layer, Service};
 
 use crate::common::{Finds, by_session, get, poll_once};
@@ -102,6 +102,14 @@ fn an_authenticator_that_need_not_wait_allocates_nothing_but_extensions() {
     assert_eq!(allocations(&somebody, &get()), by_hand(Some(ada)));
 }
 
+#[test]
+fn a_part_that_a_stack_lacks_costs_nothing() {
+    let finds = || Finds::identity(by_session("ada").build());
+    let alone = AuthenticateLayer::new(finds()).layer(Bare);
+    let stack = AuthLayer::builder().authenticator(finds()).build().unwrap().layer(Bare);
+    assert_eq!(allocations(&stack, &get()), allocations(&alone, &get()));
+}
+
 #[cfg(feature = "csrf")]
 /// A name, a method, headers.
 type Row<'a> = (&'a str, &'a str, &'a [(&'static str, &'a str)]);
@@ -135,4 +143,10 @@ fn csrf_allocates_nothing_for_what_passes() {
         }
         assert_eq!(allocations(&service, &request), 0, "{name}");
     }
+    // What carries nothing that browsers send by themselves is not remembered for layers further in.
+    let mut program = found(Authentication::authenticated(crate::common::by_bearer("robot")));
+    *program.method_mut() = http::Method::POST;
+    program.headers_mut().insert("host", "backend".parse().unwrap());
+    program.headers_mut().insert("authorization", "Bearer t".parse().unwrap());
+    assert_eq!(allocations(&service, &program), 0, "a program");
 }

@@ -38,11 +38,11 @@ const GET: Ask =
 const HTTPS: &[(&str, &str)] = &[("x-forwarded-proto", "https")];
 
 async fn ask(layer: &RequireHttpsLayer, ask: &Ask) -> (Response<String>, usize) {
-    let mut request = Request::builder().method(ask.method).uri(ask.uri).header("host", "evil.example");
-    for (name, value) in ask.headers {
-        request = request.header(*name, *value);
-    }
+    let request = Request::builder().method(ask.method).uri(ask.uri).header("host", "evil.example");
     let mut request = request.body(String::new()).unwrap();
+    for (name, value) in ask.headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
     if let Some(peer) = ask.peer {
         request.extensions_mut().insert(peer.parse::<IpAddr>().unwrap());
     }
@@ -138,6 +138,24 @@ async fn a_redirect_goes_to_the_configured_origin_whoever_answers() {
     assert_eq!(answer(&answered.layer(handler), request).await.body(), "308");
     let _ =
         behind_proxies().build().unwrap().responder(LoginRedirect::to("/login").otherwise(ProblemResponder));
+}
+
+#[tokio::test]
+async fn inside_a_router_that_strips_a_prefix_a_redirect_is_to_the_whole_path() {
+    /// As axum leaves it.
+    #[derive(Clone)]
+    struct Whole(http::Uri);
+    let layer = behind_proxies().original_uri(|extensions| extensions.get().map(|Whole(uri)| uri));
+    let layer = layer.build().unwrap();
+    for (whole, page) in [(Some("/shop/a?b=1"), "/shop/a?b=1"), (None, "/a?b=1")] {
+        let mut request = Request::get("/a?b=1").body(String::new()).unwrap();
+        request.extensions_mut().insert(IpAddr::from([203, 0, 113, 9]));
+        if let Some(whole) = whole {
+            request.extensions_mut().insert(Whole(whole.parse().unwrap()));
+        }
+        let response = answer(&layer.layer(Handler::default()), request).await;
+        assert_eq!(all(&response, "location"), [format!("{ORIGIN}{page}")], "{whole:?}");
+    }
 }
 
 #[tokio::test]

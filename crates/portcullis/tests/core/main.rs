@@ -25,3 +25,4 @@ mod require;
 mod respond;
 #[cfg(all(feature = "bearer", feature = "csrf", feature = "session"))]
 mod stack;
+mod table;

@@ -120,6 +120,9 @@ fn htmx_is_told_where_to_go_and_comes_back_to_the_page_that_it_is_part_of() {
             assert_eq!((response.status().as_u16(), header(&response, "location")), (401, None), "{name}");
         }
     }
+    // A part of the login page that needs somebody opens the whole page.
+    let part = respond(&LoginRedirect::to("/login"), &nobody(), &request("POST", "/login", &[HTMX]));
+    assert_eq!(header(&part, "hx-redirect"), Some("/login"));
     let not_htmx = request("GET", "/", &[("hx-request", "false")]);
     assert_eq!(header(&respond(&LoginRedirect::to("/login"), &nobody(), &not_htmx), "hx-redirect"), None);
 }
@@ -191,6 +194,7 @@ struct Rude;
 impl<B: From<String>> Responder<B> for Rude {
     fn respond(&self, _: &Rejection, _: &RequestHead) -> Response<B> {
         let mut response = Response::new("<h1>No</h1>".to_owned().into());
+        response.headers_mut().insert("content-length", 99.into());
         *response.status_mut() = StatusCode::IM_A_TEAPOT;
         response
     }
@@ -218,6 +222,7 @@ async fn grpc_and_grpc_web_are_answered_in_their_own_protocol_by_every_responder
             assert_eq!(header(&response, "content-type"), Some(media_type), "{name}");
             assert_eq!(header(&response, "grpc-status"), Some("16"), "{name}");
             assert_eq!(header(&response, "grpc-message"), Some("sign in first"), "{name}");
+            assert_ne!(header(&response, "content-length"), Some("99"), "{name}: that of a page");
             let body = response.into_body().collect().await.unwrap().to_bytes();
             assert_eq!(body.is_empty(), is_empty, "{name}");
         }

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use http::{Request, Response};
-use portcullis::authenticate::AuthenticateLayer;
+use portcullis::authenticate::{AuthenticateLayer, OnConflict};
 use portcullis::bearer::{Audience, HmacKeys, Issuer, TokenSource};
 use portcullis::https::{ProxyHeader, Transport};
-use portcullis::identity::{Authentication, IdentityExt};
+use portcullis::identity::{AuthMethod, Authentication, IdentityExt};
 use portcullis::rejection::{Challenge, Rejection};
 use portcullis::respond::RequestHead;
 use portcullis::session::{MemoryBackend, SessionCarrier, SessionLayer};
@@ -18,7 +18,7 @@ use portcullis::{
 use tower::limit::ConcurrencyLimit;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
-use crate::common::{Finds, Handler, OtherBody, Picky, answer, by_bearer, by_session, call, get};
+use crate::common::{Finds, Handler, OtherBody, Picky, all, answer, by_bearer, by_session, call, get};
 
 enum Staff {}
 
@@ -257,6 +257,32 @@ async fn two_credentials_combine_in_it_as_they_do_in_single_layers() {
     let token = |name| Finds::identity(by_bearer(name));
     assert_eq!(answer(&layer(cookie("ada"), token("ada")), get()).await.status(), 200);
     assert_eq!(answer(&layer(cookie("ada"), token("bob")), get()).await.status(), 400);
+    let preferred = token("bob").on_conflict(OnConflict::Prefer(AuthMethod::Bearer));
+    assert_eq!(answer(&layer(cookie("ada"), preferred), get()).await.body(), "bob");
+}
+
+#[tokio::test]
+async fn its_parts_do_all_that_they_do_as_single_layers() {
+    let layer = AuthLayer::builder()
+        .session(sessions())
+        .authenticator(Finds::nobody().scheme("ApiKey"))
+        .csrf(CsrfLayer::new())
+        .build()
+        .unwrap();
+    let refused = answer(&layer.layer(RequireLayer::authenticated().layer(Handler::default())), get()).await;
+    let schemes = [r#"Cookie cookie-name="__Host-id""#, "ApiKey"];
+    assert_eq!(all(&refused, "www-authenticate"), schemes, "each is named to who lacks a credential");
+
+    let login = service_fn(|request: Request<String>| async move {
+        let session = request.extensions().get::<Session>().unwrap();
+        session.login(Identity::new("ada")).await.unwrap();
+        Ok::<_, std::convert::Infallible>(Response::new(String::new()))
+    });
+    let signed_in = answer(&layer.layer(login), request("POST", &[])).await;
+    let cookies = all(&signed_in, "set-cookie");
+    let cookie = cookies.first().unwrap().split(';').next().unwrap();
+    let me = answer(&layer.layer(Handler::default()), request("GET", &[("cookie", cookie)])).await;
+    assert_eq!(me.body(), "ada", "a session gives its handle on the way in and its cookie on the way out");
 }
 
 #[tokio::test]

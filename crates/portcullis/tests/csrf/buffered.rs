@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, SET_COOKIE};
@@ -151,6 +151,26 @@ async fn the_service_that_was_ready_gets_the_form() {
     for content_type in [FORM, "text/plain", FORM] {
         let request = post(content_type, Frames::new([data("a=b")]));
         service.ready().await.unwrap().call(request).await.unwrap();
+    }
+}
+
+/// Whatever it came to, and whatever the service inside would do.
+#[tokio::test]
+async fn a_future_that_is_polled_after_its_end_does_not_panic() {
+    let inner = service_fn(|_: Request<FormBody<Full<Bytes>>>| async {
+        Ok::<_, Infallible>(Response::new(String::new()))
+    });
+    let service = FormTokenLayer::new(8).layer(inner);
+    for (name, content_type, form, expected) in [
+        ("a form", FORM, "a=b", 200),
+        ("a form that is too long", FORM, "012345678", 413),
+        ("another content", "text/plain", "0", 200),
+    ] {
+        let request = Request::post("/").header(CONTENT_TYPE, content_type).body(Full::from(form)).unwrap();
+        let mut future = pin!(service.clone().call(request));
+        assert_eq!(future.as_mut().await.unwrap().status(), expected, "{name}");
+        let again = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(again.is_pending(), "{name}");
     }
 }
 

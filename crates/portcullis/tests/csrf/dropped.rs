@@ -1,18 +1,20 @@
 //! `OnFailure::DropIdentity`: a request that proves nothing goes on as nobody's, and nothing is done to whose it was.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::Extension;
 use axum::routing::{get, post};
+use http::request::Parts;
 use portcullis::axum::CsrfForm;
 use portcullis::csrf::{CsrfVerdict, OnFailure};
-use portcullis::identity::{Authentication, Outcome};
+use portcullis::identity::{Authentication, IdentityExt, Outcome};
 use portcullis::rejection::CsrfReason::{self, CrossSite, HostNotAllowed, TokenMismatch};
 use portcullis::session::{MemoryBackend, SessionError, SessionErrorKind as Kind, SessionKey, SessionLayer};
 use portcullis::{CsrfLayer, Identity, Realm, RequireLayer, Session};
 use portcullis_testkit::client::Client;
-use tower::ServiceBuilder;
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 
 use crate::site::{NOTE, Request, Transfer, assert_refused, bare, layer, name, routes, token};
 
@@ -181,19 +183,24 @@ async fn where_nobody_can_be_dropped_the_request_is_refused() {
 /// The layer of one realm stands outside, that of another inside, where it finds a session, and perhaps somebody.
 #[tokio::test]
 async fn a_session_that_is_found_further_in_is_refused_there() {
-    let staffed = SessionLayer::builder(MemoryBackend::new()).realm::<Staff>().build().unwrap();
-    let router = Router::new()
-        .route("/login", post(async |session: Session| session.login(Identity::new("ada")).await))
-        .route("/note", post(async |session: Session| session.set(&NOTE, &"x".to_owned())))
-        .layer(SessionLayer::new(MemoryBackend::new()))
-        .layer(dropping().always())
-        .layer(staffed);
-    let browser = Client::new(router);
-    browser.post("/note").await.assert_status(200);
-    assert_refused("nobody's session", &forged(browser.post("/note")).await, CrossSite);
-    browser.post("/login").await.assert_status(200);
-    assert_refused("somebody's", &forged(browser.post("/note")).await, CrossSite);
-    browser.post("/note").await.assert_status(200);
+    let router = || {
+        Router::new()
+            .route("/login", post(async |session: Session| session.login(Identity::new("ada")).await))
+            .route("/note", post(async |session: Session| session.set(&NOTE, &"x".to_owned())))
+            .layer(SessionLayer::new(MemoryBackend::new()))
+    };
+    // What the outer layer has dropped, a milder one further in does not make good.
+    let stacks = [("alone", router()), ("around a milder one", router().layer(layer()))];
+    for (stack, router) in stacks {
+        let staffed = SessionLayer::builder(MemoryBackend::new()).realm::<Staff>().build().unwrap();
+        let browser = Client::new(router.layer(dropping().always()).layer(staffed));
+        browser.post("/note").await.assert_status(200);
+        let forged = || forged(browser.post("/note"));
+        assert_refused(&format!("{stack}: nobody's session"), &forged().await, CrossSite);
+        browser.post("/login").await.assert_status(200);
+        assert_refused(&format!("{stack}: somebody's"), &forged().await, CrossSite);
+        browser.post("/note").await.assert_status(200);
+    }
 }
 
 #[tokio::test]
@@ -220,6 +227,41 @@ async fn a_form_that_is_verified_gives_back_who_has_sent_it() {
     // A handler that forgets to verify has nobody to act for.
     let forgotten = bare(browser.post_form("/forgetful", &[("to", "mallory")])).await;
     assert_eq!(forgotten.assert_status(200).text(), "nobody");
+}
+
+/// Of two copies the inner one finds nobody left to drop, and keeps whom the outer one has dropped.
+#[tokio::test]
+async fn two_copies_give_back_whom_the_outer_one_has_dropped() {
+    let (router, _) = routes();
+    let layers = router.layer(dropping().always()).layer(dropping().always());
+    let browser = Client::new(layers.layer(SessionLayer::new(MemoryBackend::new())));
+    browser.post("/login/ada").await.assert_status(200);
+    let own = token(&browser).await;
+    let send = |token: &str| {
+        let request = browser.post_form("/form", &[("to", "bob"), ("csrf_token", token)]);
+        request.without_header("sec-fetch-site").header("origin", "null")
+    };
+    assert_eq!(send(&own).await.assert_status(200).text(), "ada to bob");
+    assert_refused("a guess", &send("guess").await, TokenMismatch);
+}
+
+/// A handler that hands the request on, to a service with a session layer of its own.
+#[tokio::test]
+async fn who_was_given_back_is_nobody_unproven_any_more() {
+    let sessions = SessionLayer::new(MemoryBackend::new());
+    let inner = sessions.clone().layer(service_fn(async |request: http::Request<()>| {
+        Ok::<_, Infallible>(http::Response::new(name(request.identity()).into_bytes()))
+    }));
+    let hand_on = async move |CsrfForm(head, _): CsrfForm<Transfer, Parts>| {
+        let Ok(response) = inner.clone().oneshot(http::Request::from_parts(head, ())).await;
+        (response.status(), response.into_body())
+    };
+    let (router, _) = routes();
+    let browser = Client::new(router.route("/on", post(hand_on)).layer(dropping()).layer(sessions));
+    browser.post("/login/ada").await.assert_status(200);
+    let own = token(&browser).await;
+    let sent = bare(browser.post_form("/on", &[("to", "bob"), ("csrf_token", &*own)])).await;
+    assert_eq!(sent.assert_status(200).text(), "ada");
 }
 
 /// A page that shows the form again, because something in it was wrong, holds a token that is good.

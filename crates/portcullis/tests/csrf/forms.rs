@@ -4,16 +4,14 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use portcullis::axum::CsrfForm;
-use portcullis::bearer::{Audience, BearerLayer, Issuer, StaticKeys};
 use portcullis::rejection::CsrfReason::{MissingToken, TokenMismatch};
 use portcullis::rejection::Rejection;
 use portcullis::session::{MemoryBackend, SessionLayer};
 use portcullis::{Identity, Session};
 use portcullis_testkit::client::Client;
-use portcullis_testkit::jwt::{Algorithm, TestIssuer};
 use serde_json::json;
 
-use crate::site::{NOTE, Site, Transfer, assert_refused, bare, layer, routes, token};
+use crate::site::{NOTE, Program, Site, Transfer, assert_refused, bare, layer, routes, token};
 
 #[tokio::test]
 async fn a_form_arrives_with_who_has_sent_it() {
@@ -112,15 +110,12 @@ async fn what_else_is_wanted_of_the_request_is_there_with_it() {
 
 #[tokio::test]
 async fn a_program_with_a_bearer_token_sends_forms_without() {
-    const ISSUER: &str = "https://idp.example";
-    let issuer = TestIssuer::new(ISSUER, "api");
-    let keys = StaticKeys::jwks(&issuer.jwks_of(&[Algorithm::Es256])).unwrap();
-    let bearer = BearerLayer::new([Issuer::new(ISSUER, Audience::one_of(["api"])).keys(keys)]).unwrap();
+    let program = Program::new();
     let (router, _) = routes();
-    let app = Client::new(router.layer(layer()).layer(bearer));
-    let authorization = format!("Bearer {}", issuer.token(json!({ "sub": "robot" })));
+    let app = Client::new(router.layer(layer()).layer(program.layer()));
     let sent = app.post_form("/form", &[("to", "bob")]).without_browser();
-    assert_eq!(sent.header(AUTHORIZATION, authorization).await.assert_status(200).text(), "robot to bob");
+    let sent = sent.header(AUTHORIZATION, program.authorization()).await.assert_status(200);
+    assert_eq!(sent.text(), "robot to bob");
     let nobody = bare(app.post_form("/anybodys-form", &[("to", "bob")])).await;
     assert_refused("without a bearer token", &nobody, MissingToken);
 }

@@ -10,13 +10,16 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::Full;
 use portcullis::axum::CsrfForm;
+use portcullis::bearer::{Audience, BearerLayer, Issuer, StaticKeys};
 use portcullis::csrf::{CsrfKeys, CsrfToken};
 use portcullis::rejection::{CsrfReason, Rejection};
 use portcullis::session::{MemoryBackend, SessionError, SessionKey, SessionLayer};
 use portcullis::{CsrfLayer, Identity, Session};
 use portcullis_store::SessionBackend;
 use portcullis_testkit::client::{self, Client, Response};
+use portcullis_testkit::jwt::{Algorithm, TestIssuer};
 use serde::Deserialize;
+use serde_json::json;
 use tower::ServiceBuilder;
 
 pub(crate) const KEY: [u8; 32] = [1; 32];
@@ -37,6 +40,27 @@ pub(crate) struct Site {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Transfer {
     pub(crate) to: String,
+}
+
+/// A program that signs its requests by a bearer token.
+pub(crate) struct Program(TestIssuer);
+
+impl Program {
+    const ISSUER: &str = "https://idp.example";
+
+    pub(crate) fn new() -> Self {
+        Self(TestIssuer::new(Self::ISSUER, "api"))
+    }
+
+    /// What knows it.
+    pub(crate) fn layer(&self) -> BearerLayer {
+        let keys = StaticKeys::jwks(&self.0.jwks_of(&[Algorithm::Es256])).unwrap();
+        BearerLayer::new([Issuer::new(Self::ISSUER, Audience::one_of(["api"])).keys(keys)]).unwrap()
+    }
+
+    pub(crate) fn authorization(&self) -> String {
+        format!("Bearer {}", self.0.token(json!({ "sub": "robot" })))
+    }
 }
 
 pub(crate) fn layer() -> CsrfLayer {

@@ -113,6 +113,16 @@ async fn a_visitor_is_named_by_a_cookie_of_this_host_alone_until_somebody_signs_
 }
 
 #[tokio::test]
+async fn two_copies_of_the_layer_name_a_visitor_once() {
+    let (router, _) = routes();
+    let router = router.layer(layer()).layer(layer()).layer(SessionLayer::new(MemoryBackend::new()));
+    let browser = Client::new(router);
+    let page = browser.get("/page").await;
+    assert_eq!(page.set_cookies().len(), 1, "{:?}", page.set_cookies());
+    assert_eq!(run(&browser, &page.text()).await.assert_status(200).text(), "nobody");
+}
+
+#[tokio::test]
 async fn a_token_costs_the_store_nothing_and_a_visitor_no_session() {
     let spy = Spy::new(MemoryBackend::new());
     let site = Site::with(spy.clone(), layer().always());

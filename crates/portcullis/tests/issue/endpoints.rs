@@ -3,10 +3,14 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{Request, Response};
 use http_body_util::Full;
-use portcullis::issue::{Checking, Clients, EndpointService, StaticClients, TokenEndpoints, TokenPair};
+use portcullis::issue::{
+    Checking, Clients, EndpointService, RefreshRequest, StaticClients, TokenEndpoints, TokenPair,
+};
 use portcullis_store::{StoreError, StoreErrorKind};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -82,6 +86,7 @@ async fn post_as(service: &EndpointService<Bytes>, text: &str, authorization: &s
 /// Status and document; every answer is for its client alone.
 fn answer(response: Response<Bytes>) -> (u16, Value) {
     assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+    assert_eq!(response.headers()[PRAGMA], "no-cache", "RFC 6749, section 5.1");
     let document = if response.body().is_empty() {
         Value::Null
     } else {
@@ -187,6 +192,7 @@ async fn clients_prove_themselves_by_header_or_form_and_not_by_both() {
         ("nobody", "token=x", Some(&*basic("nobody", "x")), 401),
         ("no base64", "token=x", Some("Basic ***"), 401),
         ("another scheme", "token=x", Some("Bearer x"), 401),
+        ("another scheme before the same", "token=x", Some(&*good.replace("Basic", "Token")), 401),
     ] {
         let response = ask(form, authorization).await;
         assert_eq!(response.status().as_u16(), expected, "{name}");
@@ -252,6 +258,10 @@ async fn introspection_tells_confidential_clients_what_a_good_token_says() {
     );
 
     let inactive = json!({ "active": false });
+    let next = stage.refresh.refresh(RefreshRequest::new(own.refresh_token(), "reports")).await.unwrap();
+    assert_eq!(endpoints.introspect(own.refresh_token()).await, inactive, "used, if within the grace");
+    let own = next;
+    assert_eq!(endpoints.introspect(own.refresh_token()).await["active"], true);
     assert_eq!(endpoints.introspect("x").await, inactive);
     assert_eq!(endpoints.introspect(login.refresh_token()).await, inactive, "another client's refresh token");
     stage.revocations.revoke_family(ISSUER, "ada", login.sid()).await.unwrap();

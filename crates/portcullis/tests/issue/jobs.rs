@@ -1,6 +1,7 @@
 //! Job tickets: on whose behalf work is done, and until when.
 
 use portcullis::Identity;
+use portcullis::bearer::Revocations;
 use portcullis::issue::{
     BuildErrorKind, IssueErrorKind, JobRequest, JobTickets, TicketErrorKind, TokenIssuer,
 };
@@ -67,6 +68,8 @@ async fn a_ticket_is_void_when_its_user_or_its_login_is_revoked() {
     assert!(jobs.accept(of_user.as_str()).await.is_ok());
     stage.revocations.revoke_user(ISSUER, "ada").await.unwrap();
     assert_eq!(jobs.accept(of_user.as_str()).await.unwrap_err().kind(), TicketErrorKind::Revoked);
+    let anew = jobs.issue(&JobRequest::of(&ada())).await.unwrap();
+    assert!(jobs.accept(anew.as_str()).await.is_ok(), "of somebody who has signed in since");
 }
 
 #[tokio::test]
@@ -102,6 +105,13 @@ async fn what_nothing_could_make_void_is_not_issued() {
     assert_eq!(build("api", 60), BuildErrorKind::BadAudience, "services have it");
     assert_eq!(build("jobs", 0), BuildErrorKind::BadLifetime);
     assert_eq!(build("jobs", 86_401), BuildErrorKind::BadLifetime);
+    // No longer than a revocation is remembered, although the key would be published.
+    let brief = Revocations::new(stage.store.clone()).longest_token(secs(1200));
+    let issuer = TokenIssuer::builder(ISSUER, ["api"], &ring(&stage.clock)).revocations(&brief);
+    let issuer = issuer.build().unwrap();
+    let lasting = |lifetime| JobTickets::builder(&issuer, "jobs").lifetime(secs(lifetime)).build();
+    assert!(lasting(1200).is_ok());
+    assert_eq!(lasting(1201).unwrap_err().kind(), BuildErrorKind::BadLifetime);
     let plain = TokenIssuer::builder(ISSUER, ["api"], &ring(&stage.clock)).build().unwrap();
     let built = JobTickets::builder(&plain, "jobs").build();
     assert_eq!(built.unwrap_err().kind(), BuildErrorKind::NotRevocable);

@@ -1,14 +1,17 @@
 //! Refresh tokens: who is given the next one, who is not, and what a theft ends.
 
+mod ends;
+mod store;
+
 use std::sync::{Arc, Mutex};
 
 use portcullis::BearerLayer;
 use portcullis::bearer::{MemoryTokenBackend, Revocations};
 use portcullis::issue::{
-    BuildErrorKind, Confirmation, Grant, IssueErrorKind, RefreshErrorKind, RefreshEvent, RefreshKeys,
-    RefreshRefusal, RefreshRequest, RefreshTokens, TokenIssuer, TokenPair,
+    BuildErrorKind, Confirmation, Grant, RefreshErrorKind, RefreshEvent, RefreshKeys, RefreshRefusal,
+    RefreshRequest, RefreshTokens, TokenIssuer, TokenPair,
 };
-use portcullis_store::{Locator, ManualClock, StoreErrorKind};
+use portcullis_store::{Locator, ManualClock};
 
 use crate::common::{ISSUER, present, ring, secs};
 use crate::spy::{Asked, Spy};
@@ -26,8 +29,13 @@ const DAY: u64 = 24 * 3600;
 
 impl Stage {
     pub(crate) fn new() -> Self {
+        Self::of(MemoryTokenBackend::DEFAULT_MAX)
+    }
+
+    /// With room for so many families and revocations.
+    fn of(max: usize) -> Self {
         let clock = ManualClock::default();
-        let store = Spy::new(MemoryTokenBackend::with_clock(clock.clone()));
+        let store = Spy::new(MemoryTokenBackend::with_clock(clock.clone()).max(max));
         let revocations = Revocations::new(store.clone()).clock(clock.clone());
         let ring = ring(&clock);
         let issuer = TokenIssuer::builder(ISSUER, ["api"], &ring).revocations(&revocations).build().unwrap();
@@ -96,22 +104,6 @@ async fn the_token_before_is_given_the_identical_successor_for_ten_seconds() {
 }
 
 #[tokio::test]
-async fn an_older_token_ends_the_family_and_its_access_tokens_and_is_told_of() {
-    let stage = Stage::new();
-    let (login, other) = (stage.login().await, stage.login().await);
-    let second = stage.next(login.refresh_token()).await.unwrap();
-    let third = stage.next(second.refresh_token()).await.unwrap();
-    assert_eq!(text(stage.next(login.refresh_token()).await), refused(RefreshRefusal::Reused));
-    for pair in [&login, &second, &third] {
-        assert!(!stage.accepts(pair).await, "its access tokens are refused on the next request");
-    }
-    assert_eq!(text(stage.next(third.refresh_token()).await), refused(RefreshRefusal::Ended));
-    assert!(stage.accepts(&other).await && stage.next(other.refresh_token()).await.is_ok(), "another login");
-    let events = stage.events.lock().unwrap();
-    assert!(events[2].starts_with("Reused") && events[2].contains("ada"), "{events:?}");
-}
-
-#[tokio::test]
 async fn what_is_guessed_changed_or_of_another_client_never_reaches_the_store() {
     let stage = Stage::new();
     let login = stage.login().await;
@@ -171,108 +163,6 @@ async fn scope_only_narrows_and_asking_for_more_changes_nothing() {
     // What the family allows has not shrunk (RFC 6749, section 6), and has not grown.
     let all = stage.next(less.refresh_token()).await.unwrap();
     assert_eq!(all.access().scopes().collect::<Vec<_>>(), ["read", "write"]);
-}
-
-#[tokio::test]
-async fn a_family_ends_when_idle_for_a_week_and_after_thirty_days_in_any_case() {
-    let stage = Stage::new();
-    let login = stage.login().await;
-    stage.clock.advance(secs(7 * DAY));
-    assert_eq!(text(stage.next(login.refresh_token()).await), refused(RefreshRefusal::Ended));
-
-    let mut pair = stage.login().await;
-    for day in 1..30 {
-        stage.clock.advance(secs(DAY));
-        pair = stage.next(pair.refresh_token()).await.unwrap();
-        let left = (30 - day).min(7);
-        assert_eq!(pair.refresh_expires_in(), secs(left * DAY), "{day}");
-    }
-    stage.clock.advance(secs(DAY));
-    assert_eq!(text(stage.next(pair.refresh_token()).await), refused(RefreshRefusal::Ended));
-}
-
-#[tokio::test]
-async fn revoking_a_login_its_user_or_everyone_ends_the_family_and_a_token_does_not() {
-    for what in 0..4 {
-        let stage = Stage::new();
-        let login = stage.login().await;
-        stage.clock.advance(secs(1));
-        let revocations = &stage.revocations;
-        match what {
-            0 => revocations.revoke_family(ISSUER, "ada", login.sid()).await,
-            1 => revocations.revoke_user(ISSUER, "ada").await,
-            2 => revocations.revoke_everyone().await,
-            _ => revocations.revoke_token(ISSUER, "ada", login.access().id(), None).await,
-        }
-        .unwrap();
-        assert!(!stage.accepts(&login).await, "{what}");
-        let next = text(stage.next(login.refresh_token()).await);
-        if what == 3 {
-            assert!(next.is_ok());
-        } else {
-            assert_eq!(next, refused(RefreshRefusal::Revoked), "{what}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_family_that_lies_idle_for_as_long_as_it_may_does_not_outlive_its_revocation() {
-    let stage = Stage::new();
-    let login = stage.login().await;
-    stage.revocations.revoke_user(ISSUER, "ada").await.unwrap();
-    stage.clock.advance(secs(7 * DAY - 1));
-    assert_eq!(text(stage.next(login.refresh_token()).await), refused(RefreshRefusal::Revoked));
-}
-
-#[tokio::test]
-async fn who_has_changed_the_password_meanwhile_is_not_signed_in_by_the_old_one() {
-    let stage = Stage::new();
-    let version = stage.revocations.version(ISSUER, "ada").await.unwrap();
-    assert!(stage.refresh.begin_if(&grant(), version).await.is_ok());
-    stage.revocations.revoke_user(ISSUER, "ada").await.unwrap();
-    let late = stage.refresh.begin_if(&grant(), version).await.unwrap_err();
-    assert_eq!(late.kind(), IssueErrorKind::Revoked);
-}
-
-#[tokio::test]
-async fn a_login_has_one_family_and_one_that_was_revoked_has_none() {
-    let stage = Stage::new();
-    let grant = Grant::new("ada", "web").sid("login");
-    let begin = || stage.refresh.begin(&grant);
-    let login = begin().await.unwrap();
-    assert_eq!(login.sid(), "login");
-    assert_eq!(begin().await.unwrap_err().kind(), IssueErrorKind::LoginTaken);
-    stage.revocations.revoke_family(ISSUER, "ada", "login").await.unwrap();
-    stage.next(login.refresh_token()).await.unwrap_err();
-    assert_eq!(begin().await.unwrap_err().kind(), IssueErrorKind::Revoked);
-}
-
-#[tokio::test]
-async fn while_the_store_is_away_nothing_changes_and_the_token_is_good_afterwards() {
-    let stage = Stage::new();
-    let login = stage.login().await;
-    for kind in [StoreErrorKind::Unavailable, StoreErrorKind::Timeout, StoreErrorKind::Full] {
-        stage.store.fail(Some(kind));
-        let away = stage.next(login.refresh_token()).await.unwrap_err();
-        assert_eq!(away, RefreshErrorKind::Issue(IssueErrorKind::Store(kind)));
-        let begun = stage.refresh.begin(&grant()).await.unwrap_err();
-        assert_eq!(begun.kind(), IssueErrorKind::Store(kind));
-    }
-    stage.store.fail(None);
-    stage.clock.advance(secs(3600));
-    assert!(stage.next(login.refresh_token()).await.is_ok());
-}
-
-#[tokio::test]
-async fn a_refresh_is_one_call_of_the_store_and_with_a_scope_two() {
-    let stage = Stage::new();
-    let login = stage.login().await;
-    assert_eq!(stage.store.asked(), Asked { families: 1, tokens: 0 }, "a login");
-    let next = stage.next(login.refresh_token()).await.unwrap();
-    assert_eq!(stage.store.asked(), Asked { families: 1, tokens: 0 }, "a refresh");
-    let request = RefreshRequest::new(next.refresh_token(), "web").scope("read");
-    stage.refresh.refresh(request).await.unwrap();
-    assert_eq!(stage.store.asked(), Asked { families: 2, tokens: 0 }, "a refresh with a scope");
 }
 
 #[tokio::test]

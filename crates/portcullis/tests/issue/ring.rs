@@ -163,7 +163,12 @@ fn a_set_stays_the_same_while_its_keys_do() {
     clock.advance(secs(86_400));
     assert!(Arc::ptr_eq(&before, &ring.snapshot()));
     ring.add(named("second")).unwrap();
-    assert!(!Arc::ptr_eq(&before, &ring.snapshot()));
+    let both = ring.snapshot();
+    assert!(!Arc::ptr_eq(&before, &both));
+    // What is verified stays known while another of its keys signs.
+    clock.advance(secs(300));
+    ring.activate("second").unwrap();
+    assert!(Arc::ptr_eq(&both, &ring.snapshot()));
 }
 
 /// A service that signs elsewhere, after a while.
@@ -216,6 +221,10 @@ async fn a_signer_elsewhere_is_waited_for_and_its_failure_mints_nothing() {
 fn a_signer_that_contradicts_itself_is_refused() {
     let VerificationKey::Public(public) = key(Algorithm::ES256).verification_key() else { panic!() };
     assert_eq!(PublicKey::algorithm(&public), Algorithm::ES256);
-    let remote = Remote { key: key(Algorithm::EdDSA), says: VerificationKey::Public(public), fails: false };
-    assert_eq!(KeyRing::new(remote).unwrap_err().kind(), BuildErrorKind::WrongAlgorithm);
+    let remote =
+        || Remote { key: key(Algorithm::EdDSA), says: VerificationKey::Public(public.clone()), fails: false };
+    assert_eq!(KeyRing::new(remote()).unwrap_err().kind(), BuildErrorKind::WrongAlgorithm);
+    let ring = ring(&ManualClock::default());
+    assert_eq!(ring.add(remote()).unwrap_err().kind(), BuildErrorKind::WrongAlgorithm);
+    assert_eq!(ring.keys().len(), 1);
 }

@@ -1,5 +1,6 @@
-//! [`Spy`]: a store in memory that counts what it is asked, and fails when it is told to.
+//! [`Spy`]: a store in memory that counts what it is asked, and fails or hangs when it is told to.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use portcullis_store::{
 pub(crate) struct Spy {
     inner: MemoryTokenBackend,
     state: Arc<Mutex<(Asked, Option<StoreErrorKind>)>>,
+    families_hang: Arc<AtomicBool>,
 }
 
 /// What was asked since it was looked at last.
@@ -24,7 +26,12 @@ pub(crate) struct Asked {
 
 impl Spy {
     pub(crate) fn new(inner: MemoryTokenBackend) -> Self {
-        Self { inner, state: Arc::default() }
+        Self { inner, state: Arc::default(), families_hang: Arc::default() }
+    }
+
+    /// From now on nobody who asks about families is answered.
+    pub(crate) fn hang(&self) {
+        self.families_hang.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn fail(&self, kind: Option<StoreErrorKind>) {
@@ -41,7 +48,10 @@ impl Spy {
         state.1.map_or(Ok(()), |kind| Err(kind.into()))
     }
 
-    fn family(&self) -> Result<(), StoreError> {
+    async fn family(&self) -> Result<(), StoreError> {
+        if self.families_hang.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         let mut state = self.state.lock().unwrap();
         state.0.families += 1;
         state.1.map_or(Ok(()), |kind| Err(kind.into()))
@@ -87,17 +97,17 @@ impl TokenBackend for Spy {
 
 impl FamilyBackend for Spy {
     async fn begin_family(&self, key: FamilyKey<'_>, family: NewFamily<'_>) -> Result<Begun, StoreError> {
-        self.family()?;
+        self.family().await?;
         self.inner.begin_family(key, family).await
     }
 
     async fn rotate_family(&self, key: FamilyKey<'_>, turn: Turn) -> Result<Turned, StoreError> {
-        self.family()?;
+        self.family().await?;
         self.inner.rotate_family(key, turn).await
     }
 
     async fn find_family(&self, key: FamilyKey<'_>) -> Result<Option<Family>, StoreError> {
-        self.family()?;
+        self.family().await?;
         self.inner.find_family(key).await
     }
 }

@@ -1,8 +1,8 @@
 //! Access tokens: what they say, who accepts them, and who does not.
 
-use jsonwebtoken::DecodingKey;
+use jsonwebtoken::{DecodingKey, EncodingKey, Header};
 use portcullis::BearerLayer;
-use portcullis::bearer::{MemoryTokenBackend, Revocations};
+use portcullis::bearer::{Algorithm, MemoryTokenBackend, Revocations};
 use portcullis::issue::{
     BuildErrorKind, Confirmation, Grant, IssueErrorKind, KeyRing, SigningKey, TokenIssuer,
 };
@@ -92,6 +92,26 @@ async fn tokens_of_every_algorithm_verify_here_and_by_an_independent_library() {
     }
 }
 
+/// What else is signed with a key of the ring: an ID token, a logout token.
+#[tokio::test]
+async fn a_token_of_another_kind_by_the_same_key_is_no_access_token() {
+    let (clock, secret) = (ManualClock::default(), [9; 64]);
+    let ring = KeyRing::builder(SigningKey::hmac(&secret, Algorithm::HS256).unwrap());
+    let ring = ring.clock(clock.clone()).build().unwrap();
+    let issuer = TokenIssuer::builder(ISSUER, ["api"], &ring).build().unwrap();
+    let layer = layer(&issuer, &clock);
+    let good = issuer.access_token(&Grant::new("ada", "web")).await.unwrap();
+    let (header, claims) = (part(good.as_str(), 0), part(good.as_str(), 1));
+    for (typ, expected) in [(Some("at+jwt"), 200), (Some("JWT"), 401), (Some("logout+jwt"), 401), (None, 401)]
+    {
+        let mut theirs = Header::new(jsonwebtoken::Algorithm::HS256);
+        theirs.kid = header["kid"].as_str().map(str::to_owned);
+        theirs.typ = typ.map(str::to_owned);
+        let token = jsonwebtoken::encode(&theirs, &claims, &EncodingKey::from_secret(&secret)).unwrap();
+        assert_eq!(present(&layer, &token).await.0, expected, "{typ:?}");
+    }
+}
+
 #[tokio::test]
 async fn no_two_tokens_have_one_id_and_all_expire() {
     let clock = ManualClock::default();
@@ -128,6 +148,24 @@ async fn a_token_of_a_user_is_good_until_the_user_is_revoked_to_the_moment() {
     assert_eq!(present(&bearer, &after).await.0, 200);
     revocations.revoke_family(ISSUER, "ada", "s").await.unwrap();
     assert_eq!(present(&bearer, &after).await.0, 401);
+}
+
+/// A layer's leeway comes on top of the longest life of a token.
+#[tokio::test]
+async fn a_user_stays_revoked_for_as_long_as_any_of_their_tokens_could_be_used() {
+    let (clock, day) = (ManualClock::default(), 24 * 3600);
+    let revocations = Revocations::new(MemoryTokenBackend::with_clock(clock.clone())).clock(clock.clone());
+    let revocations = revocations.longest_token(secs(day));
+    let issuer = TokenIssuer::builder(ISSUER, ["api"], &ring(&clock)).revocations(&revocations);
+    let issuer = issuer.lifetime(secs(day)).build().unwrap();
+    let bearer = layer(&issuer, &clock).revocation(&revocations);
+    let [of_ada, of_grace] = ["ada", "grace"].map(|user| Grant::new(user, "web"));
+    let revoked = issuer.access_token(&of_ada).await.unwrap();
+    let good = issuer.access_token(&of_grace).await.unwrap();
+    revocations.revoke_user(ISSUER, "ada").await.unwrap();
+    clock.advance(secs(day + 4));
+    assert_eq!(present(&bearer, good.as_str()).await.0, 200);
+    assert_eq!(present(&bearer, revoked.as_str()).await.0, 401);
 }
 
 #[tokio::test]

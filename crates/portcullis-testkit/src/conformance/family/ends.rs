@@ -46,8 +46,12 @@ pub(super) async fn everyone_takes_families_along<H: Harness>(stage: &Stage<'_, 
     let before = other.rotate_family(there, turn(0)).await?;
     ensure!(matches!(before, Turned::Current { generation: 1, .. }), "before: {before:?}");
     stage.store.revoke_everyone(&stage.realm, LONG).await?;
+    let found = stage.store.find_family(here).await?;
+    ensure!(found.is_none(), "everyone was revoked, and there is {found:?}");
     stage.expect_end(here, turn(0), &Turned::Revoked, "everyone was revoked").await?;
     stage.pass(stage.now().saturating_add(EVERYONE_IS_SEEN_WITHIN)).await;
+    let found = other.find_family(there).await?;
+    ensure!(found.is_none(), "another handle, after five seconds, has found {found:?}");
     let seen = other.rotate_family(there, turn(1)).await?;
     ensure!(seen == Turned::Revoked, "another handle, after five seconds: {seen:?}");
     let later = stage.begun().await?;

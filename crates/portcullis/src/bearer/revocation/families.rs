@@ -33,8 +33,8 @@ impl Store {
         let place = Place::of(key);
         let held = shard.families.get(&place).filter(|family| family.deadline() > now);
         if let Some(held) = held {
-            let is_resent = held.generation == 0 && held.current == new.secret;
-            return Ok(if is_resent { Begun::Done(held.epoch) } else { Begun::Taken });
+            // Nobody but an earlier send of this has the secret, and no later generation has it.
+            return Ok(if held.current == new.secret { Begun::Done(held.epoch) } else { Begun::Taken });
         }
         let status = shard.status(query(key), everyone, now);
         if status.family_is_revoked || new.epoch.is_some_and(|epoch| epoch != status.user) {

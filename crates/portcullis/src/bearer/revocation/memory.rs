@@ -340,4 +340,31 @@ mod tests {
         assert_eq!(store.count.load(Ordering::Relaxed), 1);
         assert_eq!(store.shards.iter().map(|shard| shard.lock().unwrap().len()).sum::<usize>(), 1);
     }
+
+    #[tokio::test]
+    async fn what_is_over_is_swept_while_there_is_room_too() {
+        use portcullis_store::{Begun, FamilyBackend, FamilyKey, FamilySecret, NewFamily};
+        let clock = ManualClock::default();
+        let backend = MemoryTokenBackend::with_clock(clock.clone());
+        let (realm, minute) = (Realm::default(), Duration::from_secs(60));
+        let user = UserKey { realm: &realm, user: Locator::from_bytes([3; 16]) };
+        let new = NewFamily {
+            secret: FamilySecret([1; 32]),
+            absolute: minute,
+            idle: minute,
+            epoch: None,
+            payload: b"",
+        };
+        let begin = async |at: usize| {
+            let family = Locator::from_bytes((at as u128).to_be_bytes());
+            let begun = backend.begin_family(FamilyKey { user, family }, new).await.unwrap();
+            assert!(matches!(begun, Begun::Done(_)));
+        };
+        for at in 0..FIRST_SWEEP {
+            begin(at).await;
+        }
+        clock.advance(minute);
+        begin(FIRST_SWEEP).await;
+        assert_eq!(backend.0.count.load(Ordering::Relaxed), 1);
+    }
 }

@@ -3,7 +3,7 @@
 use portcullis_testkit::conformance::session::{self, Promise};
 
 use crate::faults::suite_notices_faults;
-use crate::toy::{Fault, Moved, Real};
+use crate::session_toy::{Fault, Moved, Real};
 
 const FAULTS: &[(Fault, Promise)] = &[
     (Fault::DropsPreviousSecret, Promise::RecordsSurvive),

@@ -1,0 +1,77 @@
+//! While the server is away, answers nonsense, or is asked about too much.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis::bearer::{IntrospectionErrorKind, TokenCache};
+use serde_json::json;
+
+use super::server::Failure;
+use super::{Stage, send};
+
+#[tokio::test(start_paused = true)]
+async fn while_the_server_is_away_nobody_is_let_in_who_is_not_known_and_nobody_waits_for_long() {
+    use IntrospectionErrorKind::*;
+    let kinds = [Unavailable, Timeout, Unauthorized, Malformed].map(Failure::Kind);
+    for failure in kinds.into_iter().chain([Failure::Hangs]) {
+        let stage = Stage::with(|it| it.budget(Duration::from_millis(500)));
+        stage.server.knows("known", json!({ "sub": "ada" }));
+        stage.server.knows("new", json!({ "sub": "ada" }));
+        assert_eq!(stage.status("known").await, 200);
+        stage.server.asked();
+        stage.server.fails(failure);
+        let began = tokio::time::Instant::now();
+        for _ in 0..50 {
+            let before = tokio::time::Instant::now();
+            let response = send(&stage.layer, "new").await;
+            assert_eq!(response.status(), 503);
+            assert!(response.headers().contains_key("retry-after"));
+            assert!(before.elapsed() <= Duration::from_millis(510), "{:?}", before.elapsed());
+        }
+        assert_eq!(stage.status("known").await, 200, "who is known");
+        assert!(
+            began.elapsed() < Duration::from_secs(2),
+            "left alone after three failures: {:?}",
+            began.elapsed()
+        );
+        assert_eq!(stage.server.asked(), 3);
+        stage.server.fails(None);
+        tokio::time::advance(Duration::from_millis(250)).await;
+        assert_eq!((stage.status("new").await, stage.server.asked()), (200, 1), "it is back");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_answer_is_an_outage_and_no_verdict() {
+    for answer in
+        ["", "{}", "[]", "<html>", r#"{"active":"true","sub":"ada"}"#, r#"{"active":true,"active":false}"#]
+    {
+        let stage = Stage::new();
+        stage.server.says("good", answer);
+        assert_eq!(stage.status("good").await, 503, "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_made_up_tokens_asks_about_few_at_a_time_and_stays_within_its_memory() {
+    let stage = Arc::new(Stage::with(|it| {
+        it.max_calls(4).budget(Duration::from_millis(100)).cache(TokenCache::default().max_tokens(80))
+    }));
+    stage.server.fails(Failure::Waits);
+    let mut requests = tokio::task::JoinSet::new();
+    for at in 0..200 {
+        let stage = Arc::clone(&stage);
+        requests.spawn(async move { stage.status(&format!("made-up-{at}")).await });
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(stage.server.asked(), 4);
+    stage.server.fails(None);
+    stage.server.0.gate.notify_waiters();
+    let statuses = requests.join_all().await;
+    assert!(statuses.iter().all(|status| [401, 503].contains(status)), "{statuses:?}");
+    assert!(
+        format!("{:?}", stage.layer).contains("known: Cache { usage: CacheUsage { tokens: 80"),
+        "{:?}",
+        stage.layer
+    );
+}
