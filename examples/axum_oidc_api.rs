@@ -8,8 +8,8 @@
 //!     await server.issuer.keys.generate("RS256"); await server.start(8080, "localhost");
 //!     server.service.on("beforeTokenSigning", (token) => { token.payload.sub = "ada"; }); })' &
 //!
-//! ISSUER=http://localhost:8080 AUDIENCE=notes cargo run --example axum_oidc_api      # PORT, or 3009
-//! URL=http://localhost:3009
+//! ISSUER=http://localhost:8080 AUDIENCE=notes cargo run --example axum_oidc_api      # PORT, or 3016
+//! URL=http://localhost:3016
 //! curl $URL/ready                                                                # yes
 //! curl $URL/notes -i                                                             # 401
 //! token() { curl -sS localhost:8080/token -d grant_type=client_credentials -d aud=notes -d "scope=$1"; }
@@ -24,9 +24,10 @@
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
+mod start;
+
 use std::env;
 use std::error::Error;
-use std::net::Ipv4Addr;
 
 use axum::Router;
 use axum::extract::State;
@@ -35,7 +36,8 @@ use axum::routing::{get, post};
 use portcullis::bearer::{Audience, BearerLayer, Issuer, TokenCache};
 use portcullis::{Identity, RequireLayer};
 use portcullis_jwks::RemoteJwks;
-use tokio::net::TcpListener;
+
+use self::start::{Failure, listen};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -72,14 +74,13 @@ async fn ready(State(bearer): State<BearerLayer>) -> (StatusCode, &'static str) 
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let port = env::var("PORT").map_or(Ok(3009), |port| port.parse())?;
+async fn main() -> Result<(), Failure> {
     let issuer = env::var("ISSUER").map_err(|_| "ISSUER is missing: see the first lines of this example")?;
     let audience =
         env::var("AUDIENCE").map_err(|_| "AUDIENCE is missing: what the provider calls this API")?;
     let app = app(&issuer, &audience)?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    println!("http://localhost:{}/notes, for tokens of {issuer}", listener.local_addr()?.port());
+    let listener = listen(3016).await?;
+    println!("Listening on http://localhost:{}/notes for tokens of {issuer}", listener.local_addr()?.port());
     axum::serve(listener, app).await?;
     Ok(())
 }
