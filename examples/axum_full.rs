@@ -126,8 +126,10 @@ fn login_form(next: Option<&SafePath>, problem: Option<&str>) -> Markup {
                 @if let Some(problem) = problem { p role="alert" { (problem) } }
                 form method="post" action="/login" {
                     @if let Some(next) = next { input type="hidden" name="next" value=(next); }
-                    label { "User " input name="username" autocomplete="username"; }
-                    label { "Password " input name="password" type="password" autocomplete="current-password"; }
+                    label { "User " input name="username" autocomplete="username" required autofocus; }
+                    " "
+                    label { "Password " input name="password" type="password" autocomplete="current-password" required; }
+                    " "
                     button { "Sign in" }
                 }
             }

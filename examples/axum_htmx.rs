@@ -61,14 +61,21 @@ async fn htmx() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/javascript")], include_str!("axum_htmx/htmx.min.js"))
 }
 
+/// By itself htmx leaves a page as it is when it is refused. What is wrong, such as a token of somebody who was signed in here
+/// before, stands in the problem's `detail`.
+const TELL: &str = "problem.textContent = JSON.parse(event.detail.xhr.responseText).detail";
+
+/// What was kept need not stand in the form any longer.
+const CLEAR: &str = "if (event.detail.successful) { this.reset(); problem.textContent = '' }";
+
 async fn home(me: Identity, session: Session, token: CsrfToken) -> Result<impl IntoResponse, SessionError> {
     let notes = session.get(&NOTES)?.unwrap_or_default();
     Ok(page(html! {
         h1 { "Notes of " (me.subject()) }
         // Whatever htmx sends from here carries the token.
-        main hx-headers=(token.header()) hx-on--response-error="problem.textContent = event.detail.xhr.responseText" {
+        main hx-headers=(token.header()) hx-on--response-error=(TELL) {
             p #problem role="alert" {}
-            form hx-post="/notes" hx-target="#notes" hx-swap="outerHTML" {
+            form hx-post="/notes" hx-target="#notes" hx-swap="outerHTML" hx-on--after-request=(CLEAR) {
                 label { "Note " input name="text" maxlength="200" required autofocus; }
                 " "
                 button { "Keep it" }

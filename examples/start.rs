@@ -26,7 +26,8 @@ pub(crate) fn port(default: u16) -> Result<u16, Failure> {
 /// Set to nothing counts as not set.
 fn parse(text: Option<&str>, default: u16) -> Result<u16, Failure> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(default) };
-    text.parse().map_err(|_| Failure::from(format!("PORT={text} is no port: a number of 0 to 65535 is")))
+    text.parse()
+        .map_err(|_| Failure::from(format!("PORT={text} is not a port, which is a number from 0 to 65535")))
 }
 
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
@@ -64,7 +65,7 @@ mod tests {
         assert_eq!(parse(Some("8080"), 3000).ok(), Some(8080));
         for text in ["abc", "-1", "65536", " 80"] {
             let told = format!("{:?}", parse(Some(text), 3000).err());
-            assert!(told.contains(&format!("PORT={text} is no port")), "{told}");
+            assert!(told.contains(&format!("PORT={text} is not a port")), "{told}");
         }
     }
 

@@ -6,10 +6,10 @@
 //! TOKEN=... cargo run --example tonic_bearer -- client
 //! ```
 //!
-//! Any gRPC client can call it, with the schema in `tonic_bearer/reports.rs`:
+//! Any gRPC client can call it, with the schema in `tonic_bearer/reports.proto`:
 //!
 //! ```sh
-//! grpcurl -plaintext -import-path . -proto reports.proto -H "authorization: Bearer $TOKEN" \
+//! grpcurl -plaintext -proto examples/tonic_bearer/reports.proto -H "authorization: Bearer $TOKEN" \
 //!     -d '{"year": 2026}' 127.0.0.1:3019 demo.Reports/Read
 //! ```
 #![allow(clippy::print_stdout, reason = "a program says what it gets")]
@@ -24,7 +24,7 @@ mod start;
 use std::env;
 use std::error::Error;
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
 use portcullis::BearerLayer;
 use portcullis::identity::IdentityExt;
