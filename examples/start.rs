@@ -24,7 +24,7 @@ pub(crate) fn port(default: u16) -> Result<u16, Failure> {
 }
 
 /// Set to nothing counts as not set.
-fn parse(text: Option<&str>, default: u16) -> Result<u16, Failure> {
+pub(crate) fn parse(text: Option<&str>, default: u16) -> Result<u16, Failure> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(default) };
     text.parse()
         .map_err(|_| Failure::from(format!("PORT={text} is not a port, which is a number from 0 to 65535")))
@@ -51,30 +51,5 @@ impl fmt::Debug for Failure {
             source = error.source();
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_is_a_number_and_what_is_none_is_told_in_words() {
-        assert_eq!(parse(None, 3000).ok(), Some(3000));
-        assert_eq!(parse(Some(""), 3000).ok(), Some(3000));
-        assert_eq!(parse(Some("8080"), 3000).ok(), Some(8080));
-        for text in ["abc", "-1", "65536", " 80"] {
-            let told = format!("{:?}", parse(Some(text), 3000).err());
-            assert!(told.contains(&format!("PORT={text} is not a port")), "{told}");
-        }
-    }
-
-    #[test]
-    fn a_failure_is_told_with_what_has_caused_it_and_nothing_twice() {
-        let inner = std::io::Error::other("the disk is full");
-        let outer = std::io::Error::other(inner);
-        assert_eq!(format!("{:?}", Failure::from(outer)), "the disk is full");
-        let parse = "x".parse::<u16>().err();
-        assert_eq!(format!("{:?}", parse.map(Failure::from)), "Some(invalid digit found in string)");
     }
 }
