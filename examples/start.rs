@@ -1,4 +1,5 @@
 //! How each example starts: where it listens, and how it says in words what keeps it from starting.
+#![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
 use std::env;
 use std::error::Error;
