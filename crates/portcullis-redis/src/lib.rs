@@ -158,6 +158,7 @@
 //! `portcullis_redis_calls_failed_total` (`kind`), `portcullis_redis_resends_total` and
 //! `portcullis_redis_redirects_total` (`kind`: `moved`, `ask`).
 
+mod announcement;
 mod backoff;
 mod check;
 mod client;

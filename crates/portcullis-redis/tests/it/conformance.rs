@@ -19,6 +19,11 @@ struct Redis<S> {
 /// The server that has a key.
 trait Servers: Send + Sync + 'static {
     fn of_key(&self, name: &str) -> &RedisServer;
+
+    /// Cuts the connections on which channels are heard.
+    fn deafen(&self) {
+        self.of_key("").command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    }
 }
 
 impl Servers for RedisServer {
@@ -88,6 +93,11 @@ impl<S: Servers> Harness for Redis<S> {
 
 impl<S: Servers> token::Harness for Redis<S> {
     type Backend = RedisBackend;
+
+    async fn deafen(&self) -> bool {
+        self.servers.deafen();
+        true
+    }
 
     async fn handle(&self) -> RedisBackend {
         Harness::handle(self).await

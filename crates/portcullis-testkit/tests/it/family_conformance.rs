@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portcullis_store::{
-    Begun, Clock, Family, FamilyBackend, FamilyKey, Locator, ManualClock, NewFamily, Realm, StoreError,
-    StoreErrorKind, Timestamp, TokenBackend, TokenEpoch, TokenQuery, TokenStatus, Turn, Turned, UserKey,
-    Verdict as Judged,
+    Begun, Clock, Family, FamilyBackend, FamilyKey, Locator, ManualClock, NewFamily, Realm,
+    RevocationWatcher, Revoked, StoreError, StoreErrorKind, Timestamp, TokenBackend, TokenEpoch, TokenQuery,
+    TokenStatus, Turn, Turned, UserKey, Verdict as Judged, Watching,
 };
 use portcullis_testkit::conformance::family::{self, Promise};
 use portcullis_testkit::conformance::token::Harness;
 
 use self::Fault as F;
+use crate::board::Board;
 use crate::faults::suite_notices_faults;
 
 /// What a faulty backend does wrong.
@@ -29,6 +30,7 @@ enum Fault {
     GraceForEver,
     OlderIsGraced,
     ReuseLeavesTokensGood,
+    ReuseIsNotTold,
     SecretsAreNotCompared,
     ForgottenIsReuse,
     IsNotAtomic,
@@ -58,6 +60,7 @@ const FAULTS: &[(Fault, Promise)] = &[
     (F::GraceForEver, Promise::TheGraceEnds),
     (F::OlderIsGraced, Promise::AnOlderTokenEndsTheFamily),
     (F::ReuseLeavesTokensGood, Promise::AnOlderTokenEndsTheFamily),
+    (F::ReuseIsNotTold, Promise::ReuseIsTold),
     (F::SecretsAreNotCompared, Promise::AnotherSecretEndsTheFamily),
     (F::ForgottenIsReuse, Promise::AForgottenGenerationIsTakenUp),
     (F::IsNotAtomic, Promise::OneOfManyRotates),
@@ -83,6 +86,7 @@ struct Toy {
     clock: ManualClock,
     away: bool,
     store: Arc<Mutex<Store>>,
+    board: Board,
 }
 
 #[derive(Clone, Default)]
@@ -97,7 +101,13 @@ struct Moved(Toy);
 
 impl Moved {
     fn with(fault: Fault) -> Self {
-        Self(Toy { fault, clock: ManualClock::default(), away: false, store: Arc::default() })
+        Self(Toy {
+            fault,
+            clock: ManualClock::default(),
+            away: false,
+            store: Arc::default(),
+            board: Board::default(),
+        })
     }
 }
 
@@ -224,6 +234,10 @@ impl TokenBackend for Toy {
         *epoch = epoch.next(self.clock.now());
         Ok(*epoch)
     }
+
+    fn watch_revocations(&self, realm: &Realm, watcher: Arc<dyn RevocationWatcher>) -> Option<Watching> {
+        Some(self.board.enter(realm, watcher, self.away))
+    }
 }
 
 impl FamilyBackend for Toy {
@@ -275,6 +289,10 @@ impl FamilyBackend for Toy {
                 store.families.remove(&name);
                 if !self.is(F::ReuseLeavesTokensGood) {
                     store.marks.insert(name);
+                }
+                if !self.is(F::ReuseIsNotTold) {
+                    let what = Revoked::Family { user: key.user.user, family: key.family };
+                    self.board.tell(key.user.realm, what, turn.keep);
                 }
                 return Ok(Turned::Reused { payload: family.payload });
             }

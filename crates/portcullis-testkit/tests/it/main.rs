@@ -7,6 +7,7 @@
     reason = "in tests a panic is the report"
 )]
 
+mod board;
 mod client;
 mod conformance;
 mod family_conformance;

@@ -131,7 +131,8 @@ pub use metadata::{MetadataService, ResourceMetadata};
 pub(crate) use own::OwnVerifier;
 pub use refusal::Refusal;
 pub use revocation::{
-    MemoryTokenBackend, OnOutage, RevocationCheck, RevocationError, RevocationErrorKind, Revocations,
+    MemoryTokenBackend, OnOutage, RevocationCheck, RevocationError, RevocationErrorKind, RevocationPush,
+    Revocations,
 };
 pub use rules::Profile;
 pub use shape::ClaimPath;
