@@ -14,6 +14,8 @@ mod family_conformance;
 mod faults;
 mod idp;
 mod jwt;
+mod key_set_conformance;
+mod key_set_toy;
 mod redis;
 mod replay_conformance;
 mod replay_toy;
