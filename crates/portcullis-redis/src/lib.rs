@@ -133,9 +133,9 @@
 //! While somebody [watches](portcullis_store::TokenBackend::watch_revocations), on one server or behind Sentinels:
 //!
 //! * The connection that hears of ended sessions is subscribed to that channel, too. Then what stands is read, by SCAN, on a
-//!   connection that is closed afterwards: a thousand names at a time, with rests in between, so that it takes a quarter of
-//!   the server at most. A million keys are read in a few seconds. It is done once for each watcher, and again after each
-//!   break.
+//!   connection that is closed afterwards: 250 names at a time, with rests in between, so that it takes a quarter of the
+//!   server at most. A million keys, of sessions too, are about a second of the server's time, spread over ten. It is done
+//!   once for each watcher, and again after each break.
 //! * Twice a second the process publishes a number to itself (`p::pulse:<process>`), where its commands go. When it hears
 //!   that number, it has heard all that was published there before; so it is
 //!   [current](portcullis_store::RevocationNotice::Current) until two seconds after it was sent. That holds whatever goes

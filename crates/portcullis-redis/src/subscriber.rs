@@ -173,9 +173,9 @@ impl Shared {
         self.tune(&mut sink, &mut work).await?;
         *began = true;
         debug!(target: "portcullis_redis", "listening");
-        let mut next_beat = Instant::now();
+        let (mut next_beat, mut was_overdue) = (Instant::now(), false);
         loop {
-            let beat = self.registry().needs_pulses().then_some(next_beat);
+            let beat = self.registry().hears_pulses().then_some(next_beat);
             match event(&mut stream, &self.changed, beat).await {
                 Event::Message(message) => self.registry().tell(&message)?,
                 Event::Closed => return Err(Failure::unavailable()),
@@ -183,7 +183,11 @@ impl Shared {
                 Event::Changed => self.tune(&mut sink, &mut work).await?,
                 Event::Beat => {
                     next_beat = Instant::now() + BEAT;
-                    self.registry().check(Instant::now())?;
+                    // At two beats, because a machine that stalls has not read yet what has come.
+                    let is_overdue = self.registry().pulses.is_overdue(Instant::now());
+                    if std::mem::replace(&mut was_overdue, is_overdue) && is_overdue {
+                        return Err(Failure::timeout());
+                    }
                     while work.try_join_next().is_some() {}
                     work.spawn(Arc::clone(self).pulse());
                 }

@@ -87,8 +87,13 @@ impl Registry {
     }
 
     /// Whether anybody relies on hearing everything.
-    pub(super) fn needs_pulses(&self) -> bool {
+    fn needs_pulses(&self) -> bool {
         self.seats.values().any(|seat| matches!(seat.who, Who::OfTokens { .. }))
+    }
+
+    /// Whether this process hears what it publishes to itself.
+    pub(super) fn hears_pulses(&self) -> bool {
+        self.heard.values().any(|heard| *heard == Channel::Pulse)
     }
 
     /// The channels that are to be heard besides, and those that no longer need to be.
@@ -104,6 +109,10 @@ impl Registry {
         }
         let idle = self.heard.extract_if(|name, _| !wanted.contains_key(name)).map(|(name, _)| name);
         let idle = idle.collect();
+        if !self.hears_pulses() {
+            // Those that are under way will not be heard.
+            self.pulses.forget();
+        }
         wanted.retain(|name, _| !self.heard.contains_key(name));
         (wanted, idle)
     }
@@ -211,11 +220,6 @@ impl Registry {
         }
     }
 
-    /// Fails if something that was published has not come back: then other messages may not have come either.
-    pub(super) fn check(&self, now: Instant) -> Result<(), Failure> {
-        if self.pulses.is_overdue(now) { Err(Failure::timeout()) } else { Ok(()) }
-    }
-
     /// Whether there is nobody yet who listens; from now on there is.
     #[must_use]
     pub(super) fn start(&mut self) -> bool {
@@ -247,5 +251,118 @@ impl Seat {
             Who::OfSessions(_) => (keys.ended(&self.realm), Channel::Ended(self.realm.clone())),
             Who::OfTokens { .. } => (keys.revoked(&self.realm), Channel::Revoked(self.realm.clone())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redis::Value;
+    use std::sync::Mutex;
+
+    /// What a watcher was told, in words.
+    #[derive(Default)]
+    struct Ear(Mutex<Vec<&'static str>>);
+
+    impl RevocationWatcher for Ear {
+        fn notice(&self, notice: RevocationNotice<'_>) {
+            self.0.lock().unwrap().push(match notice {
+                RevocationNotice::Revoked(_) => "revoked",
+                RevocationNotice::Current { .. } => "current",
+                RevocationNotice::Deaf => "deaf",
+            });
+        }
+    }
+
+    impl Ear {
+        fn told(&self) -> Vec<&'static str> {
+            std::mem::take(&mut self.0.lock().unwrap())
+        }
+    }
+
+    const PROCESS: [u8; 16] = [1; 16];
+
+    fn keys() -> Keys {
+        Keys::new("p", 0)
+    }
+
+    /// Hears whatever is wanted.
+    fn tune(registry: &mut Registry) -> Vec<u64> {
+        let (missing, _) = registry.retune(&keys(), Locator::from_bytes(PROCESS));
+        registry.hear(missing);
+        registry.begin_reading().into_iter().map(|(id, _)| id).collect()
+    }
+
+    fn enter(registry: &mut Registry) -> (Arc<Ear>, u64) {
+        let ear = Arc::new(Ear::default());
+        let id = registry.enter_for_tokens(&Realm::default(), Arc::clone(&ear) as _);
+        (ear, id)
+    }
+
+    fn message(registry: &mut Registry, channel: &str, payload: &str) -> bool {
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let message = Msg::from_value(&Value::Array(vec![text("message"), text(channel), text(payload)]));
+        registry.tell(&message.unwrap()).is_ok()
+    }
+
+    fn come_back(registry: &mut Registry, number: u64) {
+        let channel = keys().pulse(Locator::from_bytes(PROCESS));
+        assert!(message(registry, &channel, &number.to_string()));
+    }
+
+    #[test]
+    fn nobody_is_current_who_was_not_told_what_stands() {
+        let (mut registry, now) = (Registry::default(), Instant::now());
+        let ((first, one), (second, two)) = (enter(&mut registry), enter(&mut registry));
+        let mut unread = tune(&mut registry);
+        unread.sort_unstable();
+        assert_eq!(unread, [one, two]);
+        assert!(registry.begin_reading().is_empty(), "each is told once");
+        let renew = registry.pulses.begin(Purpose::Renew, now);
+        come_back(&mut registry, renew);
+        assert!(first.told().is_empty() && second.told().is_empty(), "it was not told all");
+
+        registry.tell_standing(one, &[]);
+        let complete = registry.pulses.begin(Purpose::Complete(one), now);
+        come_back(&mut registry, complete);
+        assert_eq!((first.told(), second.told()), (vec!["revoked", "current"], vec![]));
+        let renew = registry.pulses.begin(Purpose::Renew, now);
+        come_back(&mut registry, renew);
+        come_back(&mut registry, renew);
+        assert_eq!((first.told(), second.told()), (vec!["current"], vec![]), "once, and not the other");
+        assert!(message(&mut registry, &keys().revoked(&Realm::default()), "a:1:1"));
+        assert_eq!(
+            (first.told(), second.told()),
+            (vec!["revoked"], vec!["revoked"]),
+            "what comes is for both"
+        );
+        assert!(
+            !message(&mut registry, &keys().revoked(&Realm::default()), "a:1"),
+            "who knows what this was"
+        );
+
+        let complete = registry.pulses.begin(Purpose::Complete(two), now);
+        registry.lose();
+        assert_eq!((first.told(), second.told()), (vec!["deaf"], vec!["deaf"]));
+        assert_eq!(tune(&mut registry).len(), 2, "both begin anew");
+        come_back(&mut registry, complete);
+        assert!(second.told().is_empty(), "it was read for a connection before");
+    }
+
+    #[test]
+    fn what_it_publishes_to_itself_counts_only_while_it_hears_itself() {
+        let (mut registry, now) = (Registry::default(), Instant::now());
+        assert!(!registry.hears_pulses());
+        let (_ear, id) = enter(&mut registry);
+        assert!(!registry.hears_pulses(), "nobody would hear it yet");
+        tune(&mut registry);
+        assert!(registry.hears_pulses());
+        let number = registry.pulses.begin(Purpose::Renew, now);
+        registry.pulses.answered(number, true);
+        drop(registry.leave(id));
+        tune(&mut registry);
+        assert!(!registry.hears_pulses());
+        let much_later = now + std::time::Duration::from_secs(60);
+        assert!(!registry.pulses.is_overdue(much_later), "nobody waits for it any more");
     }
 }

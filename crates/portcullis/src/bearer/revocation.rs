@@ -43,7 +43,8 @@ use crate::realm::Realm;
 ///
 /// * It acts when it is awaited, within its [budget](Self::budget), and what it has done is seen by the next request, in
 ///   every process whose layer [checks](crate::BearerLayer::revocation) by the same store. Only
-///   [`revoke_everyone`](Self::revoke_everyone) may take five seconds to be seen by others, on a Redis Cluster.
+///   [`revoke_everyone`](Self::revoke_everyone) may take five seconds to be seen by others, on a Redis Cluster; and processes
+///   that are [told](Self::push) in place of asking may take two seconds to see anything.
 /// * Nothing is kept for longer than a token could be used: see [`longest_token`](Self::longest_token).
 /// * When a call fails, its effect is not known; it may be made again at any time.
 ///

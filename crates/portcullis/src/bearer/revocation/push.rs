@@ -25,15 +25,43 @@ use crate::bearer::events::{self, Pushed};
 ///   what [`OnOutage`](super::OnOutage) is for.
 /// * What mints tokens, and what rotates families of refresh tokens, asks the store all the same.
 ///
+/// Counted as `portcullis_bearer_revocation_push_total`, by `state`: `current`, `deaf`, `overfull` or `refused`, whenever it
+/// becomes that.
+///
 /// A [`MemoryTokenBackend`](super::MemoryTokenBackend) tells, and gains nothing by it; a `RedisBackend` on one server or
 /// behind Sentinels does. On a Redis Cluster, and on connections of the application's own, requests go on asking.
 ///
 /// ```
-/// use portcullis::bearer::{MemoryTokenBackend, RevocationPush, Revocations};
+/// use http::{Request, Response, header::AUTHORIZATION};
+/// use portcullis::bearer::{Audience, BearerLayer, Issuer, MemoryTokenBackend, RevocationCheck};
+/// use portcullis::bearer::{RevocationPush, Revocations, StaticKeys};
+/// use tower::{Layer, ServiceExt, service_fn};
 ///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # const JWKS: &str = r#"{"keys": [{"kty": "EC", "crv": "P-256", "kid": "2026-01", "alg": "ES256",
+/// #     "x": "A0lw4kyfOjw0LuBAd2dqEBAgLvg4JRYKeBZlcpIE-hA",
+/// #     "y": "jktd7sOpZy8S2RYHUZxVLBeruazA-0MiMfaj5GhRUwc"}]}"#;
+/// # const TOKEN: &str = "eyJhbGciOiJFUzI1NiIsImtpZCI6IjIwMjYtMDEifQ.\
+/// #     eyJhdWQiOiJhcGkiLCJleHAiOjQxMDI0NDQ4MDAsImlzcyI6Imh0dHBzOi8vaWRwLmV4YW1wbGUiLCJzdWIiOiJhZGEifQ.\
+/// #     n94O6RYHHz013YINcWNBQVRACIJ5LAiC4xarum7WP6tWIIAy9u-oQ51l1kjSyc_IAbjhNS8Q05nUoZUyrapdUg";
+/// # let issuer = Issuer::new("https://idp.example", Audience::one_of(["api"])).keys(StaticKeys::jwks(JWKS)?);
 /// let store = MemoryTokenBackend::new(); // or a `RedisBackend`
+/// let elsewhere = Revocations::new(store.clone()); // another process
 /// let revocations = Revocations::new(store).push(RevocationPush::new().max_revocations(100_000));
-/// assert!(!revocations.is_told()); // it begins with the first request that has to know
+/// # let age = std::time::Duration::from_secs(100 * 365 * 24 * 3600);
+/// # let revocations = revocations.longest_token(age);
+/// let check = RevocationCheck::by(&revocations);
+/// # let check = check.insecure_accept_incomplete();
+/// let bearer = BearerLayer::new([issuer])?.revocation(check);
+///
+/// let service = bearer.layer(service_fn(|_: Request<()>| async { Ok::<_, std::io::Error>(Response::new(String::new())) }));
+/// let request = || Request::get("/").header(AUTHORIZATION, format!("Bearer {TOKEN}")).body(());
+/// assert_eq!(service.clone().oneshot(request()?).await?.status(), 200); // asks, and has it told from now on
+/// assert!(revocations.is_told());
+///
+/// elsewhere.revoke_user("https://idp.example", "ada").await?;
+/// assert_eq!(service.oneshot(request()?).await?.status(), 401);
+/// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
