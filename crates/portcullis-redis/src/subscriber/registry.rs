@@ -8,7 +8,6 @@ use portcullis_store::{
     Watcher,
 };
 use redis::Msg;
-use tokio::time::Instant;
 
 use super::pulse::{Pulse, Pulses, Purpose};
 use crate::announcement;
@@ -259,6 +258,7 @@ mod tests {
     use super::*;
     use redis::Value;
     use std::sync::Mutex;
+    use tokio::time::Instant;
 
     /// What a watcher was told, in words.
     #[derive(Default)]

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use portcullis_store::{Realm, Revocation, Revoked};
+use portcullis_store::{Realm, Revocation, Revoked, StoreError};
 use redis::Value;
 use tokio::time::{Instant, sleep};
 
@@ -18,7 +18,6 @@ use crate::reply::{accepted, epoch, unexpected};
 use crate::script::LAST_TIME;
 use crate::session::get;
 use crate::verdict::Failure;
-use portcullis_store::StoreError;
 
 /// Reads what is revoked in a realm.
 pub(super) struct Reader<'a> {
@@ -107,9 +106,8 @@ fn page(reply: Value) -> Option<(String, Vec<String>)> {
     let [Value::BulkString(cursor), Value::Array(names)] = <[Value; 2]>::try_from(parts).ok()? else {
         return None;
     };
-    let texts = names.into_iter().filter_map(|name| match name {
-        Value::BulkString(name) => String::from_utf8(name).ok(),
-        _ => None,
+    let texts = names.into_iter().filter_map(|name| {
+        if let Value::BulkString(name) = name { String::from_utf8(name).ok() } else { None }
     });
     Some((String::from_utf8(cursor).ok()?, texts.collect()))
 }

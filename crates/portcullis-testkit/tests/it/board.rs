@@ -1,4 +1,8 @@
 //! [`Board`]: where toys tell those who watch what is revoked, rightly or with one quirk.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "each place of the board is concerned by few of its quirks"
+)]
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
