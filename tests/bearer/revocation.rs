@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use portcullis::bearer::{
@@ -58,8 +59,8 @@ impl Node {
     }
 }
 
-async fn logout(State(revocations): State<Revocations>, me: Identity) -> Result<(), String> {
-    let told = |error: RevocationError| error.to_string();
+async fn logout(State(revocations): State<Revocations>, me: Identity) -> Result<(), (StatusCode, String)> {
+    let told = |error: RevocationError| (StatusCode::SERVICE_UNAVAILABLE, error.to_string());
     revocations.revoke(&me).await.map_err(told)
 }
 
