@@ -1,5 +1,6 @@
 //! [`Command`] and [`Commands`]: what is sent, in the bytes in which it goes out.
 
+use portcullis_store::Record;
 use redis::{Cmd, Pipeline};
 
 /// A command, as an array of bulk strings (RESP, "Sending commands to a Redis server").
@@ -15,35 +16,153 @@ pub(crate) struct Commands {
     count: usize,
 }
 
+/// What is one word of a command. It is written where it goes out from, so that it need not be put together before.
+pub(crate) trait Word {
+    /// How many bytes it has.
+    fn len(&self) -> usize;
+
+    /// Appends these bytes.
+    fn put(&self, packed: &mut Vec<u8>);
+}
+
+impl Word for [u8] {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn put(&self, packed: &mut Vec<u8>) {
+        packed.extend_from_slice(self);
+    }
+}
+
+impl<const N: usize> Word for [u8; N] {
+    fn len(&self) -> usize {
+        N
+    }
+
+    fn put(&self, packed: &mut Vec<u8>) {
+        packed.extend_from_slice(self);
+    }
+}
+
+impl Word for str {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn put(&self, packed: &mut Vec<u8>) {
+        packed.extend_from_slice(self.as_bytes());
+    }
+}
+
+impl Word for String {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn put(&self, packed: &mut Vec<u8>) {
+        packed.extend_from_slice(self.as_bytes());
+    }
+}
+
+impl<W: Word + ?Sized> Word for &W {
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+
+    fn put(&self, packed: &mut Vec<u8>) {
+        (**self).put(packed);
+    }
+}
+
+/// A word that is a record, or any other.
+#[derive(Clone, Copy)]
+pub(crate) enum Argument<'a> {
+    Bytes(&'a [u8]),
+    Record(&'a Record),
+}
+
+impl<'a> From<&'a [u8]> for Argument<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Argument<'a> {
+    fn from(bytes: &'a [u8; N]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl<'a> From<&'a str> for Argument<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Bytes(text.as_bytes())
+    }
+}
+
+impl<'a> From<&'a Record> for Argument<'a> {
+    fn from(record: &'a Record) -> Self {
+        Self::Record(record)
+    }
+}
+
+impl Word for Argument<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Record(record) => record.encoded_len(),
+        }
+    }
+
+    fn put(&self, packed: &mut Vec<u8>) {
+        match self {
+            Self::Bytes(bytes) => packed.extend_from_slice(bytes),
+            Self::Record(record) => record.encode_into(packed),
+        }
+    }
+}
+
+/// No words.
+pub(crate) const NONE: [&[u8]; 0] = [];
+
 /// The command `name` with these arguments.
-pub(crate) fn command<'a>(name: &str, arguments: impl Iterator<Item = &'a [u8]> + Clone) -> Command {
+pub(crate) fn command(name: &str, arguments: impl Iterator<Item: Word> + Clone) -> Command {
+    command_of(&[name], &NONE, arguments)
+}
+
+/// The command of these words and arguments, each of them of a kind of its own.
+pub(crate) fn command_of<W: Word>(
+    name: &[&str],
+    words: &[W],
+    arguments: impl Iterator<Item: Word> + Clone,
+) -> Command {
+    let len = name.iter().map(word_len).chain(words.iter().map(word_len)).sum::<usize>();
     let (count, len) = arguments
         .clone()
-        .fold((1, word_len(name.as_bytes())), |(count, len), word| (count + 1, len + word_len(word)));
+        .fold((name.len() + words.len(), len), |(count, len), word| (count + 1, len + word_len(&word)));
     let mut packed = Vec::with_capacity(FRAME_LEN + len);
     put_number(&mut packed, b'*', count);
-    put_word(&mut packed, name.as_bytes());
-    for word in arguments {
-        put_word(&mut packed, word);
-    }
+    name.iter().for_each(|word| put_word(&mut packed, word));
+    words.iter().for_each(|word| put_word(&mut packed, word));
+    arguments.for_each(|word| put_word(&mut packed, &word));
     Command { packed }
 }
 
 /// A command of fixed words.
 pub(crate) fn words(name: &str, words: &[&str]) -> Command {
-    command(name, words.iter().map(|word| word.as_bytes()))
+    command(name, words.iter().copied())
 }
 
 /// What a number and the marks around it take at most.
 const FRAME_LEN: usize = 23;
 
-fn word_len(word: &[u8]) -> usize {
+fn word_len(word: &impl Word) -> usize {
     FRAME_LEN + word.len() + 2
 }
 
-fn put_word(packed: &mut Vec<u8>, word: &[u8]) {
+fn put_word(packed: &mut Vec<u8>, word: &impl Word) {
     put_number(packed, b'$', word.len());
-    packed.extend_from_slice(word);
+    word.put(packed);
     packed.extend_from_slice(b"\r\n");
 }
 

@@ -17,7 +17,7 @@ use tracing::warn;
 
 use crate::client::error_in;
 use crate::cluster::slot_of;
-use crate::command::{Command, Commands, words};
+use crate::command::{Command, Commands, NONE, words};
 use crate::counters;
 use crate::link::Link;
 use crate::route::Route;
@@ -75,7 +75,7 @@ impl Durable {
     async fn batches(&self, names: &[String], deadline: Instant) -> Result<Vec<Batch>, Failure> {
         let mut batches: Vec<Batch> = Vec::new();
         for name in names {
-            let unlink = script::UNLINK.whole(&[name], &[]);
+            let unlink = script::UNLINK.whole(&[name], &NONE);
             let link = self.route.link(|| slot_of(unlink.words()), deadline).await?;
             match batches.iter_mut().find(|batch| Arc::ptr_eq(&batch.link, &link)) {
                 Some(batch) => batch.deletions.push(unlink),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use portcullis_store::{Key, Locator, Realm, UserKey};
 
+use crate::command::Word;
+
 /// What everything is called in the server.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
@@ -22,6 +24,19 @@ pub(crate) enum Standing {
     User { user: Locator },
 }
 
+/// The parts of a session's name.
+pub(crate) struct SessionName<'a>([&'a str; 5]);
+
+impl Word for SessionName<'_> {
+    fn len(&self) -> usize {
+        self.0.iter().map(|part| part.len()).sum()
+    }
+
+    fn put(&self, packed: &mut Vec<u8>) {
+        self.0.iter().for_each(|part| packed.extend_from_slice(part.as_bytes()));
+    }
+}
+
 impl Keys {
     pub(crate) fn new(prefix: &str, database: i64) -> Self {
         let suffix = if database == 0 { String::new() } else { format!(":{database}") };
@@ -30,6 +45,11 @@ impl Keys {
 
     pub(crate) fn session(&self, key: Key<'_>) -> String {
         self.join([key.realm.as_str(), ":s:", key.locator.as_str(), ""])
+    }
+
+    /// The same, to be put together where it goes out from.
+    pub(crate) fn session_name<'a>(&'a self, key: &'a Key<'a>) -> SessionName<'a> {
+        SessionName([&self.prefix, ":", key.realm.as_str(), ":s:", key.locator.as_str()])
     }
 
     pub(crate) fn index(&self, user: UserKey<'_>) -> String {
@@ -156,7 +176,12 @@ mod tests {
         let realm: Realm = "staff".parse().unwrap();
         let locator = Locator::from_bytes([0; 16]);
         let keys = Keys::new("p", 0);
-        assert_eq!(keys.session(Key { realm: &realm, locator }), "p:staff:s:AAAAAAAAAAAAAAAAAAAAAA");
+        let session = Key { realm: &realm, locator };
+        let mut in_place = Vec::new();
+        keys.session_name(&session).put(&mut in_place);
+        assert_eq!(keys.session(session), "p:staff:s:AAAAAAAAAAAAAAAAAAAAAA");
+        assert_eq!(keys.session(session).as_bytes(), in_place);
+        assert_eq!(keys.session_name(&session).len(), in_place.len());
         assert_eq!(
             keys.receipt(Key { realm: &realm, locator }),
             "p:staff:r:{p:staff:s:AAAAAAAAAAAAAAAAAAAAAA}"

@@ -14,7 +14,7 @@ use portcullis_store::{StoreError, offset};
 use redis::Value;
 
 use crate::client::Call;
-use crate::command::{Command, command};
+use crate::command::{Command, Word, command_of};
 
 /// A Lua script. It is sent whole only to a server that does not know it.
 pub(crate) struct Script {
@@ -97,7 +97,7 @@ impl Script {
     }
 
     /// The command that runs the script on a server that need not know it.
-    pub(crate) fn whole(&self, keys: &[&str], arguments: &[&[u8]]) -> Command {
+    pub(crate) fn whole(&self, keys: &[impl Word], arguments: &[impl Word]) -> Command {
         running("EVAL", &self.source, keys, arguments)
     }
 
@@ -105,8 +105,8 @@ impl Script {
     pub(crate) async fn run(
         &self,
         call: &mut Call<'_>,
-        keys: &[&str],
-        arguments: &[&[u8]],
+        keys: &[impl Word],
+        arguments: &[impl Word],
     ) -> Result<Value, StoreError> {
         let reply = call.send(&running("EVALSHA", &self.sha1, keys, arguments)).await?;
         if is_unknown_script(&reply) {
@@ -116,11 +116,9 @@ impl Script {
     }
 }
 
-fn running(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Command {
+fn running(name: &str, script: &str, keys: &[impl Word], arguments: &[impl Word]) -> Command {
     let count = COUNTS.get(keys.len()).copied().unwrap_or_default();
-    let head = [script.as_bytes(), count.as_bytes()];
-    let keys = keys.iter().map(|key| key.as_bytes());
-    command(name, head.into_iter().chain(keys).chain(arguments.iter().copied()))
+    command_of(&[name, script, count], keys, arguments.iter())
 }
 
 /// No script has more keys.

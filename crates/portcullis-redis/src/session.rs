@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::check::{self, Report};
 use crate::client::{Call, Client, Near};
-use crate::command::{Command, Commands, command};
+use crate::command::{Argument, Command, Commands, NONE, command};
 use crate::config::{ConfigError, RedisConfig};
 use crate::durable::Durable;
 use crate::health::Health;
@@ -112,9 +112,9 @@ impl RedisBackend {
         check::check(self.client.route(), &self.keys, self.client.deadline()).await
     }
 
-    fn encode(&self, record: &Record) -> Result<Vec<u8>, StoreError> {
-        let bytes = record.encode();
-        if bytes.len() > self.max_record_len { Err(StoreErrorKind::TooLarge.into()) } else { Ok(bytes) }
+    fn fitting<'r>(&self, record: &'r Record) -> Result<&'r Record, StoreError> {
+        let fits = record.encoded_len() <= self.max_record_len;
+        if fits { Ok(record) } else { Err(StoreErrorKind::TooLarge.into()) }
     }
 
     /// The user's credentials, if a version of them is to be compared.
@@ -159,11 +159,11 @@ impl RedisBackend {
         key: Key<'_>,
         record: &Record,
     ) -> Result<Created, StoreError> {
-        let bytes = self.encode(record)?;
         let name = self.keys.session(key);
         let (unit, time) = expiry(&record.header);
         let time = time.to_string();
-        let arguments = [name.as_bytes(), &bytes, b"NX", unit.as_bytes(), time.as_bytes()];
+        let arguments: [Argument<'_>; 5] =
+            [(&*name).into(), self.fitting(record)?.into(), "NX".into(), unit.into(), (&*time).into()];
         let set = command("SET", arguments.into_iter());
         if accepted(call.send(&set).await?)? == Value::Okay {
             return Ok(Created::Done);
@@ -180,7 +180,7 @@ impl RedisBackend {
     ) -> Result<Enrolled, StoreError> {
         let (index, credentials) = (self.keys.index(enrolment.user), self.compared(&enrolment));
         let entry = Entry::of(&enrolment);
-        let mut arguments: Vec<&[u8]> = vec![locator.as_bytes()];
+        let mut arguments: Vec<Argument<'_>> = vec![locator.as_bytes().into()];
         entry.push_onto(&mut arguments);
         let keys: Vec<&str> = [index.as_str()].into_iter().chain(credentials.as_deref()).collect();
         enrolled(script::ENROL.run(call, &keys, &arguments).await?)
@@ -189,7 +189,8 @@ impl RedisBackend {
 
 impl SessionBackend for RedisBackend {
     async fn load(&self, key: Key<'_>) -> Result<Option<Record>, StoreError> {
-        record(self.client.call().send(&get(&self.keys.session(key))).await?)
+        let get = command("GET", std::iter::once(&self.keys.session_name(&key)));
+        record(self.client.call().send(&get).await?)
     }
 
     fn budget(&self) -> Option<Duration> {
@@ -223,23 +224,27 @@ impl SessionBackend for RedisBackend {
                 Created::Taken => Ok(Enrolled::Taken),
             };
         }
-        let bytes = self.encode(record)?;
+        let record = self.fitting(record)?;
         let (session, index) = (self.keys.session(key), self.keys.index(enrolment.user));
         let credentials = self.compared(&enrolment);
         let (unit, time) = expiry(&record.header);
         let (time, entry) = (time.to_string(), Entry::of(&enrolment));
-        let mut arguments: Vec<&[u8]> = Vec::with_capacity(8);
-        arguments.extend([&*bytes, unit.as_bytes(), time.as_bytes(), key.locator.as_bytes()]);
+        let mut arguments: Vec<Argument<'_>> = Vec::with_capacity(8);
+        arguments.extend::<[Argument<'_>; 4]>([
+            record.into(),
+            unit.into(),
+            (&*time).into(),
+            key.locator.as_bytes().into(),
+        ]);
         entry.push_onto(&mut arguments);
         let keys: Vec<&str> = [session.as_str(), &index].into_iter().chain(credentials.as_deref()).collect();
         enrolled(script::CREATE.run(&mut self.client.call(), &keys, &arguments).await?)
     }
 
     async fn save(&self, key: Key<'_>, expected: Tag, record: &Record) -> Result<Saved, StoreError> {
-        let bytes = self.encode(record)?;
-        let name = self.keys.session(key);
+        let arguments: [Argument<'_>; 2] = [(&expected.0).into(), self.fitting(record)?.into()];
         let mut call = self.client.call();
-        let reply = script::SAVE.run(&mut call, &[&name], &[&expected.0, &bytes]).await?;
+        let reply = script::SAVE.run(&mut call, &[self.keys.session_name(&key)], &arguments).await?;
         match answer(reply)? {
             Answer::Code(DONE) => Ok(Saved::Done),
             Answer::Code(GONE) => Ok(Saved::Gone),
@@ -253,7 +258,7 @@ impl SessionBackend for RedisBackend {
 
     async fn touch(&self, key: Key<'_>) -> Result<Touched, StoreError> {
         let name = self.keys.session(key);
-        match answer(script::TOUCH.run(&mut self.client.call(), &[&name], &[]).await?)? {
+        match answer(script::TOUCH.run(&mut self.client.call(), &[&name], &NONE).await?)? {
             Answer::Code(GONE) => Ok(Touched::Gone),
             Answer::Code(UNREADABLE) => Err(unreadable()),
             Answer::Code(_) => Err(unexpected()),
@@ -333,15 +338,24 @@ impl SessionBackend for RedisBackend {
         if !enrolment.evicted.is_empty() || self.client.route().spreads() {
             return Ok(AtOnce::NotDone);
         }
-        let bytes = self.encode(record)?;
+        let record = self.fitting(record)?;
         let [old, new] = [before, key].map(|key| self.keys.session(key));
         let (index, credentials) = (self.keys.index(enrolment.user), self.compared(&enrolment));
         let channel = self.keys.ended(before.realm);
         let (unit, time) = expiry(&record.header);
         let (time, entry) = (time.to_string(), Entry::of(&enrolment));
-        let mut arguments: Vec<&[u8]> = Vec::with_capacity(11);
-        arguments.extend([&*bytes, unit.as_bytes(), time.as_bytes(), key.locator.as_bytes()]);
-        arguments.extend([&expected.0[..], channel.as_bytes(), before.locator.as_bytes()]);
+        let mut arguments: Vec<Argument<'_>> = Vec::with_capacity(11);
+        arguments.extend::<[Argument<'_>; 4]>([
+            record.into(),
+            unit.into(),
+            (&*time).into(),
+            key.locator.as_bytes().into(),
+        ]);
+        arguments.extend::<[Argument<'_>; 3]>([
+            (&expected.0).into(),
+            (&*channel).into(),
+            before.locator.as_bytes().into(),
+        ]);
         entry.push_onto(&mut arguments);
         let all = [&*old, &new, &index, credentials.as_deref().unwrap_or_default()];
         let keys = all.get(..3 + usize::from(credentials.is_some())).unwrap_or(&all);
@@ -364,7 +378,7 @@ impl SessionBackend for RedisBackend {
 
     async fn members(&self, user: UserKey<'_>) -> Result<Vec<Locator>, StoreError> {
         let name = self.keys.index(user);
-        locators(script::MEMBERS.run(&mut self.client.call(), &[&name], &[]).await?)
+        locators(script::MEMBERS.run(&mut self.client.call(), &[&name], &NONE).await?)
     }
 
     async fn credential_version(&self, user: UserKey<'_>) -> Result<CredentialVersion, StoreError> {
@@ -441,12 +455,16 @@ impl<'a> Entry<'a> {
         Self { deadline: score(enrolment.deadline), conditions }
     }
 
-    fn push_onto<'b>(&'b self, arguments: &mut Vec<&'b [u8]>) {
-        arguments.push(self.deadline.as_bytes());
+    fn push_onto<'b>(&'b self, arguments: &mut Vec<Argument<'b>>) {
+        arguments.push((&*self.deadline).into());
         let Some(conditions) = &self.conditions else { return };
         let replaces = conditions.replaces.as_ref().map_or(&b""[..], |locator| locator.as_bytes());
-        arguments.extend([conditions.limit.as_bytes(), conditions.version.as_bytes(), replaces]);
-        arguments.extend(conditions.evicted.iter().map(|locator| locator.as_bytes().as_slice()));
+        arguments.extend::<[Argument<'_>; 3]>([
+            (&*conditions.limit).into(),
+            (&*conditions.version).into(),
+            replaces.into(),
+        ]);
+        arguments.extend(conditions.evicted.iter().map(|locator| Argument::from(locator.as_bytes())));
     }
 }
 

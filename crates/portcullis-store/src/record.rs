@@ -139,10 +139,21 @@ impl Record {
     /// The record as it is stored.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(offset::PAYLOAD + self.payload.len());
-        self.header.encode_into(&mut bytes);
-        bytes.extend_from_slice(&self.payload);
+        let mut bytes = Vec::with_capacity(self.encoded_len());
+        self.encode_into(&mut bytes);
         bytes
+    }
+
+    /// Appends the record as it is stored.
+    pub fn encode_into(&self, bytes: &mut Vec<u8>) {
+        self.header.encode_into(bytes);
+        bytes.extend_from_slice(&self.payload);
+    }
+
+    /// How many bytes the record has as it is stored.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        offset::PAYLOAD + self.payload.len()
     }
 
     /// Reads a stored record.

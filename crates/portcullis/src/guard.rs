@@ -223,6 +223,11 @@ impl Pass {
         self.then = Some(change);
     }
 
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.extensions.is_empty() && self.then.is_none() && self.parting.is_none()
+    }
+
     fn apply(self, request: &mut Extensions) -> Option<Parting> {
         if !self.extensions.is_empty() {
             request.extend(self.extensions);
@@ -235,7 +240,7 @@ impl Pass {
 }
 
 impl Parting {
-    fn say<B>(&self, response: &mut Response<B>) {
+    fn say<B>(&self, mut response: Response<B>) -> Response<B> {
         match self {
             Self::Public => _ = response.extensions_mut().insert(Public),
             Self::Header(header) => {
@@ -244,6 +249,7 @@ impl Parting {
             }
             Self::Of(presence, add) => add(&**presence, response.headers_mut()),
         }
+        response
     }
 }
 
@@ -286,19 +292,19 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if self.core.check.passes(Head::from(&request)) {
-            return GuardFuture::forwarded(self.inner.call(request), None);
-        }
-        match self.core.check.check(Head::from(&request)) {
-            Ok(pass) => {
-                let parting = pass.apply(request.extensions_mut());
-                GuardFuture::forwarded(self.inner.call(request), parting)
-            }
-            Err(rejection) => {
-                let response = self.core.refused(rejection, Head::from(&request));
-                GuardFuture { state: State::Done { response: Some(response) } }
+        let mut parting = None;
+        if !self.core.check.passes(Head::from(&request)) {
+            match self.core.check.check(Head::from(&request)) {
+                Ok(pass) if pass.is_plain() => {}
+                Ok(pass) => parting = pass.apply(request.extensions_mut()),
+                Err(rejection) => {
+                    let response = self.core.refused(rejection, Head::from(&request));
+                    return GuardFuture { state: State::Done { response: Some(response) } };
+                }
             }
         }
+        // The one place from which a request goes on: a second would be a second copy of what is compiled in here.
+        GuardFuture { state: State::Forwarded { response: self.inner.call(request), parting, done: false } }
     }
 }
 
@@ -311,13 +317,6 @@ impl<C, R> Core<C, R> {
         R: Responder<B>,
     {
         refuse(&self.responder, rejection, &RequestHead::of(head))
-    }
-}
-
-impl<F, B> GuardFuture<F, B> {
-    #[inline]
-    fn forwarded(response: F, parting: Option<Parting>) -> Self {
-        Self { state: State::Forwarded { response, parting, done: false } }
     }
 }
 
@@ -334,17 +333,28 @@ where
             StateProj::Forwarded { done: true, .. } => Poll::Pending,
             StateProj::Forwarded { response, parting, done } => {
                 let mut polled = response.poll(cx);
-                if let Poll::Ready(result) = &mut polled {
-                    *done = true;
-                    if let (Some(parting), Ok(response)) = (&*parting, result) {
-                        parting.say(response);
-                    }
+                *done = polled.is_ready();
+                if parting.is_some() {
+                    polled = parted(polled, parting);
                 }
                 polled
             }
             StateProj::Done { response } => response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it))),
         }
     }
+}
+
+/// Says with the response, once it is there, what goes along. Apart, and by value: most requests have nothing to say, and a
+/// response that somebody has borrowed is copied once more.
+#[inline(never)]
+fn parted<B, E>(
+    polled: Poll<Result<Response<B>, E>>,
+    parting: &mut Option<Parting>,
+) -> Poll<Result<Response<B>, E>> {
+    polled.map_ok(|response| match parting.take() {
+        Some(parting) => parting.say(response),
+        None => response,
+    })
 }
 
 impl<C, R> Clone for GuardLayer<C, R> {

@@ -46,6 +46,8 @@ pub mod axum;
 pub mod bearer;
 #[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]
 mod budget;
+#[cfg(any(feature = "bearer", feature = "csrf", feature = "rust-crypto", feature = "session"))]
+mod cookie_line;
 #[cfg(feature = "csrf")]
 pub mod csrf;
 #[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]

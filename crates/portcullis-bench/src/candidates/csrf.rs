@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::ORIGIN;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response};
 use portcullis::csrf::{CsrfKeys, CsrfToken};
 use portcullis::identity::Authentication;
 use portcullis::session::{MemoryBackend, SessionLayer};
@@ -62,19 +62,28 @@ fn with_a_token(tokens: &CsrfLayer) -> Result<Request<()>, Failure> {
     }));
     let cookie = cookie_of(&runtime.block_on(sign_in.oneshot(Request::new(())))?)?;
 
+    let page = sessions.layer(tokens.layer(service_fn(|request: Request<()>| async move {
+        let token = CsrfToken::of(request.extensions()).ok_or("there is no token")?.value();
+        let mut page = Response::new(());
+        page.headers_mut().insert(&X_CSRF_TOKEN, HeaderValue::try_from(token)?);
+        Ok::<_, Failure>(page)
+    })));
+    let mut page = runtime.block_on(page.oneshot(browser(Method::GET, Some(&cookie))?))?;
+
     let kept: Arc<Mutex<Option<Request<()>>>> = Arc::default();
     let keep = Arc::clone(&kept);
-    let page = sessions.layer(tokens.layer(service_fn(move |mut request: Request<()>| {
-        let token = CsrfToken::of(request.extensions()).map(|token| token.value()).unwrap_or_default();
-        let token =
-            HeaderValue::try_from(token).map(|token| request.headers_mut().insert("x-csrf-token", token));
+    let form = sessions.layer(service_fn(move |request: Request<()>| {
         *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
-        async { Ok::<_, Failure>(token.map(|_| Response::new(()))?) }
-    })));
+        async { Ok::<_, Failure>(Response::new(())) }
+    }));
     let mut request = browser(Method::POST, Some(&cookie))?;
     request.headers_mut().insert(ORIGIN, HeaderValue::from_static("null"));
-    runtime.block_on(page.oneshot(request))?;
-    let mut request = kept.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or("nothing was kept")?;
     request.headers_mut().remove("sec-fetch-site");
-    Ok(request)
+    let token = page.headers_mut().remove(&X_CSRF_TOKEN).ok_or("the page has no token")?;
+    request.headers_mut().insert(&X_CSRF_TOKEN, token);
+    runtime.block_on(form.oneshot(request))?;
+    let request = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+    Ok(request.ok_or("nothing was kept")?)
 }
+
+static X_CSRF_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");

@@ -57,12 +57,12 @@ pub(super) struct Taken {
     pub(super) wake: Option<Waker>,
 }
 
-/// How many requests may wait to be sent until they are.
+/// How many requests wait to be sent until they are, at least: each write costs both sides a call of the system.
 ///
 /// On a runtime of one thread the driver's turn comes when all tasks that can run have run. If it alone wrote, everything
-/// that is in flight would go out as one batch and come back as one, and client and server would take turns. With less in a
-/// batch than there is in flight the one works while the other does.
-const BATCH: usize = 24;
+/// that is in flight would go out as one batch and come back as one, and client and server would take turns. With a
+/// third of it in a batch the one works while the other does.
+const BATCH: usize = 8;
 
 /// A server that leaves so many bytes untaken does not read.
 const MOST: usize = 16 * 1024 * 1024;
@@ -123,7 +123,7 @@ impl Queue {
         if is_sooner {
             self.alarm = Some(deadline);
         }
-        let is_time = was_idle || self.requests >= BATCH;
+        let is_time = was_idle || self.requests >= BATCH.max(self.due.len() / 3);
         Ok(Taken {
             seat,
             write_as: if is_time { self.driver.clone() } else { None },
@@ -371,6 +371,19 @@ mod tests {
             "the driver sends what does not become a batch"
         );
         assert!(scene.take_in(1, 9).wake.is_none(), "it knows already");
+    }
+
+    #[test]
+    fn a_third_of_what_is_in_flight_goes_out_together() {
+        let mut scene = Scene::new();
+        (0..60).for_each(|_| _ = scene.take_in(1, 9));
+        scene.queue.give_out(&mut Vec::new());
+        // The first ones are answered, and ask again.
+        for at in 1..=21 {
+            scene.answer(0);
+            let write = scene.take_in(1, 9).write_as.is_some();
+            assert_eq!(write, at >= 20, "{at} of 60");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use super::dpop::DPOP;
 use super::error::{BuildError, BuildErrorKind};
 use super::token::{Malformed, Offered};
+use crate::cookie_line;
 use crate::identity::Carrier;
 
 /// Where a token may stand besides `Authorization`, for [`BearerLayer::add_source`](super::BearerLayer::add_source).
@@ -207,17 +208,12 @@ fn only<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, Malformed> 
 /// The values of the cookies of this name that are not empty.
 fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
     let lines = headers.get_all(COOKIE).into_iter();
-    let pairs = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b';'));
-    pairs.filter_map(move |pair| cookie(pair, name)).filter(|value| !value.is_empty())
-}
-
-fn cookie<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let rest = pair.trim_ascii().strip_prefix(name.as_bytes())?;
-    rest.trim_ascii_start().strip_prefix(b"=").map(<[u8]>::trim_ascii)
+    let pairs = lines.flat_map(|line| cookie_line::pairs(line.as_bytes()));
+    pairs.filter_map(move |pair| cookie_line::value(pair, name)).filter(|value| !value.is_empty())
 }
 
 fn strip_cookie(headers: &mut HeaderMap, name: &str) {
-    let lines = lists(headers, &COOKIE, b';', |pair| cookie(pair, name).is_none());
+    let lines = lists(headers, &COOKIE, b';', |pair| cookie_line::value(pair, name).is_none());
     replace(headers, &COOKIE, lines, b"; ");
 }
 

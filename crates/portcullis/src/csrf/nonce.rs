@@ -7,6 +7,7 @@ use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue};
 use portcullis_store::Locator;
 
+use crate::cookie_line;
 use crate::realm::{NameOrigin, Presence};
 
 const NAME: &[u8] = b"__Host-csrf";
@@ -16,7 +17,7 @@ const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
 /// The name that a request brings. There is one at most, because no other place can set a `__Host-` cookie.
 pub(super) fn presented(headers: &HeaderMap) -> Option<Locator> {
     let lines = headers.get_all(COOKIE).into_iter();
-    lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b';')).find_map(value)
+    lines.flat_map(|line| cookie_line::pairs(line.as_bytes())).find_map(value)
 }
 
 fn value(pair: &[u8]) -> Option<Locator> {

@@ -80,7 +80,7 @@ impl Coding {
 
     pub(crate) fn encode<T: Serialize>(&self, key: &str, value: &T) -> Result<Vec<u8>, SessionError> {
         let encoded = match &self.0 {
-            None => serde_json::to_vec(value).ok(),
+            None => json(value),
             Some(codec) => codec.encode(CodecValue(&value)).ok(),
         };
         encoded.ok_or_else(|| SessionError::value(key, "cannot be written"))
@@ -93,6 +93,13 @@ impl Coding {
         };
         decoded.ok_or_else(|| SessionError::value(key, "cannot be read as the type asked for"))
     }
+}
+
+/// Most values are short, so the room is less than `serde_json` makes.
+fn json(value: &impl Serialize) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(64);
+    serde_json::to_writer(&mut bytes, value).ok()?;
+    Some(bytes)
 }
 
 fn decode_by<T: DeserializeOwned>(codec: &dyn Codec, bytes: &[u8]) -> Option<T> {

@@ -1,12 +1,12 @@
 //! [`CookieConfig`]: the session's cookie, how it is found in a request and written to a response.
 
-use std::iter::once;
 use std::time::Duration;
 
 use cookie::Cookie;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
-use memchr::memchr_iter;
+
+use crate::cookie_line;
 
 /// When a browser sends the cookie along with requests that another site makes it send (RFC 6265bis, 5.6.7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,12 +85,9 @@ impl CookieConfig {
     /// The values of the cookies of this name that a request presents.
     pub(crate) fn values<'a>(&self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a [u8]> {
         let lines = headers.get_all(COOKIE).into_iter();
-        lines.flat_map(|line| pairs(line.as_bytes())).filter_map(|pair| self.value(pair))
-    }
-
-    fn value<'a>(&self, pair: &'a [u8]) -> Option<&'a [u8]> {
-        let rest = pair.trim_ascii().strip_prefix(self.name.as_bytes())?;
-        rest.trim_ascii_start().strip_prefix(b"=").map(<[u8]>::trim_ascii)
+        lines
+            .flat_map(|line| cookie_line::pairs(line.as_bytes()))
+            .filter_map(|pair| cookie_line::value(pair, &self.name))
     }
 
     /// `Set-Cookie` that hands out this value: for `life`, or until the browser is closed.
@@ -126,12 +123,6 @@ impl CookieConfig {
         value.set_sensitive(true);
         Some(value)
     }
-}
-
-/// The pairs of one header. Most of its bytes belong to other cookies, so they are passed over by a search.
-fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let ends = memchr_iter(b';', line).chain(once(line.len()));
-    ends.scan(0, |start, end| line.get(std::mem::replace(start, end + 1)..end))
 }
 
 /// Browsers compare the prefixes without regard to case (RFC 6265bis, 5.7).

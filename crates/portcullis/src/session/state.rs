@@ -169,6 +169,8 @@ impl State {
             operation.apply(&mut view.header, &mut view.payload).and_then(|()| core.fits(&view.payload));
         if applied.is_ok() {
             self.view = Some(view);
+            // One is usual, and four are what a list makes room for.
+            self.pending.reserve_exact(usize::from(self.pending.is_empty()));
             self.pending.push(operation);
         } else {
             self.view = self.rebuilt_view(core)?;
