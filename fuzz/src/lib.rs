@@ -18,8 +18,10 @@
 mod ask;
 mod bearer;
 mod cookie;
+mod dpop;
 mod keys;
 mod origin;
+mod proof;
 mod reference;
 
 use std::env;
@@ -40,12 +42,27 @@ pub enum Target {
     Cookie,
     /// `Origin`, `Host` and `Sec-Fetch-Site`, a line each.
     Origin,
+    /// The bytes of `DPoP`, a line for each field.
+    Dpop,
+    /// The header of a proof, which is then signed.
+    DpopHeader,
+    /// The claims of a proof, which is then signed.
+    DpopClaims,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Authorization, Self::Header, Self::Claims, Self::Jwks, Self::Cookie, Self::Origin];
+    pub const ALL: [Self; 9] = [
+        Self::Authorization,
+        Self::Header,
+        Self::Claims,
+        Self::Jwks,
+        Self::Cookie,
+        Self::Origin,
+        Self::Dpop,
+        Self::DpopHeader,
+        Self::DpopClaims,
+    ];
 
     /// What it is called on the command line and in the corpus.
     #[must_use]
@@ -57,6 +74,9 @@ impl Target {
             Self::Jwks => "jwks",
             Self::Cookie => "cookie",
             Self::Origin => "origin",
+            Self::Dpop => "dpop",
+            Self::DpopHeader => "dpop_header",
+            Self::DpopClaims => "dpop_claims",
         }
     }
 
@@ -78,6 +98,9 @@ impl Target {
             Self::Jwks => keys::jwks(input),
             Self::Cookie => cookie::cookie(input),
             Self::Origin => origin::origin(input),
+            Self::Dpop => dpop::dpop(input),
+            Self::DpopHeader => dpop::dpop_header(input),
+            Self::DpopClaims => dpop::dpop_claims(input),
         }
     }
 }

@@ -60,6 +60,21 @@ fn no_origin_gives_a_5xx_and_none_but_the_service_s_own_and_trusted_ones_pass() 
 }
 
 #[test]
+fn no_proof_gives_a_5xx_and_what_is_accepted_is_so_by_the_reference_and_once_only() {
+    replay(Target::Dpop);
+}
+
+#[test]
+fn no_header_of_a_proof_gives_a_5xx_and_what_is_accepted_is_so_by_the_reference() {
+    replay(Target::DpopHeader);
+}
+
+#[test]
+fn no_claims_of_a_proof_give_a_5xx_and_what_is_accepted_is_so_by_the_reference() {
+    replay(Target::DpopClaims);
+}
+
+#[test]
 fn every_target_has_a_name_of_its_own_and_is_found_by_it() {
     for target in Target::ALL {
         assert_eq!(Target::named(target.name()), Some(target));

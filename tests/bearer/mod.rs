@@ -1,6 +1,7 @@
 //! Rows of the catalogue that are about bearer tokens, on real frameworks and a real redis-server.
 
 pub(crate) mod bound;
+mod push;
 mod revocation;
 mod streams;
 mod tls;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use portcullis::bearer::{
@@ -28,21 +29,21 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::support::logs::captured;
 use crate::support::store::{PATIENCE, connect};
 
-const ISSUER: &str = "https://idp.example";
+pub(super) const ISSUER: &str = "https://idp.example";
 
 /// A process: an application behind a layer that checks, with connections of its own.
-struct Node {
-    client: Client<Router>,
-    revocations: Revocations,
+pub(super) struct Node {
+    pub(super) client: Client<Router>,
+    pub(super) revocations: Revocations,
     layer: BearerLayer,
 }
 
 impl Node {
-    fn new(issuer: &TestIssuer, revocations: Revocations) -> Self {
+    pub(super) fn new(issuer: &TestIssuer, revocations: Revocations) -> Self {
         Self::checking(issuer, &revocations, RevocationCheck::by(&revocations))
     }
 
-    fn checking(issuer: &TestIssuer, revocations: &Revocations, check: RevocationCheck) -> Self {
+    pub(super) fn checking(issuer: &TestIssuer, revocations: &Revocations, check: RevocationCheck) -> Self {
         let layer = layer(issuer).cache(TokenCache::default()).revocation(check);
         let app = Router::new()
             .route("/me", get(async |me: Identity| me.subject().to_owned()))
@@ -53,13 +54,13 @@ impl Node {
         Self { client: Client::new(app), revocations: revocations.clone(), layer }
     }
 
-    async fn status(&self, token: &str) -> u16 {
+    pub(super) async fn status(&self, token: &str) -> u16 {
         self.client.get("/me").bearer(token).await.status.as_u16()
     }
 }
 
-async fn logout(State(revocations): State<Revocations>, me: Identity) -> Result<(), String> {
-    let told = |error: RevocationError| error.to_string();
+async fn logout(State(revocations): State<Revocations>, me: Identity) -> Result<(), (StatusCode, String)> {
+    let told = |error: RevocationError| (StatusCode::SERVICE_UNAVAILABLE, error.to_string());
     revocations.revoke(&me).await.map_err(told)
 }
 
@@ -68,7 +69,7 @@ fn layer(issuer: &TestIssuer) -> BearerLayer {
     BearerLayer::new([Issuer::new(ISSUER, Audience::one_of(["api"])).keys(keys)]).unwrap().required()
 }
 
-fn token(issuer: &TestIssuer, sub: &str, sid: &str) -> String {
+pub(super) fn token(issuer: &TestIssuer, sub: &str, sid: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let jti = NEXT.fetch_add(1, Ordering::Relaxed).to_string();
     issuer.token(json!({ "sub": sub, "sid": sid, "jti": jti })).to_string()

@@ -194,6 +194,16 @@ impl RedisConfig {
         Ok(Topology::One { connector })
     }
 
+    /// Which database it is; that of the application's own connections is taken to be 0 unless it is named.
+    pub(crate) fn database_number(&self) -> i64 {
+        match &self.servers {
+            Servers::One(address) => self.login.on(&address.login).db(),
+            Servers::Sentinel { .. } | Servers::Cluster(_) | Servers::Provided(_) => {
+                self.login.on(&RedisConnectionInfo::default()).db()
+            }
+        }
+    }
+
     fn server(&self, address: &Address) -> Result<Server, ConfigError> {
         Ok(Server { login: self.login.on(&address.login), ..self.sentinel_at(address)? })
     }

@@ -12,6 +12,7 @@ use portcullis_store::{
 };
 use redis::Value;
 
+use crate::announcement;
 use crate::reply::{Answer, accepted, answer, epoch, number, octets, unexpected, unreadable};
 use crate::script::answer::{DONE, GONE, STALE, TAKEN, UNREADABLE};
 use crate::script::{self, FAMILY_FORMAT, FAMILY_SECRETS, LAST_TIME};
@@ -56,7 +57,11 @@ impl FamilyBackend for RedisBackend {
         let told = told.map(|told| told.as_version().to_string());
         let mut arguments: Vec<&[u8]> =
             vec![generation.as_bytes(), &turn.secret.0, &turn.successor.0, grace.as_bytes(), keep.as_bytes()];
-        arguments.extend(told.as_deref().map(str::as_bytes));
+        let (channel, head) = (self.keys.revoked(realm), announcement::of_family(key.user.user, key.family));
+        match &told {
+            Some(told) => arguments.push(told.as_bytes()),
+            None => arguments.extend([channel.as_bytes(), head.as_bytes()]),
+        }
         turned(script::ROTATE_FAMILY.run(&mut self.client.call(), &keys, &arguments).await?)
     }
 

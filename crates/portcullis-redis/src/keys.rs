@@ -12,6 +12,16 @@ use crate::command::Word;
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
     prefix: Arc<str>,
+    /// What the channel of revocations ends with, because channels are of all databases.
+    database: Arc<str>,
+}
+
+/// What a key is about by which tokens are revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Token { user: Locator, token: Locator },
+    Family { user: Locator, family: Locator },
+    User { user: Locator },
 }
 
 /// The parts of a session's name.
@@ -28,8 +38,9 @@ impl Word for SessionName<'_> {
 }
 
 impl Keys {
-    pub(crate) fn new(prefix: &str) -> Self {
-        Self { prefix: prefix.into() }
+    pub(crate) fn new(prefix: &str, database: i64) -> Self {
+        let suffix = if database == 0 { String::new() } else { format!(":{database}") };
+        Self { prefix: prefix.into(), database: suffix.into() }
     }
 
     pub(crate) fn session(&self, key: Key<'_>) -> String {
@@ -100,6 +111,36 @@ impl Keys {
         self.join([realm.as_str(), ":ended", "", ""])
     }
 
+    /// The channel on which revocations of tokens are told.
+    pub(crate) fn revoked(&self, realm: &Realm) -> String {
+        self.join([realm.as_str(), ":revoked", &self.database, ""])
+    }
+
+    /// A channel of one process's own.
+    pub(crate) fn pulse(&self, process: Locator) -> String {
+        self.join([":pulse:", process.as_str(), "", ""])
+    }
+
+    /// A pattern (SCAN) of all keys by which tokens of the realm are revoked, but for everyone's. Nothing in a prefix or a
+    /// realm's name has a meaning of its own in it.
+    pub(crate) fn standing(&self, realm: &Realm) -> String {
+        self.join([realm.as_str(), ":[tfe]:{*", "", ""])
+    }
+
+    /// What a key that the pattern has found is about.
+    pub(crate) fn stands_for(&self, realm: &Realm, name: &str) -> Option<Standing> {
+        let rest = name.strip_prefix(&*self.prefix)?.strip_prefix(':')?;
+        let (kind, rest) = rest.strip_prefix(realm.as_str())?.strip_prefix(':')?.split_once(":{")?;
+        let (user, name) = rest.split_once('}')?;
+        let (user, name) = (Locator::parse(user)?, name.strip_prefix(':').map(Locator::parse));
+        match (kind, name) {
+            ("t", Some(Some(token))) => Some(Standing::Token { user, token }),
+            ("f", Some(Some(family))) => Some(Standing::Family { user, family }),
+            ("e", None) => Some(Standing::User { user }),
+            _ => None,
+        }
+    }
+
     /// A key of nobody's, because no realm's name is empty. Of another slot with each number.
     pub(crate) fn probe(&self, number: u32) -> String {
         self.join([":check:{", &number.to_string(), "}", ""])
@@ -134,7 +175,7 @@ mod tests {
     fn the_layout_is_as_documented() {
         let realm: Realm = "staff".parse().unwrap();
         let locator = Locator::from_bytes([0; 16]);
-        let keys = Keys::new("p");
+        let keys = Keys::new("p", 0);
         let session = Key { realm: &realm, locator };
         let mut in_place = Vec::new();
         keys.session_name(&session).put(&mut in_place);
@@ -160,11 +201,38 @@ mod tests {
             (keys.family(user, name), "p:staff:f:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
             (keys.refresh(user, name), "p:staff:g:{AAAAAAAAAAAAAAAAAAAAAA}:_____________________w"),
             (keys.everyone(&realm), "p:staff:everyone"),
+            (keys.revoked(&realm), "p:staff:revoked"),
+            (Keys::new("p", 5).revoked(&realm), "p:staff:revoked:5"),
+            (keys.pulse(name), "p::pulse:_____________________w"),
+            (keys.standing(&realm), "p:staff:[tfe]:{*"),
             (keys.proof(&realm, name), "p:staff:j:_____________________w"),
             (keys.key_set(name), "p::keys:{_____________________w}"),
             (keys.key_set_lease(name), "p::keys:{_____________________w}:lease"),
         ] {
             assert_eq!(key, expected);
+        }
+    }
+
+    #[test]
+    fn a_key_that_revokes_is_told_from_all_others() {
+        let (realm, other): (Realm, Realm) = ("staff".parse().unwrap(), "staff-2".parse().unwrap());
+        let [user, name] = [[1; 16], [2; 16]].map(Locator::from_bytes);
+        let (keys, key) = (Keys::new("p:x", 0), UserKey { realm: &realm, user });
+        let rows = [
+            ("a token's", keys.token(key, name), Some(Standing::Token { user, token: name })),
+            ("a family's", keys.family(key, name), Some(Standing::Family { user, family: name })),
+            ("a user's", keys.epoch(key), Some(Standing::User { user })),
+            ("of refresh tokens", keys.refresh(key, name), None),
+            ("an index", keys.index(key), None),
+            ("another realm's", keys.epoch(UserKey { realm: &other, user }), None),
+            ("another prefix's", Keys::new("p", 0).epoch(key), None),
+            ("everyone's", keys.everyone(&realm), None),
+            ("an epoch with a name", format!("{}:{name}", keys.epoch(key)), None),
+            ("a token without one", keys.epoch(key).replace(":e:", ":t:"), None),
+            ("nobody's", format!("p:x:staff:t:{{{user}}}:{{}}"), None),
+        ];
+        for (whose, key, expected) in rows {
+            assert_eq!(keys.stands_for(&realm, &key), expected, "{whose}");
         }
     }
 }

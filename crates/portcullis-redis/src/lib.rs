@@ -76,19 +76,20 @@
 //!
 //! These suffice, for the default prefix, and nothing in them can be left out; `+select` comes to them for another
 //! [database](RedisConfig::database) than 0. `+wait` is for
-//! [`destroy_durably`](portcullis_store::SessionBackend::destroy_durably) alone.
+//! [`destroy_durably`](portcullis_store::SessionBackend::destroy_durably) alone, `+scan` for
+//! [`watch_revocations`](portcullis_store::TokenBackend::watch_revocations).
 //!
 //! One server:
 //!
 //! ```text
-//! ACL SETUSER app on >secret ~p:* resetchannels &p:* +get +mget +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore +publish +subscribe +unsubscribe +ping +wait
+//! ACL SETUSER app on >secret ~p:* resetchannels &p:* +get +mget +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore +publish +subscribe +unsubscribe +ping +wait +scan
 //! ```
 //!
 //! Sentinel: on the master and every replica, since each may become the master; and on the Sentinels, if they ask for a
 //! login, a user of their own, who stands in their URLs:
 //!
 //! ```text
-//! ACL SETUSER app on >secret ~p:* resetchannels &p:* +get +mget +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore +publish +subscribe +unsubscribe +ping +wait +role
+//! ACL SETUSER app on >secret ~p:* resetchannels &p:* +get +mget +set +unlink +getrange +setrange +pttl +pexpireat +time +eval +evalsha +incr +pexpire +zadd +zrem +zrangebyscore +zremrangebyscore +zscore +publish +subscribe +unsubscribe +ping +wait +scan +role
 //! ACL SETUSER watcher on >secret resetchannels &+switch-master +sentinel|master +subscribe
 //! ```
 //!
@@ -123,6 +124,28 @@
 //! [`revoke_everyone`](portcullis_store::TokenBackend::revoke_everyone) is seen there by other processes within that time,
 //! and by the next request otherwise. A full server revokes all the same.
 //!
+//! # Told revocations
+//!
+//! Whatever revokes tokens publishes it, in the same script, on the channel `p:<realm>:revoked`, with the number of the
+//! [database](RedisConfig::database) behind it (`:5`) if that is not 0. A server that does not let us publish fails the
+//! call, although what it was to revoke is: nobody would have been told.
+//!
+//! While somebody [watches](portcullis_store::TokenBackend::watch_revocations), on one server or behind Sentinels:
+//!
+//! * The connection that hears of ended sessions is subscribed to that channel, too. Then what stands is read, by SCAN, on a
+//!   connection that is closed afterwards: 250 names at a time, with rests in between, so that it takes a quarter of the
+//!   server at most. A million keys, of sessions too, are about a second of the server's time, spread over ten. It is done
+//!   once for each watcher, and again after each break.
+//! * Twice a second the process publishes a number to itself (`p::pulse:<process>`), where its commands go. When it hears
+//!   that number, it has heard all that was published there before; so it is
+//!   [current](portcullis_store::RevocationNotice::Current) until two seconds after it was sent. That holds whatever goes
+//!   silent, and also if commands go to another server by now, because of a failover that the subscription has not noticed.
+//!   A number that has not come back after a second breaks the connection.
+//! * A message that cannot be read does so, too.
+//!
+//! On a cluster, and on connections of the application's own, nobody is told and
+//! [`watch_revocations`](portcullis_store::TokenBackend::watch_revocations) gives `None`.
+//!
 //! # Refresh tokens
 //!
 //! A family of refresh tokens stands in its user's slot, beside what revokes it, so each of its
@@ -149,8 +172,9 @@
 //! # Events
 //!
 //! `tracing` events of the target `portcullis_redis`, none of which holds a secret: `cannot connect` (warn, with
-//! `failures`, `kind` and `cause`), `connection dropped` (warn, with `reason`), `connected` (debug), `cannot listen for
-//! ended sessions` (warn, with `kind` and `cause`, once per break), `cannot publish` (warn), `listening` (debug), `cannot
+//! `failures`, `kind` and `cause`), `connection dropped` (warn, with `reason`), `connected` (debug), `cannot listen`
+//! (warn, with `kind` and `cause`, once per break), `cannot read what is revoked` (warn, with `kind` and `realm`), `cannot
+//! publish to itself` (debug, with `kind`), `cannot publish` (warn), `listening` (debug), `cannot
 //! have an ended session confirmed` (warn, with `kind` and `cause`), `check` (warn, with `warning`).
 //!
 //! Counted by the `metrics` facade: `portcullis_redis_connects_total` (`result`: `ok` or the kind of error),
@@ -158,6 +182,7 @@
 //! `portcullis_redis_calls_failed_total` (`kind`), `portcullis_redis_resends_total` and
 //! `portcullis_redis_redirects_total` (`kind`: `moved`, `ask`).
 
+mod announcement;
 mod backoff;
 mod check;
 mod client;

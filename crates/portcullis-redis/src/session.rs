@@ -36,7 +36,7 @@ use crate::token::Everyone;
 pub struct RedisBackend {
     pub(crate) client: Client,
     durable: Durable,
-    subscriber: Subscriber,
+    pub(crate) subscriber: Subscriber,
     pub(crate) keys: Keys,
     max_record_len: usize,
     pub(crate) everyone: Everyone,
@@ -51,11 +51,12 @@ impl RedisBackend {
     /// [`ConfigError`], when the configuration cannot be used.
     pub fn connect(config: RedisConfig) -> Result<Self, ConfigError> {
         let route = Route::new(config.topology()?, config.attempt_timeout);
-        let keys = Keys::new(&config.key_prefix);
+        let keys = Keys::new(&config.key_prefix, config.database_number());
+        let client = Client::new(route.clone(), config.budget, config.attempt_timeout);
         Ok(Self {
-            subscriber: Subscriber::new(route.clone(), keys.clone(), config.attempt_timeout),
-            durable: Durable::new(route.clone(), config.attempt_timeout),
-            client: Client::new(route, config.budget, config.attempt_timeout),
+            subscriber: Subscriber::new(client.clone(), keys.clone(), config.attempt_timeout),
+            durable: Durable::new(route, config.attempt_timeout),
+            client,
             keys,
             max_record_len: config.max_record_len,
             everyone: Everyone::default(),

@@ -1,11 +1,19 @@
-//! [`Subscriber`]: hears which sessions have ended, on a connection of its own that is there while somebody watches.
+//! [`Subscriber`]: hears which sessions have ended and which tokens are revoked, on a connection of its own that is there while
+//! somebody watches.
 //!
-//! Messages are heard at most once, so whoever watches is told when some may have been missed: when listening begins,
-//! again after each break, and in between that it has broken. A connection that has gone silent is found out by a PING.
+//! * Messages are heard at most once, so whoever watches is told when some may have been missed: when listening begins, again
+//!   after each break, and in between that it has broken. A connection that has gone silent is found out by a PING.
+//! * Who watches for revocations relies on having heard all of them. So it is told what stands, read from the server after
+//!   its channel is heard; and that it knows enough only until two seconds after a message was sent that this process has
+//!   published to itself and heard: what was published before that has been heard, too.
 
-use std::collections::HashMap;
+mod pulse;
+mod registry;
+mod standing;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::hash::{BuildHasher, RandomState};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,43 +21,40 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_core::Stream;
-use portcullis_store::{Locator, Notice, Realm, Watcher, Watching};
+use portcullis_store::{Locator, Realm, RevocationWatcher, StoreError, Watcher, Watching};
 use redis::aio::{PubSubSink, PubSubStream};
 use redis::{Msg, RedisError};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
+use self::pulse::{BEAT, Purpose};
+use self::registry::Registry;
+use self::standing::Reader;
 use crate::backoff;
+use crate::client::Client;
+use crate::command::words;
 use crate::keys::Keys;
-use crate::route::Route;
+use crate::reply::accepted;
 use crate::verdict::Failure;
 
-/// Hears which sessions have ended. Clones share the connection.
+/// Hears what there is to be told. Clones share the connection.
 #[derive(Clone)]
 pub(crate) struct Subscriber(Arc<Shared>);
 
 struct Shared {
-    route: Route,
+    client: Client,
     /// How often a connection was tried.
     turns: AtomicUsize,
     keys: Keys,
     patience: Duration,
+    /// What this process calls itself.
+    process: Locator,
     registry: Mutex<Registry>,
     /// Somebody came or left.
     changed: Notify,
-}
-
-/// Watchers are told under the lock, so that what they are told last is how it is.
-#[derive(Default)]
-struct Registry {
-    watchers: HashMap<u64, (Realm, Arc<dyn Watcher>)>,
-    next: u64,
-    /// The channels that are heard.
-    heard: HashMap<String, Realm>,
-    /// A task listens, or tries to.
-    running: bool,
 }
 
 /// One watcher's place. It leaves by being dropped.
@@ -68,28 +73,59 @@ enum Event {
     Message(Msg),
     Closed,
     Changed,
+    /// It is time for a pulse.
+    Beat,
     Quiet,
 }
 
 /// Nothing was heard for so long: time to ask whether the connection still lives.
 const QUIET: Duration = Duration::from_secs(2);
 
+/// What stands could not be read: how long until it is tried again, and how long at most after several times.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LAST_PAUSE: Duration = Duration::from_secs(60);
+
 impl Subscriber {
-    pub(crate) fn new(route: Route, keys: Keys, patience: Duration) -> Self {
+    pub(crate) fn new(client: Client, keys: Keys, patience: Duration) -> Self {
         let (turns, registry, changed) = (AtomicUsize::default(), Mutex::default(), Notify::new());
-        Self(Arc::new(Shared { route, turns, keys, patience, registry, changed }))
+        let process = name();
+        Self(Arc::new(Shared { client, turns, keys, patience, process, registry, changed }))
     }
 
     /// `None` outside a tokio runtime, and on connections of the application's own.
     pub(crate) fn watch(&self, realm: &Realm, watcher: Arc<dyn Watcher>) -> Option<Watching> {
-        let runtime = Handle::try_current().ok().filter(|_| self.0.route.can_listen())?;
-        let (id, is_first) = self.0.registry().enter(realm, watcher);
+        self.0.client.route().can_listen().then_some(())?;
+        self.enter(|registry| registry.enter_for_sessions(realm, watcher))
+    }
+
+    /// `None` on a cluster as well.
+    pub(crate) fn watch_revocations(
+        &self,
+        realm: &Realm,
+        watcher: Arc<dyn RevocationWatcher>,
+    ) -> Option<Watching> {
+        let route = self.0.client.route();
+        (route.can_listen() && !route.spreads()).then_some(())?;
+        self.enter(|registry| registry.enter_for_tokens(realm, watcher))
+    }
+
+    fn enter(&self, enter: impl FnOnce(&mut Registry) -> u64) -> Option<Watching> {
+        let runtime = Handle::try_current().ok()?;
+        let mut registry = self.0.registry();
+        let (id, is_first) = (enter(&mut registry), registry.start());
+        drop(registry);
         if is_first {
             runtime.spawn(Task { shared: Arc::clone(&self.0), stopped: false }.run());
         }
         self.0.changed.notify_one();
         Some(Watching::new(Place { shared: Arc::clone(&self.0), id }))
     }
+}
+
+/// Nobody else's: the hashers' keys begin at random in each thread, and differ with each call.
+fn name() -> Locator {
+    let half = |half: u64| u128::from(RandomState::new().hash_one(half));
+    Locator::from_bytes(((half(0) << 64) | half(1)).to_be_bytes())
 }
 
 impl Shared {
@@ -100,7 +136,7 @@ impl Shared {
     async fn connect(&self) -> Result<(PubSubSink, PubSubStream), Failure> {
         let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         let connecting = async {
-            let listening = self.route.listen(turn).await.ok_or_else(Failure::unavailable)?;
+            let listening = self.client.route().listen(turn).await.ok_or_else(Failure::unavailable)?;
             listening.map_err(Failure::of_connect)
         };
         self.patiently(connecting).await.map(redis::aio::PubSub::split)
@@ -110,9 +146,9 @@ impl Shared {
         timeout(self.patience, work).await.unwrap_or_else(|_| Err(Failure::timeout()))
     }
 
-    /// Hears what is watched, and no more.
-    async fn tune(&self, sink: &mut PubSubSink) -> Result<(), Failure> {
-        let (missing, idle) = self.registry().retune(&self.keys);
+    /// Hears what is watched, and no more; and has those told what stands who have not been.
+    async fn tune(self: &Arc<Self>, sink: &mut PubSubSink, work: &mut JoinSet<()>) -> Result<(), Failure> {
+        let (missing, idle) = self.registry().retune(&self.keys, self.process);
         let refused = |error: RedisError| Failure::of_connect(error);
         if !missing.is_empty() {
             let names: Vec<&String> = missing.keys().collect();
@@ -122,21 +158,39 @@ impl Shared {
         if !idle.is_empty() {
             self.patiently(async { sink.unsubscribe(idle).await.map_err(refused) }).await?;
         }
+        let unread = self.registry().begin_reading();
+        for (id, realm) in unread {
+            work.spawn(Arc::clone(self).tell_standing(id, realm));
+        }
         Ok(())
     }
 
     /// Listens for as long as the connection serves and somebody watches. `began`: it has served.
-    async fn listen(&self, began: &mut bool) -> Result<(), Failure> {
+    async fn listen(self: &Arc<Self>, began: &mut bool) -> Result<(), Failure> {
         let (mut sink, mut stream) = self.connect().await?;
-        self.tune(&mut sink).await?;
+        // It ends with the connection that it is for.
+        let mut work = JoinSet::new();
+        self.tune(&mut sink, &mut work).await?;
         *began = true;
         debug!(target: "portcullis_redis", "listening");
+        let (mut next_beat, mut was_overdue) = (Instant::now(), false);
         loop {
-            match event(&mut stream, &self.changed).await {
-                Event::Message(message) => self.registry().tell(&message),
+            let beat = self.registry().hears_pulses().then_some(next_beat);
+            match event(&mut stream, &self.changed, beat).await {
+                Event::Message(message) => self.registry().tell(&message)?,
                 Event::Closed => return Err(Failure::unavailable()),
-                Event::Changed if self.registry().watchers.is_empty() => return Ok(()),
-                Event::Changed => self.tune(&mut sink).await?,
+                Event::Changed if self.registry().is_empty() => return Ok(()),
+                Event::Changed => self.tune(&mut sink, &mut work).await?,
+                Event::Beat => {
+                    next_beat = Instant::now() + BEAT;
+                    // At two beats, because a machine that stalls has not read yet what has come.
+                    let is_overdue = self.registry().pulses.is_overdue(Instant::now());
+                    if std::mem::replace(&mut was_overdue, is_overdue) && is_overdue {
+                        return Err(Failure::timeout());
+                    }
+                    while work.try_join_next().is_some() {}
+                    work.spawn(Arc::clone(self).pulse());
+                }
                 Event::Quiet => {
                     let ping = async { sink.ping::<redis::Value>().await.map_err(Failure::of_connect) };
                     self.patiently(ping).await.map(drop)?;
@@ -144,62 +198,41 @@ impl Shared {
             }
         }
     }
-}
 
-impl Registry {
-    /// The watcher's number, and whether there is nobody yet who listens.
-    fn enter(&mut self, realm: &Realm, watcher: Arc<dyn Watcher>) -> (u64, bool) {
-        if self.heard.values().any(|heard| heard == realm) {
-            watcher.notice(Notice::Hearing);
+    /// Publishes to itself, where commands go.
+    async fn pulse(self: Arc<Self>) {
+        let number = self.registry().pulses.begin(Purpose::Renew, Instant::now());
+        let publish = words("PUBLISH", &[&self.keys.pulse(self.process), &number.to_string()]);
+        let taken = self.client.call().send(&publish).await.and_then(accepted);
+        if let Err(error) = &taken {
+            debug!(target: "portcullis_redis", kind = error.kind().label(), "cannot publish to itself");
         }
-        let id = self.next;
-        self.next += 1;
-        self.watchers.insert(id, (realm.clone(), watcher));
-        (id, !std::mem::replace(&mut self.running, true))
+        self.registry().pulses.answered(number, taken.is_ok());
     }
 
-    /// The channels that are to be heard besides, and those that no longer need to be.
-    fn retune(&mut self, keys: &Keys) -> (HashMap<String, Realm>, Vec<String>) {
-        let watched = self.watchers.values().map(|(realm, _)| (keys.ended(realm), realm.clone()));
-        let mut wanted: HashMap<_, _> = watched.collect();
-        let idle = self.heard.extract_if(|name, _| !wanted.contains_key(name)).map(|(name, _)| name);
-        let idle = idle.collect();
-        wanted.retain(|name, _| !self.heard.contains_key(name));
-        (wanted, idle)
-    }
-
-    fn hear(&mut self, channels: HashMap<String, Realm>) {
-        for realm in channels.values() {
-            self.tell_all(realm, Notice::Hearing);
-        }
-        self.heard.extend(channels);
-    }
-
-    /// Nothing is heard any more.
-    fn lose(&mut self) {
-        for realm in std::mem::take(&mut self.heard).into_values() {
-            self.tell_all(&realm, Notice::Deaf);
+    /// Tells a watcher what stands, and then that this was all.
+    async fn tell_standing(self: Arc<Self>, id: u64, realm: Realm) {
+        let mut pause = FIRST_PAUSE;
+        while let Err(error) = self.read_standing(id, &realm).await {
+            let kind = error.kind().label();
+            warn!(target: "portcullis_redis", kind, %realm, "cannot read what is revoked");
+            sleep(pause).await;
+            pause = (pause * 2).min(LAST_PAUSE);
         }
     }
 
-    fn tell(&self, message: &Msg) {
-        let Some(realm) = self.heard.get(message.get_channel_name()) else { return };
-        let (texts, _) = message.get_payload_bytes().as_chunks::<{ Locator::LEN }>();
-        let ended = texts.iter().filter_map(|text| Locator::parse(std::str::from_utf8(text).ok()?));
-        self.tell_all(realm, Notice::Ended(&ended.collect::<Vec<_>>()));
-    }
-
-    fn tell_all(&self, realm: &Realm, notice: Notice<'_>) {
-        let concerned = self.watchers.values().filter(|(watched, _)| watched == realm);
-        concerned.for_each(|(_, watcher)| watcher.notice(notice));
-    }
-
-    /// Whether the task may end because nobody watches; then the next watcher starts another.
-    fn stop_if_idle(&mut self) -> bool {
-        if self.watchers.is_empty() {
-            self.running = false;
-        }
-        !self.running
+    async fn read_standing(&self, id: u64, realm: &Realm) -> Result<(), StoreError> {
+        let connecting = async {
+            let link = self.client.route().link(|| 0, self.client.deadline()).await?;
+            link.connector().connect().await
+        };
+        let line = self.patiently(connecting).await?;
+        let reader = Reader { line, keys: &self.keys, realm, patience: self.client.budget() };
+        reader.read(|standing| self.registry().tell_standing(id, standing)).await?;
+        let number = self.registry().pulses.begin(Purpose::Complete(id), Instant::now());
+        let published = reader.publish(&self.keys.pulse(self.process), &number.to_string()).await;
+        self.registry().pulses.answered(number, published.is_ok());
+        published
     }
 }
 
@@ -222,9 +255,7 @@ impl Task {
 impl Drop for Task {
     fn drop(&mut self) {
         if !self.stopped {
-            let mut registry = self.shared.registry();
-            registry.running = false;
-            registry.lose();
+            self.shared.registry().stop();
         }
     }
 }
@@ -232,15 +263,20 @@ impl Drop for Task {
 impl Drop for Place {
     fn drop(&mut self) {
         // Not dropped under the lock: a watcher may have a lock of its own to take.
-        let left = self.shared.registry().watchers.remove(&self.id);
+        let left = self.shared.registry().leave(self.id);
         drop(left);
         self.shared.changed.notify_one();
     }
 }
 
-async fn event(stream: &mut PubSubStream, changed: &Notify) -> Event {
+async fn event(stream: &mut PubSubStream, changed: &Notify, beat: Option<Instant>) -> Event {
     let (mut changed, mut quiet) = (pin!(changed.notified()), pin!(sleep(QUIET)));
+    let mut beating = pin!(beat.map(sleep_until));
     poll_fn(|cx| {
+        // First, because messages that never end would leave no time for it.
+        if beating.as_mut().as_pin_mut().is_some_and(|beat| beat.poll(cx).is_ready()) {
+            return Poll::Ready(Event::Beat);
+        }
         if let Poll::Ready(message) = Pin::new(&mut *stream).poll_next(cx) {
             return Poll::Ready(message.map_or(Event::Closed, Event::Message));
         }
@@ -256,15 +292,14 @@ async fn event(stream: &mut PubSubStream, changed: &Notify) -> Event {
 fn log(failure: &Failure, failures: u32) {
     let (cause, kind) = (failure.cause(), failure.kind().label());
     match failures {
-        1 => warn!(target: "portcullis_redis", kind, %cause, "cannot listen for ended sessions"),
-        _ => debug!(target: "portcullis_redis", kind, %cause, failures, "cannot listen for ended sessions"),
+        1 => warn!(target: "portcullis_redis", kind, %cause, "cannot listen"),
+        _ => debug!(target: "portcullis_redis", kind, %cause, failures, "cannot listen"),
     }
 }
 
 impl fmt::Debug for Subscriber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let registry = self.0.registry();
-        let heard: Vec<_> = registry.heard.values().collect();
-        f.debug_struct("Subscriber").field("heard", &heard).finish_non_exhaustive()
+        f.debug_struct("Subscriber").field("heard", &registry.heard()).finish_non_exhaustive()
     }
 }

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use futures_util::future::try_join;
 use portcullis_store::{
-    EVERYONE_IS_SEEN_WITHIN, Locator, Realm, StoreError, TokenBackend, TokenEpoch, TokenQuery, TokenStatus,
-    UserKey,
+    EVERYONE_IS_SEEN_WITHIN, Locator, Realm, RevocationWatcher, StoreError, TokenBackend, TokenEpoch,
+    TokenQuery, TokenStatus, UserKey, Watching,
 };
 use redis::{ServerError, Value};
 use tokio::time::Instant;
 
+use crate::announcement;
 use crate::client::Request;
 use crate::command::{Command, command};
 use crate::line::Line;
@@ -47,6 +48,12 @@ impl Everyone {
             None => _ = known.insert(realm.clone(), (epoch, asked)),
         }
     }
+}
+
+/// What those are told who watch the realm, but for the numbers, which the script knows.
+struct Told<'a> {
+    realm: &'a Realm,
+    head: String,
 }
 
 /// Several keys in one command. That a node does not answer for them while their slot moves is an answer to it, for which
@@ -137,21 +144,36 @@ impl RedisBackend {
         Ok(found)
     }
 
-    async fn mark(&self, name: &str, keep: Duration) -> Result<(), StoreError> {
-        accepted(self.run(&script::MARK, name, keep).await?).map(drop)
+    async fn mark(&self, name: &str, keep: Duration, told: Told<'_>) -> Result<(), StoreError> {
+        accepted(self.run(&script::MARK, name, keep, told).await?).map(drop)
     }
 
-    async fn begin_epoch(&self, name: &str, keep: Duration) -> Result<TokenEpoch, StoreError> {
-        match answer(self.run(&script::EPOCH, name, keep).await?)? {
+    async fn begin_epoch(
+        &self,
+        name: &str,
+        keep: Duration,
+        told: Told<'_>,
+    ) -> Result<TokenEpoch, StoreError> {
+        match answer(self.run(&script::EPOCH, name, keep, told).await?)? {
             Answer::Bytes(bytes) => epoch(Value::BulkString(bytes)),
             Answer::Code(UNREADABLE) => Err(unreadable()),
             Answer::Code(_) => Err(unexpected()),
         }
     }
 
-    async fn run(&self, script: &Script, name: &str, keep: Duration) -> Result<Value, StoreError> {
+    async fn run(
+        &self,
+        script: &Script,
+        name: &str,
+        keep: Duration,
+        told: Told<'_>,
+    ) -> Result<Value, StoreError> {
         let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX).clamp(1, LAST_TIME / 2).to_string();
-        script.run(&mut self.client.call(), &[name], &[keep.as_bytes()]).await
+        // On a cluster nobody watches.
+        let is_told = !self.client.route().spreads();
+        let channel = if is_told { self.keys.revoked(told.realm) } else { String::new() };
+        let arguments = [keep.as_bytes(), channel.as_bytes(), told.head.as_bytes()];
+        script.run(&mut self.client.call(), &[name], &arguments).await
     }
 }
 
@@ -175,7 +197,8 @@ impl TokenBackend for RedisBackend {
         token: Locator,
         keep: Duration,
     ) -> Result<(), StoreError> {
-        self.mark(&self.keys.token(user, token), keep).await
+        let told = Told { realm: user.realm, head: announcement::of_token(user.user, token) };
+        self.mark(&self.keys.token(user, token), keep, told).await
     }
 
     async fn revoke_family(
@@ -184,16 +207,24 @@ impl TokenBackend for RedisBackend {
         family: Locator,
         keep: Duration,
     ) -> Result<(), StoreError> {
-        self.mark(&self.keys.family(user, family), keep).await
+        let told = Told { realm: user.realm, head: announcement::of_family(user.user, family) };
+        self.mark(&self.keys.family(user, family), keep, told).await
     }
 
     async fn revoke_user(&self, user: UserKey<'_>, keep: Duration) -> Result<TokenEpoch, StoreError> {
-        self.begin_epoch(&self.keys.epoch(user), keep).await
+        let told = Told { realm: user.realm, head: announcement::of_user(user.user) };
+        self.begin_epoch(&self.keys.epoch(user), keep, told).await
     }
 
     async fn revoke_everyone(&self, realm: &Realm, keep: Duration) -> Result<TokenEpoch, StoreError> {
-        let begun = self.begin_epoch(&self.keys.everyone(realm), keep).await?;
+        let told = Told { realm, head: announcement::of_everyone() };
+        let begun = self.begin_epoch(&self.keys.everyone(realm), keep, told).await?;
         self.everyone.learn(realm, begun, Instant::now());
         Ok(begun)
+    }
+
+    /// Of a cluster's nodes each tells what it has done itself, and that the others are heard cannot be proved by one.
+    fn watch_revocations(&self, realm: &Realm, watcher: Arc<dyn RevocationWatcher>) -> Option<Watching> {
+        self.subscriber.watch_revocations(realm, watcher)
     }
 }

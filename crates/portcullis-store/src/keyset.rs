@@ -19,6 +19,21 @@ use crate::{Locator, StoreError};
 /// * **A lease has one holder at a time**, and ends by itself. Who holds it may take it again.
 /// * **Every write may be sent twice** with the effect of once.
 /// * **Each call ends within the backend's own budget**, well under a second.
+///
+/// The conformance suite in `portcullis-testkit` (`conformance::key_set`) checks them.
+///
+/// # How to write one
+///
+/// It needs two values for each issuer, of which either expires by itself: the set, and who holds the lease.
+///
+/// * With a set stands when its issuer was asked, by the store's clock: the time at which it is saved, less its
+///   [`age`](SharedKeySet::age). What [`load`](Self::load) gives is the age by then.
+/// * [`save`](Self::save) compares that moment with the one that is there and writes, in one step. A set that comes too late
+///   changes nothing, not even for how long the other is kept. One that claims to be of the future should not stand in the
+///   way of others.
+/// * [`lease`](Self::lease) looks and writes in one step, too. Its holder, who asks again, has it for as long as was said
+///   last.
+/// * [`release`](Self::release) compares first: the lease may have ended, and be another's by now.
 pub trait KeySetBackend: Send + Sync + 'static {
     /// The set of this issuer, if there is one.
     fn load(&self, issuer: Locator) -> impl Future<Output = Result<Option<SharedKeySet>, StoreError>> + Send;

@@ -1,9 +1,10 @@
 //! [`TokenBackend`]: what a place that knows which bearer tokens are revoked must do.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Locator, Realm, StoreError, Timestamp, UserKey};
+use crate::{Locator, Realm, RevocationWatcher, StoreError, Timestamp, UserKey, Watching};
 
 /// A place that knows which bearer tokens are revoked: one of them, those of one family, those of one user, or all.
 ///
@@ -21,6 +22,8 @@ use crate::{Locator, Realm, StoreError, Timestamp, UserKey};
 ///   later.
 /// * **A store that has no room for more should still revoke**: locking out a thief must not need room.
 /// * **Each call ends within the backend's own budget**, well under a second.
+/// * **Who is told need not ask**, if the backend can [tell](Self::watch_revocations): who takes itself for current has been
+///   told of all that was revoked up to [`REVOCATIONS_ARE_TOLD_WITHIN`](crate::REVOCATIONS_ARE_TOLD_WITHIN) ago.
 ///
 /// The conformance suite in `portcullis-testkit` checks them.
 ///
@@ -71,6 +74,23 @@ pub trait TokenBackend: Send + Sync + 'static {
         realm: &Realm,
         keep: Duration,
     ) -> impl Future<Output = Result<TokenEpoch, StoreError>> + Send;
+
+    /// Has `watcher` told what is revoked in `realm`, by whichever process, until the [`Watching`] is dropped.
+    ///
+    /// * It is told [all that stands](crate::RevocationNotice::Revoked), then that it is
+    ///   [current](crate::RevocationNotice::Current), maybe before this returns; and again and again, well before that moment
+    ///   has come.
+    /// * From then on it is told of each revocation, also of one that makes another last longer, and of a family that was
+    ///   revoked because a refresh token came for a second time.
+    /// * It is told that it is [deaf](crate::RevocationNotice::Deaf) as soon as the backend knows that something may go
+    ///   untold. The moment that it was told last holds also if nobody notices.
+    /// * Nothing is told of other realms.
+    ///
+    /// `None`, the default, where a store cannot tell: then each [`status`](Self::status) is asked for.
+    fn watch_revocations(&self, realm: &Realm, watcher: Arc<dyn RevocationWatcher>) -> Option<Watching> {
+        let _ = (realm, watcher);
+        None
+    }
 }
 
 /// How long it may take until another process sees a [`revoke_everyone`](TokenBackend::revoke_everyone).

@@ -1,9 +1,10 @@
 //! Suites that a backend author runs against an implementation of a contract in `portcullis-store`.
 //!
 //! See [`session`] for the one of `SessionBackend`, [`token`] for that of `TokenBackend`, [`family`] for that of
-//! `FamilyBackend`, and [`replay`] for that of `ReplayBackend`.
+//! `FamilyBackend`, [`replay`] for that of `ReplayBackend`, and [`key_set`] for that of `KeySetBackend`.
 
 pub mod family;
+pub mod key_set;
 mod outcome;
 pub mod replay;
 pub mod session;

@@ -10,6 +10,7 @@
 //! | what passes with time | [`clock::ManualClock`], which stands still until it is moved |
 //! | what a store is asked, and what happens when it fails | [`spy::Spy`], around any backend |
 //! | a session backend of your own | [`conformance::session`]: its contract as a suite |
+//! | one for revocations, refresh tokens, used proofs or key sets | [`conformance::token`], [`conformance::family`], [`conformance::replay`], [`conformance::key_set`] |
 //! | against a real Redis | [`redis::RedisServer`], private to the test run; [`redis::Proxy`] breaks the network |
 //! | against Redis Cluster or Sentinel, and their failovers | [`redis::RedisCluster`], [`redis::RedisSentinel`] |
 //!

@@ -80,6 +80,8 @@ impl Probes {
         if kind.is_cluster {
             probes.need("cluster|slots", &["CLUSTER", "SLOTS"]);
             probes.need("asking", &["ASKING"]);
+        } else if can_listen {
+            probes.need("scan", &["SCAN", "0", "MATCH", none, "COUNT", "1"]);
         }
         if kind.follows_sentinels {
             probes.need("role", &["ROLE"]);

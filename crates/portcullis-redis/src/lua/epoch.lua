@@ -1,5 +1,6 @@
--- Begins an epoch, later than the one before by whatever clock, and answers it. KEYS: epoch. ARGV: how long it is kept, or
--- longer if the one before is, in milliseconds.
+-- Begins an epoch, later than the one before by whatever clock, answers it, and tells of it. KEYS: epoch. ARGV: how long it is
+-- kept, or longer if the one before is, in milliseconds; the channel, or nothing for nobody to be told; what is told before
+-- the epoch and the time.
 
 --! time.lua
 local epoch = now()
@@ -16,4 +17,8 @@ local keep = math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[1]))
 redis.call('PEXPIRE', KEYS[1], keep)
 --! decimal.lua
 redis.call('SET', KEYS[1], decimal(epoch), 'PX', keep)
+-- What is not told may go unseen: then the call fails.
+if ARGV[2] ~= '' then
+  redis.call('PUBLISH', ARGV[2], ARGV[3] .. decimal(epoch) .. ':' .. decimal(keep))
+end
 return decimal(epoch)

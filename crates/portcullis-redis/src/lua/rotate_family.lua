@@ -1,6 +1,7 @@
 -- Rotates a family of refresh tokens, or ends it. KEYS: family, its mark, its user's epoch, and everyone's if it is on this
 -- server. ARGV: the generation that is presented, its secret, the secret that follows, the grace and how long the access
--- tokens are revoked for, in milliseconds, and everyone's epoch if there is no key for it. Answers GONE, STALE if it was
+-- tokens are revoked for, in milliseconds, and if there is no key for it everyone's epoch; else the channel on which a
+-- revocation is told, and what is told before the time. Answers GONE, STALE if it was
 -- revoked, UNREADABLE, TAKEN and the payload if the token was used before, or DONE, the current generation, whether it is
 -- new, the user's epoch, how long is left, in milliseconds, and the payload.
 
@@ -12,7 +13,7 @@ local current = string.sub(record, FAMILY_SECRETS + 1, FAMILY_SECRETS + 32)
 local payload = string.sub(record, FAMILY_SECRETS + 65)
 
 local known = redis.call('MGET', unpack(KEYS, 2))
-local user, everyone = tonumber(known[2] or '0'), tonumber(known[3] or ARGV[6] or '0')
+local user, everyone = tonumber(known[2] or '0'), tonumber(known[3] or not KEYS[4] and ARGV[6] or '0')
 if not user or not everyone then return UNREADABLE end
 if known[1] or user ~= 0 and user ~= epoch or everyone ~= 0 and begun <= everyone then
   redis.call('UNLINK', KEYS[1])
@@ -46,5 +47,6 @@ end
 -- none: what has ended without it would leave its access tokens good.
 redis.call('PEXPIRE', KEYS[1], 1)
 redis.call('SET', KEYS[2], '', 'PX', ARGV[5])
+if KEYS[4] then redis.call('PUBLISH', ARGV[6], ARGV[7] .. ARGV[5]) end
 redis.call('UNLINK', KEYS[1])
 return { TAKEN, payload }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::Key;
 use portcullis_testkit::conformance::session::{self, Harness};
-use portcullis_testkit::conformance::{family, replay, token};
+use portcullis_testkit::conformance::{family, key_set, replay, token};
 use portcullis_testkit::redis::{RedisCluster, RedisSentinel, RedisServer};
 
 use crate::support::backend;
@@ -19,6 +19,11 @@ struct Redis<S> {
 /// The server that has a key.
 trait Servers: Send + Sync + 'static {
     fn of_key(&self, name: &str) -> &RedisServer;
+
+    /// Cuts the connections on which channels are heard.
+    fn deafen(&self) {
+        self.of_key("").command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    }
 }
 
 impl Servers for RedisServer {
@@ -89,6 +94,11 @@ impl<S: Servers> Harness for Redis<S> {
 impl<S: Servers> token::Harness for Redis<S> {
     type Backend = RedisBackend;
 
+    async fn deafen(&self) -> bool {
+        self.servers.deafen();
+        true
+    }
+
     async fn handle(&self) -> RedisBackend {
         Harness::handle(self).await
     }
@@ -126,6 +136,34 @@ impl<S: Servers> replay::Harness for Redis<S> {
     }
 }
 
+impl<S: Servers> key_set::Harness for Redis<S> {
+    type Backend = RedisBackend;
+
+    async fn handle(&self) -> RedisBackend {
+        Harness::handle(self).await
+    }
+
+    async fn advance(&self, time: Duration) {
+        Harness::advance(self, time).await;
+    }
+
+    fn unit(&self) -> Duration {
+        Harness::unit(self)
+    }
+
+    async fn unreachable(&self) -> Option<RedisBackend> {
+        Harness::unreachable(self).await
+    }
+}
+
+/// Nothing of what can be told is left out.
+async fn tells<S: Servers>(redis: &Redis<S>) {
+    use token::Promise;
+    for promise in [Promise::WatchersAreToldWhatStands, Promise::WhatABreakHidIsTold] {
+        assert_eq!(token::check(redis, promise).await, token::Verdict::Kept, "{promise:?}");
+    }
+}
+
 fn at_its_url(server: &RedisServer) -> RedisBackend {
     backend(&server.url())
 }
@@ -137,6 +175,8 @@ async fn the_backend_keeps_its_contract_over_a_socket() {
     token::run(&redis).await;
     replay::run(&redis).await;
     family::run(&redis).await;
+    key_set::run(&redis).await;
+    tells(&redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,6 +196,7 @@ async fn the_backend_keeps_its_contract_on_a_cluster() {
     token::run(&redis).await;
     replay::run(&redis).await;
     family::run(&redis).await;
+    key_set::run(&redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,6 +207,8 @@ async fn the_backend_keeps_its_contract_where_sentinels_watch() {
     token::run(&redis).await;
     replay::run(&redis).await;
     family::run(&redis).await;
+    key_set::run(&redis).await;
+    tells(&redis).await;
 }
 
 #[cfg(feature = "tls")]

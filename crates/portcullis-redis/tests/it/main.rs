@@ -25,4 +25,5 @@ mod support;
 #[cfg(feature = "tls")]
 mod tls;
 mod tokens;
+mod told;
 mod watching;

@@ -57,7 +57,7 @@ fn subscribers(server: &RedisServer) -> usize {
     server.command(&["CLIENT", "LIST", "TYPE", "pubsub"]).lines().filter(|line| !line.is_empty()).count()
 }
 
-async fn becomes(server: &RedisServer, expected: usize) {
+pub(crate) async fn becomes(server: &RedisServer, expected: usize) {
     for _ in 0..500 {
         if subscribers(server) == expected {
             return;

@@ -3,7 +3,9 @@
 //! * A [`Harness`] tells the suite how to reach the store; handles on one store are all it must give.
 //! * Every check works on random users of its own, so a store may hold anything else, and be used again. But for one, it
 //!   also has a realm of its own, since what is revoked for everyone there stays so for a while.
-//! * A store with a clock that can be moved is checked in no time; any other in about two seconds.
+//! * A store with a clock that can be moved is checked in three seconds, which is how long those are listened to who
+//!   [watch](TokenBackend::watch_revocations); any other in about five. Of a backend that does not tell what is revoked that part
+//!   is not checked.
 //! * The suite starts tasks, so it needs a tokio runtime; one with several threads checks more.
 //!
 //! ```
@@ -44,10 +46,12 @@
 //! ```
 
 mod concurrency;
+pub(super) mod ear;
 mod epochs;
 mod failure;
 mod marks;
 mod stage;
+mod watches;
 
 use std::future::Future;
 use std::time::Duration;
@@ -91,6 +95,12 @@ pub trait Harness: Send + Sync {
     fn unreachable(&self) -> impl Future<Output = Option<Self::Backend>> + Send {
         async { None }
     }
+
+    /// Breaks whatever watchers of this store hear by, as a network would, and lets it come back: cuts its connections, for
+    /// example. `false`, the default, where there is nothing to break; then [`Promise::WhatABreakHidIsTold`] is not checked.
+    fn deafen(&self) -> impl Future<Output = bool> + Send {
+        async { false }
+    }
 }
 
 promises! {
@@ -128,4 +138,18 @@ promises! {
     EpochsDiffer => concurrency::epochs_differ,
     /// Out of reach is Unavailable or Timeout within a second, never a status.
     AnOutageIsAnError => failure::an_outage_is_an_error,
+    /// Who watches is told all that stands, and then that it is current.
+    WatchersAreToldWhatStands => watches::watchers_are_told_what_stands,
+    /// It is told of each revocation, by whichever handle, and of one that makes another last longer.
+    WatchersAreToldOfEach => watches::watchers_are_told_of_each,
+    /// It is told in time that it is still current, and never for longer than may be.
+    WatchersStayCurrent => watches::watchers_stay_current,
+    /// It is told nothing of other realms, and nothing after its watch was dropped.
+    WatchersAreToldNothingElse => watches::watchers_are_told_nothing_else,
+    /// What is revoked while a watcher enters is told, too.
+    EnteringWatchersMissNothing => watches::entering_watchers_miss_nothing,
+    /// After a break a watcher is told all anew, before it is current again.
+    WhatABreakHidIsTold => watches::what_a_break_hid_is_told,
+    /// Nobody is current whose store is out of reach.
+    NobodyIsCurrentInAnOutage => watches::nobody_is_current_in_an_outage,
 }

@@ -15,6 +15,7 @@ const FAULTS: &[(Fault, Promise)] = &[
     (Fault::GraceForEver, Promise::TheGraceEnds),
     (Fault::OlderIsGraced, Promise::AnOlderTokenEndsTheFamily),
     (Fault::ReuseLeavesTokensGood, Promise::AnOlderTokenEndsTheFamily),
+    (Fault::ReuseIsNotTold, Promise::ReuseIsTold),
     (Fault::SecretsAreNotCompared, Promise::AnotherSecretEndsTheFamily),
     (Fault::ForgottenIsReuse, Promise::AForgottenGenerationIsTakenUp),
     (Fault::IsNotAtomic, Promise::OneOfManyRotates),

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portcullis_store::{
-    Begun, Clock, Family, FamilyBackend, FamilyKey, Locator, ManualClock, NewFamily, Realm, StoreError,
-    StoreErrorKind, Timestamp, TokenBackend, TokenEpoch, TokenQuery, TokenStatus, Turn, Turned, UserKey,
-    Verdict as Judged,
+    Begun, Clock, Family, FamilyBackend, FamilyKey, Locator, ManualClock, NewFamily, Realm,
+    RevocationWatcher, Revoked, StoreError, StoreErrorKind, Timestamp, TokenBackend, TokenEpoch, TokenQuery,
+    TokenStatus, Turn, Turned, UserKey, Verdict as Judged, Watching,
 };
 use portcullis_testkit::conformance::token::Harness;
 
 use self::Fault as F;
+use crate::board::Board;
 
 /// What a faulty backend does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub(crate) enum Fault {
     GraceForEver,
     OlderIsGraced,
     ReuseLeavesTokensGood,
+    ReuseIsNotTold,
     SecretsAreNotCompared,
     ForgottenIsReuse,
     IsNotAtomic,
@@ -52,6 +54,7 @@ pub(crate) struct Toy {
     clock: ManualClock,
     away: bool,
     store: Arc<Mutex<Store>>,
+    board: Board,
 }
 
 #[derive(Clone, Default)]
@@ -161,6 +164,10 @@ impl TokenBackend for Toy {
         *epoch = epoch.next(self.clock.now());
         Ok(*epoch)
     }
+
+    fn watch_revocations(&self, realm: &Realm, watcher: Arc<dyn RevocationWatcher>) -> Option<Watching> {
+        Some(self.board.enter(realm, watcher, self.away))
+    }
 }
 
 impl FamilyBackend for Toy {
@@ -213,6 +220,10 @@ impl FamilyBackend for Toy {
                 if !self.is(F::ReuseLeavesTokensGood) {
                     store.marks.insert(name);
                 }
+                if !self.is(F::ReuseIsNotTold) {
+                    let what = Revoked::Family { user: key.user.user, family: key.family };
+                    self.board.tell(key.user.realm, what, turn.keep);
+                }
                 return Ok(Turned::Reused { payload: family.payload });
             }
             Judged::Rotate if !self.is(F::NeverRotates) => {
@@ -254,7 +265,13 @@ pub(crate) struct Moved(Toy);
 
 impl Moved {
     pub(crate) fn with(fault: Fault) -> Self {
-        Self(Toy { fault, clock: ManualClock::default(), away: false, store: Arc::default() })
+        Self(Toy {
+            fault,
+            clock: ManualClock::default(),
+            away: false,
+            store: Arc::default(),
+            board: Board::default(),
+        })
     }
 }
 

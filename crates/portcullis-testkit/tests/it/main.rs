@@ -7,12 +7,15 @@
     reason = "in tests a panic is the report"
 )]
 
+mod board;
 mod client;
 mod family_conformance;
 mod family_toy;
 mod faults;
 mod idp;
 mod jwt;
+mod key_set_conformance;
+mod key_set_toy;
 mod redis;
 mod replay_conformance;
 mod replay_toy;

@@ -2,6 +2,7 @@
 
 use portcullis_testkit::conformance::token::{self, Promise};
 
+use crate::board::Quirk;
 use crate::faults::suite_notices_faults;
 use crate::token_toy::{Fault, Moved, Real};
 
@@ -44,9 +45,33 @@ const FAULTS: &[(Fault, Promise)] = &[
     (Fault::EpochsAreNotAtomic, Promise::EpochsDiffer),
     (Fault::OutageIsAPass, Promise::AnOutageIsAnError),
     (Fault::OutageHangs, Promise::AnOutageIsAnError),
+    (Fault::Watch(Quirk::StandingIsNotTold), Promise::WatchersAreToldWhatStands),
+    (Fault::Watch(Quirk::StandingIsToldLate), Promise::WatchersAreToldWhatStands),
+    (Fault::Watch(Quirk::TokensAreNotTold), Promise::WatchersAreToldOfEach),
+    (Fault::Watch(Quirk::FamiliesAreNotTold), Promise::WatchersAreToldOfEach),
+    (Fault::Watch(Quirk::UsersAreNotTold), Promise::WatchersAreToldOfEach),
+    (Fault::Watch(Quirk::EveryoneIsNotTold), Promise::WatchersAreToldOfEach),
+    (Fault::Watch(Quirk::OthersAreNotTold), Promise::WatchersAreToldOfEach),
+    (Fault::Watch(Quirk::ToldAfterTheCall), Promise::WatchersAreToldOfEach),
+    (Fault::Watch(Quirk::AnotherEpochIsTold), Promise::WatchersAreToldOfEach),
+    (Fault::Watch(Quirk::ExtensionsAreNotTold), Promise::WatchersAreToldOfEach),
+    (Fault::Watch(Quirk::KeepIsToldShort), Promise::WatchersAreToldOfEach),
+    (Fault::Watch(Quirk::KeepIsToldLong), Promise::WatchersAreToldOfEach),
+    (Fault::Watch(Quirk::CurrentForTooLong), Promise::WatchersStayCurrent),
+    (Fault::Watch(Quirk::CurrentOnce), Promise::WatchersStayCurrent),
+    (Fault::Watch(Quirk::EveryRealmIsTold), Promise::WatchersAreToldNothingElse),
+    (Fault::Watch(Quirk::WatchesNeverEnd), Promise::WatchersAreToldNothingElse),
+    (Fault::Watch(Quirk::EntersLate), Promise::EnteringWatchersMissNothing),
+    (Fault::Watch(Quirk::BreaksAreNotNoticed), Promise::WhatABreakHidIsTold),
+    (Fault::Watch(Quirk::BreaksAreForgotten), Promise::WhatABreakHidIsTold),
+    (Fault::Watch(Quirk::OutageIsCurrent), Promise::NobodyIsCurrentInAnOutage),
 ];
 
-suite_notices_faults!(token, Moved, Fault::None, FAULTS, Real lacks [Promise::AnOutageIsAnError]);
+suite_notices_faults!(token, Moved, Fault::None, FAULTS, Real lacks [
+    Promise::AnOutageIsAnError,
+    Promise::WhatABreakHidIsTold,
+    Promise::NobodyIsCurrentInAnOutage,
+]);
 
 #[tokio::test]
 #[should_panic(expected = "UsersAreRevoked (A user whose tokens are revoked has the epoch")]

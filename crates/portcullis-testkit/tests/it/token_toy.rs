@@ -6,10 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portcullis_store::{
-    Clock, EVERYONE_IS_SEEN_WITHIN, Locator, ManualClock, Realm, StoreError, StoreErrorKind, SystemClock,
-    Timestamp, TokenBackend, TokenEpoch, TokenQuery, TokenStatus, UserKey,
+    Clock, EVERYONE_IS_SEEN_WITHIN, Locator, ManualClock, Realm, RevocationWatcher, Revoked, StoreError,
+    StoreErrorKind, SystemClock, Timestamp, TokenBackend, TokenEpoch, TokenQuery, TokenStatus, UserKey,
+    Watching,
 };
 use portcullis_testkit::conformance::token::Harness;
+
+use crate::board::{Board, Quirk};
 
 /// What a faulty backend does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,7 @@ pub(crate) enum Fault {
     EpochsAreNotAtomic,
     OutageIsAPass,
     OutageHangs,
+    Watch(Quirk),
 }
 
 #[derive(Clone)]
@@ -63,6 +67,7 @@ pub(crate) struct Toy<C: Clock> {
     /// What this handle has answered or given, for the faults that keep it.
     own: Arc<Mutex<Store>>,
     answers: Arc<Mutex<HashMap<String, TokenStatus>>>,
+    board: Board,
 }
 
 #[derive(Clone, Default)]
@@ -215,7 +220,9 @@ impl<C: Clock + Clone> TokenBackend for Toy<C> {
         token: Locator,
         keep: Duration,
     ) -> Result<(), StoreError> {
-        self.set_mark(self.mark(user, "token", token), keep).await
+        self.set_mark(self.mark(user, "token", token), keep).await?;
+        self.board.tell(user.realm, Revoked::Token { user: user.user, token }, keep);
+        Ok(())
     }
 
     async fn revoke_family(
@@ -224,15 +231,25 @@ impl<C: Clock + Clone> TokenBackend for Toy<C> {
         family: Locator,
         keep: Duration,
     ) -> Result<(), StoreError> {
-        self.set_mark(self.mark(user, "family", family), keep).await
+        self.set_mark(self.mark(user, "family", family), keep).await?;
+        self.board.tell(user.realm, Revoked::Family { user: user.user, family }, keep);
+        Ok(())
     }
 
     async fn revoke_user(&self, user: UserKey<'_>, keep: Duration) -> Result<TokenEpoch, StoreError> {
-        self.begin_epoch(self.user(user), keep).await
+        let epoch = self.begin_epoch(self.user(user), keep).await?;
+        self.board.tell(user.realm, Revoked::User { user: user.user, epoch }, keep);
+        Ok(epoch)
     }
 
     async fn revoke_everyone(&self, realm: &Realm, keep: Duration) -> Result<TokenEpoch, StoreError> {
-        self.begin_epoch(self.everyone(realm), keep).await
+        let epoch = self.begin_epoch(self.everyone(realm), keep).await?;
+        self.board.tell(realm, Revoked::Everyone { epoch }, keep);
+        Ok(epoch)
+    }
+
+    fn watch_revocations(&self, realm: &Realm, watcher: Arc<dyn RevocationWatcher>) -> Option<Watching> {
+        Some(self.board.enter(realm, watcher, self.away))
     }
 }
 
@@ -243,7 +260,9 @@ pub(crate) struct Moved(Toy<ManualClock>);
 pub(crate) struct Real(Toy<SystemClock>);
 
 fn toy<C: Clock>(fault: Fault, clock: C) -> Toy<C> {
+    let quirk = if let F::Watch(quirk) = fault { quirk } else { Quirk::None };
     Toy {
+        board: Board::with(quirk),
         fault,
         clock,
         away: false,
@@ -270,7 +289,8 @@ impl Harness for Moved {
     type Backend = Toy<ManualClock>;
 
     async fn handle(&self) -> Toy<ManualClock> {
-        Toy { own: Arc::default(), answers: Arc::default(), ..self.0.clone() }
+        let board = self.0.board.of_another_handle();
+        Toy { own: Arc::default(), answers: Arc::default(), board, ..self.0.clone() }
     }
 
     fn now(&self) -> Timestamp {
@@ -284,6 +304,11 @@ impl Harness for Moved {
 
     async fn unreachable(&self) -> Option<Toy<ManualClock>> {
         Some(Toy { away: true, ..self.0.clone() })
+    }
+
+    async fn deafen(&self) -> bool {
+        self.0.board.deafen();
+        true
     }
 }
 

@@ -30,6 +30,19 @@ pub(super) enum Revoked {
     Everyone,
 }
 
+/// How a process comes to know what is revoked that is told of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pushed {
+    /// It was told all, and need not ask.
+    Current,
+    /// It may miss something, and asks until it was told all anew.
+    Deaf,
+    /// There is more than there is room for: it asks.
+    Overfull,
+    /// The store does not tell: it asks.
+    Refused,
+}
+
 /// What the cache of verified tokens has done.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cached {
@@ -140,6 +153,18 @@ pub(super) fn revoked(what: Revoked, realm: &str, outcome: Result<&(), StoreErro
     counter!("portcullis_bearer_revocations_total", "what" => what, "result" => result).increment(1);
 }
 
+/// From here on requests are answered from what this process was told, or no longer.
+pub(super) fn pushed(state: Pushed, realm: &str) {
+    let label = state.label();
+    match state {
+        Pushed::Current => tracing::debug!(realm, "revocations are told, requests do not ask"),
+        Pushed::Deaf | Pushed::Overfull | Pushed::Refused => {
+            tracing::warn!(realm, state = label, "revocations are not told, each request asks the store");
+        }
+    }
+    counter!("portcullis_bearer_revocation_push_total", "state" => label).increment(1);
+}
+
 /// It cannot be told whether tokens are revoked. One warning for each outage.
 pub(super) fn revocation_is_away(kind: StoreErrorKind, is_new: bool) {
     let error = kind.label();
@@ -178,6 +203,17 @@ impl Introspected {
             Self::Refused => "refused",
             Self::Crowded => "crowded",
             Self::LeftAlone => "left_alone",
+        }
+    }
+}
+
+impl Pushed {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Deaf => "deaf",
+            Self::Overfull => "overfull",
+            Self::Refused => "refused",
         }
     }
 }

@@ -15,8 +15,8 @@
 //! * A token that the keys at hand do not verify asks their [source](KeySource) once; it is the only thing that is waited
 //!   for. When no verdict can be reached, because the keys are out of reach, that is 503 and not 401.
 //! * Tokens can be [taken back](Revocations) before they expire, where a layer [checks](BearerLayer::revocation) for that:
-//!   one round trip for each request, also for tokens that are known from before. While the store is away that is 503,
-//!   unless [said otherwise](OnOutage).
+//!   one round trip for each request, also for tokens that are known from before, or none where the store
+//!   [tells](RevocationPush) what is revoked. While the store is away that is 503, unless [said otherwise](OnOutage).
 //! * What was verified can be [remembered](BearerLayer::cache) for a minute, so that it costs a tenth.
 //! * Opaque tokens are accepted by [asking](Introspection) the server that has issued them.
 //! * Challenges say what was wrong by RFC 6750 and RFC 9470, and where a client [finds out](ResourceMetadata) whom to ask
@@ -136,7 +136,8 @@ pub use metadata::{MetadataService, ResourceMetadata};
 pub(crate) use own::OwnVerifier;
 pub use refusal::Refusal;
 pub use revocation::{
-    MemoryTokenBackend, OnOutage, RevocationCheck, RevocationError, RevocationErrorKind, Revocations,
+    MemoryTokenBackend, OnOutage, RevocationCheck, RevocationError, RevocationErrorKind, RevocationPush,
+    Revocations,
 };
 pub use rules::Profile;
 pub use shape::ClaimPath;

@@ -8,6 +8,9 @@ mod families;
 mod marks;
 mod memory;
 mod outage;
+mod push;
+mod told;
+mod watchers;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +30,8 @@ pub(super) use self::marks::Marks;
 pub use self::memory::MemoryTokenBackend;
 pub use self::outage::OnOutage;
 use self::outage::Outage;
+use self::push::Push;
+pub use self::push::RevocationPush;
 use super::error::{BuildError, BuildErrorKind};
 use super::events::{self, Revoked};
 use super::issuer::MAX_LEEWAY;
@@ -38,7 +43,8 @@ use crate::realm::Realm;
 ///
 /// * It acts when it is awaited, within its [budget](Self::budget), and what it has done is seen by the next request, in
 ///   every process whose layer [checks](crate::BearerLayer::revocation) by the same store. Only
-///   [`revoke_everyone`](Self::revoke_everyone) may take five seconds to be seen by others, on a Redis Cluster.
+///   [`revoke_everyone`](Self::revoke_everyone) may take five seconds to be seen by others, on a Redis Cluster; and processes
+///   that are [told](Self::push) in place of asking may take two seconds to see anything.
 /// * Nothing is kept for longer than a token could be used: see [`longest_token`](Self::longest_token).
 /// * When a call fails, its effect is not known; it may be made again at any time.
 ///
@@ -65,6 +71,7 @@ pub struct Revocations {
     longest_token: Duration,
     clock: Arc<dyn Clock>,
     outage: Arc<Outage>,
+    push_rules: Option<RevocationPush>,
 }
 
 /// The ids in the claims of a token.
@@ -84,6 +91,7 @@ impl Revocations {
             longest_token: Duration::from_secs(7 * 24 * 3600),
             clock: Arc::new(SystemClock),
             outage: Arc::default(),
+            push_rules: None,
         }
     }
 
@@ -94,7 +102,24 @@ impl Revocations {
     /// When the realm's name cannot be part of a key.
     pub fn realm<M: Realm>(mut self) -> Result<Self, BuildError> {
         self.realm = M::NAME.parse().map_err(|_| BuildErrorKind::BadRealm)?;
+        self.backend.push = self.push_rules.map(|rules| Push::new(rules, self.realm.clone()).into());
         Ok(self)
+    }
+
+    /// Has the store tell this process what is revoked, so that a request costs no round trip: see [`RevocationPush`] for
+    /// what that is worth. Default: each request asks.
+    #[must_use]
+    pub fn push(mut self, push: RevocationPush) -> Self {
+        self.push_rules = Some(push);
+        self.backend.push = Some(Push::new(push, self.realm.clone()).into());
+        self
+    }
+
+    /// Whether requests are answered by what the store has told this process, at this moment, and not by asking: for tests,
+    /// and for operators to look at. It is no measure of readiness, because asking does as well.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.backend.push.as_ref().is_some_and(|push| push.is_current())
     }
 
     /// How long a call may take, and how long a request may wait to hear whether its token is revoked. Default: 500 ms,
@@ -231,8 +256,10 @@ impl Revocations {
         &self.realm
     }
 
+    /// What is known here, or can be had without waiting.
     pub(super) fn status_now(&self, marks: &Marks) -> Option<Result<TokenStatus, StoreError>> {
-        self.backend.status_now(marks.query(&self.realm))
+        let query = marks.query(&self.realm);
+        self.backend.told(query).map(Ok).or_else(|| self.backend.status_now(query))
     }
 
     pub(super) async fn status(&self, marks: &Marks) -> Result<TokenStatus, StoreError> {
@@ -274,6 +301,7 @@ impl fmt::Debug for Revocations {
             .field("realm", &self.realm)
             .field("budget", &self.backend.budget)
             .field("longest_token", &self.longest_token)
+            .field("push", &self.push_rules)
             .finish_non_exhaustive()
     }
 }

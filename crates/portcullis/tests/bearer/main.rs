@@ -29,6 +29,7 @@ mod mint;
 mod places;
 mod proof;
 mod providers;
+mod push;
 mod revocation;
 mod slice;
 mod sources;

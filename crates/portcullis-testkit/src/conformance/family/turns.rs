@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use portcullis_store::{Begun, FamilyBackend, FamilyKey, NewFamily, TokenEpoch, Turn, Turned, UserKey};
+use portcullis_store::{
+    Begun, FamilyBackend, FamilyKey, NewFamily, REVOCATIONS_ARE_TOLD_WITHIN, Revoked, TokenEpoch, Turn,
+    Turned, UserKey,
+};
 use tokio::task::JoinSet;
 
 use super::Harness;
 use super::stage::{LONG, PAYLOAD, Stage, new, reused, secret, turn};
 use crate::conformance::outcome::{Outcome, Stop, ensure, locator, realm};
+use crate::conformance::token::ear::Ear;
 
 /// How many present a token at the same time.
 const MANY: usize = 64;
@@ -58,6 +62,17 @@ pub(super) async fn an_older_token_ends_the_family<H: Harness>(stage: &Stage<'_,
     let again = stage.store.begin_family(key, new(LONG, LONG)).await?;
     ensure!(again == Begun::Revoked, "it is begun again: {again:?}");
     Ok(())
+}
+
+pub(super) async fn reuse_is_told<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    let patience = REVOCATIONS_ARE_TOLD_WITHIN * 2 + stage.unit * 20;
+    let (ear, _watching) = Ear::listening(&*stage.store, &stage.realm, patience).await?;
+    let key = stage.begun().await?;
+    stage.expect(key, turn(0), 1, true).await?;
+    stage.expect(key, turn(1), 2, true).await?;
+    stage.expect_end(key, turn(0), &reused(), "an older token").await?;
+    let what = Revoked::Family { user: key.user.user, family: key.family };
+    ear.hears(what, LONG, "after an older token").await
 }
 
 pub(super) async fn the_grace_ends<H: Harness>(stage: &Stage<'_, H>) -> Outcome {

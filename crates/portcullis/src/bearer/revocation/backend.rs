@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_store::{
-    Locator, Realm, StoreError, TokenBackend, TokenEpoch, TokenQuery, TokenStatus, UserKey,
+    Locator, Realm, Revocation, RevocationWatcher, Revoked, StoreError, TokenBackend, TokenEpoch, TokenQuery,
+    TokenStatus, UserKey, Watching,
 };
 
+use super::push::Push;
 use crate::budget::WithinBudget;
 
 /// A backend of any type. A clone is one atomic increment.
@@ -16,6 +18,8 @@ use crate::budget::WithinBudget;
 pub(super) struct Backend {
     erased: Arc<dyn Erased>,
     pub(super) budget: Duration,
+    /// What this process is told, so that it need not ask.
+    pub(super) push: Option<Arc<Push>>,
 }
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -27,6 +31,7 @@ trait Erased: Send + Sync {
     fn revoke_family<'a>(&'a self, user: UserKey<'a>, family: Locator, keep: Duration) -> BoxFuture<'a, ()>;
     fn revoke_user<'a>(&'a self, user: UserKey<'a>, keep: Duration) -> BoxFuture<'a, TokenEpoch>;
     fn revoke_everyone<'a>(&'a self, realm: &'a Realm, keep: Duration) -> BoxFuture<'a, TokenEpoch>;
+    fn watch(&self, realm: &Realm, watcher: Arc<dyn RevocationWatcher>) -> Option<Watching>;
 }
 
 impl<B: TokenBackend> Erased for B {
@@ -53,11 +58,24 @@ impl<B: TokenBackend> Erased for B {
     fn revoke_everyone<'a>(&'a self, realm: &'a Realm, keep: Duration) -> BoxFuture<'a, TokenEpoch> {
         Box::pin(self.revoke_everyone(realm, keep))
     }
+
+    fn watch(&self, realm: &Realm, watcher: Arc<dyn RevocationWatcher>) -> Option<Watching> {
+        self.watch_revocations(realm, watcher)
+    }
 }
 
 impl Backend {
     pub(super) fn new(backend: impl TokenBackend, budget: Duration) -> Self {
-        Self { erased: Arc::new(backend), budget }
+        Self { erased: Arc::new(backend), budget, push: None }
+    }
+
+    /// What this process was told of a token, if that is all there is to know.
+    pub(super) fn told(&self, query: TokenQuery<'_>) -> Option<TokenStatus> {
+        self.push.as_ref()?.status(query, self)
+    }
+
+    pub(super) fn watch(&self, realm: &Realm, watcher: Arc<dyn RevocationWatcher>) -> Option<Watching> {
+        self.erased.watch(realm, watcher)
     }
 
     pub(super) fn status_now(&self, query: TokenQuery<'_>) -> Option<Result<TokenStatus, StoreError>> {
@@ -74,7 +92,10 @@ impl Backend {
         token: Locator,
         keep: Duration,
     ) -> Result<(), StoreError> {
-        WithinBudget::new(self.erased.revoke_token(user, token, keep), Some(self.budget)).await
+        let revoking = self.erased.revoke_token(user, token, keep);
+        WithinBudget::new(revoking, Some(self.budget)).await?;
+        self.learn(Revoked::Token { user: user.user, token }, keep);
+        Ok(())
     }
 
     pub(super) async fn revoke_family(
@@ -83,7 +104,10 @@ impl Backend {
         family: Locator,
         keep: Duration,
     ) -> Result<(), StoreError> {
-        WithinBudget::new(self.erased.revoke_family(user, family, keep), Some(self.budget)).await
+        let revoking = self.erased.revoke_family(user, family, keep);
+        WithinBudget::new(revoking, Some(self.budget)).await?;
+        self.learn(Revoked::Family { user: user.user, family }, keep);
+        Ok(())
     }
 
     pub(super) async fn revoke_user(
@@ -91,7 +115,10 @@ impl Backend {
         user: UserKey<'_>,
         keep: Duration,
     ) -> Result<TokenEpoch, StoreError> {
-        WithinBudget::new(self.erased.revoke_user(user, keep), Some(self.budget)).await
+        let revoking = self.erased.revoke_user(user, keep);
+        let epoch = WithinBudget::new(revoking, Some(self.budget)).await?;
+        self.learn(Revoked::User { user: user.user, epoch }, keep);
+        Ok(epoch)
     }
 
     pub(super) async fn revoke_everyone(
@@ -99,6 +126,16 @@ impl Backend {
         realm: &Realm,
         keep: Duration,
     ) -> Result<TokenEpoch, StoreError> {
-        WithinBudget::new(self.erased.revoke_everyone(realm, keep), Some(self.budget)).await
+        let revoking = self.erased.revoke_everyone(realm, keep);
+        let epoch = WithinBudget::new(revoking, Some(self.budget)).await?;
+        self.learn(Revoked::Everyone { epoch }, keep);
+        Ok(epoch)
+    }
+
+    /// Own revocations are known here before anybody tells of them, so that the next request sees them.
+    fn learn(&self, what: Revoked, keep: Duration) {
+        if let Some(push) = &self.push {
+            push.learn(Revocation { what, keep });
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::bearer::refusal::Refusal;
 /// How a [`BearerLayer`](crate::BearerLayer) asks whether a token is revoked. It is made of a [`Revocations`].
 ///
 /// A good token is looked up in the store, in one round trip, each time that it comes, whether its signature was verified
-/// this time or is known from before. What cannot be looked up is no verdict: see [`OnOutage`].
+/// this time or is known from before; or in what this process was [told](super::RevocationPush). What cannot be looked up is no verdict: see [`OnOutage`].
 ///
 /// ```
 /// use std::time::Duration;

@@ -4,7 +4,7 @@ use std::future::{self, Future};
 
 use portcullis_store::{
     Begun, Clock, Family, FamilyBackend, FamilyKey, Locator, NewFamily, Realm, StoreError, StoreErrorKind,
-    TokenQuery, Turn, Turned, Verdict,
+    TokenEpoch, TokenQuery, Turn, Turned, Verdict,
 };
 
 use super::memory::{MemoryTokenBackend, Name, Shard, Store, What};
@@ -64,11 +64,10 @@ impl Store {
             let payload = family.payload.clone();
             // What has gone makes room for the mark.
             self.end(&mut shard, &place);
-            self.mark_in(
-                &mut shard,
-                Name::new(key.user, What::Family(key.family)),
-                now.saturating_add(turn.keep),
-            )?;
+            let what = What::Family(key.family);
+            let until = self.mark_in(&mut shard, Name::new(key.user, what), now.saturating_add(turn.keep))?;
+            drop(shard);
+            self.tell(key.user, what.revoked(key.user.user, TokenEpoch::default()), until, now);
             return Ok(Turned::Reused { payload });
         }
         if verdict == Verdict::Rotate {

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portcullis_store::{
-    Clock, Family, Locator, Realm, StoreError, StoreErrorKind, SystemClock, Timestamp, TokenBackend,
-    TokenEpoch, TokenQuery, TokenStatus, UserKey,
+    Clock, Family, Locator, Realm, Revocation, RevocationWatcher, Revoked, StoreError, StoreErrorKind,
+    SystemClock, Timestamp, TokenBackend, TokenEpoch, TokenQuery, TokenStatus, UserKey, Watching,
 };
 
 use super::families::Place;
+use super::watchers::Watchers;
 
 /// Revocations, and families of refresh tokens, in this process: the embedded default, for development, tests and services of one process.
 ///
@@ -37,6 +38,7 @@ pub(super) struct Store {
     max: usize,
     /// When all shards were last looked through for what is over, because there was no room.
     swept: AtomicU64,
+    pub(super) watchers: Watchers,
 }
 
 #[derive(Debug, Default)]
@@ -106,7 +108,7 @@ impl Default for MemoryTokenBackend {
 }
 
 impl Store {
-    fn new(clock: Arc<dyn Clock>, max: usize) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>, max: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             everyone: Mutex::default(),
@@ -115,6 +117,7 @@ impl Store {
             count: AtomicUsize::new(0),
             max,
             swept: AtomicU64::new(0),
+            watchers: Watchers::default(),
         }
     }
 
@@ -132,7 +135,7 @@ impl Store {
         self.everyone().get(realm).copied().unwrap_or_default().at(now)
     }
 
-    fn status(&self, query: TokenQuery<'_>) -> Result<TokenStatus, StoreError> {
+    pub(super) fn status(&self, query: TokenQuery<'_>) -> Result<TokenStatus, StoreError> {
         let now = self.clock.now();
         let everyone = self.everyone_at(query.user.realm, now);
         let shard = self.shard(query.user.user).ok_or(StoreErrorKind::Unavailable)?;
@@ -144,20 +147,37 @@ impl Store {
         self.make_room(now);
         let mut shard = self.shard(user.user).ok_or(StoreErrorKind::Unavailable)?;
         shard.sweep(now, &self.count);
-        self.mark_in(&mut shard, name, now.saturating_add(keep))
-    }
-
-    pub(super) fn mark_in(&self, shard: &mut Shard, name: Name, until: Timestamp) -> Result<(), StoreError> {
-        if let Some(held) = shard.marks.get_mut(&name) {
-            *held = until.max(*held);
-            return Ok(());
-        }
-        self.count_one_more()?;
-        shard.marks.insert(name, until);
+        let until = self.mark_in(&mut shard, name, now.saturating_add(keep))?;
+        drop(shard);
+        self.tell(user, what.revoked(user.user, TokenEpoch::default()), until, now);
         Ok(())
     }
 
+    /// Until when the mark stands.
+    pub(super) fn mark_in(
+        &self,
+        shard: &mut Shard,
+        name: Name,
+        until: Timestamp,
+    ) -> Result<Timestamp, StoreError> {
+        if let Some(held) = shard.marks.get_mut(&name) {
+            *held = until.max(*held);
+            return Ok(*held);
+        }
+        self.count_one_more()?;
+        shard.marks.insert(name, until);
+        Ok(until)
+    }
+
     fn begin_epoch(&self, user: UserKey<'_>, keep: Duration) -> Result<TokenEpoch, StoreError> {
+        self.change_epoch(user, |held, now| held.next(now, keep))
+    }
+
+    fn change_epoch(
+        &self,
+        user: UserKey<'_>,
+        change: impl FnOnce(Epoch, Timestamp) -> Epoch,
+    ) -> Result<TokenEpoch, StoreError> {
         let (now, name) = (self.clock.now(), Name::new(user, What::All));
         self.make_room(now);
         let mut shard = self.shard(user.user).ok_or(StoreErrorKind::Unavailable)?;
@@ -166,17 +186,63 @@ impl Store {
         if held.is_none() {
             self.count_one_more()?;
         }
-        let next = held.unwrap_or_default().next(now, keep);
+        let next = change(held.unwrap_or_default(), now);
         shard.epochs.insert(name, next);
+        drop(shard);
+        self.tell(user, What::All.revoked(user.user, next.begun), next.until, now);
         Ok(next.begun)
     }
 
     fn begin_epoch_for_everyone(&self, realm: &Realm, keep: Duration) -> TokenEpoch {
+        self.change_everyone(realm, |held, now| held.next(now, keep))
+    }
+
+    fn change_everyone(&self, realm: &Realm, change: impl FnOnce(Epoch, Timestamp) -> Epoch) -> TokenEpoch {
         let now = self.clock.now();
         let mut everyone = self.everyone();
-        let next = everyone.get(realm).copied().unwrap_or_default().next(now, keep);
+        let next = change(everyone.get(realm).copied().unwrap_or_default(), now);
         everyone.insert(realm.clone(), next);
+        drop(everyone);
+        let what = Revoked::Everyone { epoch: next.begun };
+        self.watchers.tell(realm, Revocation { what, keep: next.until.since(now) });
         next.begun
+    }
+
+    /// Tells who watches, when it stands and no lock is held.
+    pub(super) fn tell(&self, user: UserKey<'_>, what: Revoked, until: Timestamp, now: Timestamp) {
+        self.watchers.tell(user.realm, Revocation { what, keep: until.since(now) });
+    }
+
+    /// Takes over what another store has said. One for which there is no room is an error, unless it is of everyone.
+    pub(super) fn learn(&self, realm: &Realm, told: Revocation) -> Result<(), StoreError> {
+        let (user, keep) = (|user| UserKey { realm, user }, told.keep);
+        match told.what {
+            Revoked::Token { user: whose, token } => self.mark(user(whose), What::Token(token), keep),
+            Revoked::Family { user: whose, family } => self.mark(user(whose), What::Family(family), keep),
+            Revoked::User { user: whose, epoch } => {
+                self.change_epoch(user(whose), |held, now| held.or(epoch, now, keep)).map(drop)
+            }
+            Revoked::Everyone { epoch } => {
+                self.change_everyone(realm, |held, now| held.or(epoch, now, keep));
+                Ok(())
+            }
+        }
+    }
+
+    /// All that stands in the realm, by pages.
+    pub(super) fn standing(&self, realm: &Realm, mut tell: impl FnMut(&[Revocation])) {
+        let now = self.clock.now();
+        let everyone = self.everyone().get(realm).copied().unwrap_or_default();
+        if everyone.until > now {
+            let what = Revoked::Everyone { epoch: everyone.begun };
+            tell(&[Revocation { what, keep: everyone.until.since(now) }]);
+        }
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let page: Vec<Revocation> = shard.standing(realm, now).collect();
+            drop(shard);
+            tell(&page);
+        }
     }
 
     pub(super) fn count_one_less(&self) {
@@ -229,6 +295,16 @@ impl Shard {
         }
     }
 
+    fn standing(&self, realm: &Realm, now: Timestamp) -> impl Iterator<Item = Revocation> {
+        let marks = self.marks.iter().map(|(name, until)| (name, TokenEpoch::default(), *until));
+        let epochs = self.epochs.iter().map(|(name, epoch)| (name, epoch.begun, epoch.until));
+        let theirs = marks.chain(epochs).filter(move |(name, _, until)| name.realm == *realm && *until > now);
+        theirs.map(move |(name, epoch, until)| Revocation {
+            what: name.what.revoked(name.user, epoch),
+            keep: until.since(now),
+        })
+    }
+
     /// Takes away what is over, whenever there is twice as much as there was.
     pub(super) fn sweep(&mut self, now: Timestamp, count: &AtomicUsize) {
         if self.len() < self.sweep_at {
@@ -249,6 +325,17 @@ impl Name {
     }
 }
 
+impl What {
+    /// What it is that is revoked; `epoch` counts if it is all of the user's.
+    pub(super) const fn revoked(self, user: Locator, epoch: TokenEpoch) -> Revoked {
+        match self {
+            Self::Token(token) => Revoked::Token { user, token },
+            Self::Family(family) => Revoked::Family { user, family },
+            Self::All => Revoked::User { user, epoch },
+        }
+    }
+}
+
 impl Epoch {
     fn at(self, now: Timestamp) -> TokenEpoch {
         if self.until > now { self.begun } else { TokenEpoch::default() }
@@ -256,6 +343,11 @@ impl Epoch {
 
     fn next(self, now: Timestamp, keep: Duration) -> Self {
         Self { begun: self.begun.next(now), until: self.until.max(now.saturating_add(keep)) }
+    }
+
+    /// The later of this one and one that another store has begun.
+    fn or(self, begun: TokenEpoch, now: Timestamp, keep: Duration) -> Self {
+        Self { begun: self.begun.max(begun), until: self.until.max(now.saturating_add(keep)) }
     }
 }
 
@@ -300,6 +392,10 @@ impl TokenBackend for MemoryTokenBackend {
         keep: Duration,
     ) -> impl Future<Output = Result<TokenEpoch, StoreError>> + Send {
         future::ready(Ok(self.0.begin_epoch_for_everyone(realm, keep)))
+    }
+
+    fn watch_revocations(&self, realm: &Realm, watcher: Arc<dyn RevocationWatcher>) -> Option<Watching> {
+        Some(self.enter(realm, watcher))
     }
 }
 

@@ -1,0 +1,123 @@
+//! The conformance suite of [`KeySetBackend`]: each promise of its documentation, checked.
+//!
+//! * A [`Harness`] tells the suite how to reach the store; handles on one store are all it must give.
+//! * Every check works on random issuers of its own, so a store may hold anything else, and be used again.
+//! * A store with a clock that can be moved is checked in no time; any other in about two seconds.
+//! * The suite starts tasks, so it needs a tokio runtime; one with several threads checks more.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use portcullis_store::{KeySetBackend, Locator, SharedKeySet, StoreError};
+//! use portcullis_testkit::conformance::key_set::{self, Harness, Promise};
+//!
+//! struct MyBackend; // that has forgotten everything
+//!
+//! impl KeySetBackend for MyBackend {
+//!     async fn load(&self, _: Locator) -> Result<Option<SharedKeySet>, StoreError> { Ok(None) }
+//!     async fn save(&self, _: Locator, _: SharedKeySet, _: Duration) -> Result<(), StoreError> { Ok(()) }
+//!     async fn lease(&self, _: Locator, _: Locator, _: Duration) -> Result<bool, StoreError> { Ok(true) }
+//!     async fn release(&self, _: Locator, _: Locator) -> Result<(), StoreError> { Ok(()) }
+//! }
+//!
+//! struct MyStore;
+//!
+//! impl Harness for MyStore {
+//!     type Backend = MyBackend;
+//!
+//!     async fn handle(&self) -> MyBackend {
+//!         MyBackend // each time to the same store
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! // In a `#[tokio::test]`: `key_set::run(&MyStore).await` panics and names every promise that is broken.
+//! let verdict = key_set::check(&MyStore, Promise::LeasesHaveOneHolder).await;
+//! assert!(matches!(verdict, key_set::Verdict::Broken(_)));
+//! # });
+//! ```
+
+mod leases;
+mod sets;
+mod stage;
+
+use std::future::Future;
+use std::time::Duration;
+
+use portcullis_store::{Clock, KeySetBackend, SystemClock, Timestamp};
+
+use self::stage::Stage;
+pub use super::Verdict;
+use super::outcome::Stop;
+use super::promises;
+
+/// How the suite reaches the store under test.
+pub trait Harness: Send + Sync {
+    /// The backend under test.
+    type Backend: KeySetBackend;
+
+    /// A new handle on the store. All handles of one harness share one store, as the processes of a fleet do; a store
+    /// within the process gives clones.
+    fn handle(&self) -> impl Future<Output = Self::Backend> + Send;
+
+    /// The time by the store's clock. The default is the operating system's, right for a store on this machine.
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    /// Lets `time` pass: moves the store's clock, or, by default, waits.
+    fn advance(&self, time: Duration) -> impl Future<Output = ()> + Send {
+        tokio::time::sleep(time)
+    }
+
+    /// The unit of all waiting, 100 ms by default: what is kept briefly in the suite is kept for two of it.
+    ///
+    /// A check during which the machine stalled is repeated with twice the unit, so raise it only for a store that
+    /// takes longer than this to answer.
+    fn unit(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    /// A handle on a store that is out of reach: nobody listens, or nobody answers. `None` where a store cannot be
+    /// away, the default; then [`Promise::AnOutageIsAnError`] is not checked.
+    fn unreachable(&self) -> impl Future<Output = Option<Self::Backend>> + Send {
+        async { None }
+    }
+}
+
+promises! {
+    /// Of an issuer of which nobody has saved anything there is no set.
+    NothingIsThereAtFirst => sets::nothing_is_there_at_first,
+    /// A set is loaded as it was saved, to the byte, also the longest that is shared.
+    SetsAreKeptWhole => sets::sets_are_kept_whole,
+    /// A document that is too long is refused, or kept whole, and never cut.
+    NothingIsCut => sets::nothing_is_cut,
+    /// A set grows older while it is kept, by the store's clock.
+    SetsAge => sets::sets_age,
+    /// Sets and leases of two issuers are two.
+    IssuersAreApart => sets::issuers_are_apart,
+    /// What one handle has saved, leased or released, another sees at once.
+    HandlesAgree => leases::handles_agree,
+    /// Of two sets the one that is less old stays, in whichever order they are saved, and whenever.
+    TheYoungestStays => sets::the_youngest_stays,
+    /// A set that is saved again, at once or later, stays, and is no error.
+    SetsMayBeResent => sets::sets_may_be_resent,
+    /// Of sets that are saved at the same time the youngest stays.
+    TheYoungestOfManyStays => sets::the_youngest_of_many_stays,
+    /// A set is there for as long as it is to be kept, and no longer; then an older one may take its place.
+    SetsEnd => sets::sets_end,
+    /// A set that comes too late does not change when the one that stays will end.
+    LateSetsChangeNothing => sets::late_sets_change_nothing,
+    /// A lease has one holder, who may take it again.
+    LeasesHaveOneHolder => leases::leases_have_one_holder,
+    /// Of those who ask at the same time one has the lease.
+    OneOfManyHasTheLease => leases::one_of_many_has_the_lease,
+    /// A lease lasts for as long as was said, and no longer.
+    LeasesEnd => leases::leases_end,
+    /// A lease that its holder takes again lasts for as long as was said then.
+    LeasesAreRenewed => leases::leases_are_renewed,
+    /// A lease is ended by its holder, once or several times, and by nobody else.
+    OnlyTheHolderReleases => leases::only_the_holder_releases,
+    /// Out of reach is Unavailable or Timeout within a second, never an answer.
+    AnOutageIsAnError => leases::an_outage_is_an_error,
+}
