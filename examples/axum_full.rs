@@ -19,10 +19,10 @@
 
 #[path = "quickstart/authority.rs"]
 pub(crate) mod authority;
+mod start;
 
 use std::env;
 use std::error::Error;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,12 +45,12 @@ use portcullis::{AuthLayer, BearerLayer, CsrfLayer, Identity, Session, SessionLa
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::net::TcpListener;
 use tower::ServiceBuilder;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
 use self::authority::Authority;
+use self::start::{Failure, listen};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -113,16 +113,23 @@ struct Wanted {
 }
 
 async fn login_page(Query(wanted): Query<Wanted>) -> Markup {
+    login_form(wanted.next.as_ref(), None)
+}
+
+fn login_form(next: Option<&SafePath>, problem: Option<&str>) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
             head { meta charset="utf-8"; title { "Sign in" } }
             body {
                 h1 { "Sign in" }
+                @if let Some(problem) = problem { p role="alert" { (problem) } }
                 form method="post" action="/login" {
-                    @if let Some(next) = &wanted.next { input type="hidden" name="next" value=(next); }
-                    label { "User " input name="username" autocomplete="username"; }
-                    label { "Password " input name="password" type="password" autocomplete="current-password"; }
+                    @if let Some(next) = next { input type="hidden" name="next" value=(next); }
+                    label { "User " input name="username" autocomplete="username" required autofocus; }
+                    " "
+                    label { "Password " input name="password" type="password" autocomplete="current-password" required; }
+                    " "
                     button { "Sign in" }
                 }
             }
@@ -141,15 +148,16 @@ async fn sign_in(
     State(password): State<Arc<str>>,
     session: Session,
     Form(form): Form<Credentials>,
-) -> Result<Result<Redirect, StatusCode>, SessionError> {
+) -> Result<Result<Redirect, (StatusCode, Markup)>, SessionError> {
     let user = match form.username.as_str() {
-        "ada" => Identity::new("ada"),
-        "grace" => Identity::new("grace").role("admin"),
-        _ => return Ok(Err(StatusCode::UNAUTHORIZED)),
+        "ada" => Some(Identity::new("ada")),
+        "grace" => Some(Identity::new("grace").role("admin")),
+        _ => None,
     };
-    if !is_right(&form.password, &password) {
-        return Ok(Err(StatusCode::UNAUTHORIZED));
-    }
+    let Some(user) = user.filter(|_| is_right(&form.password, &password)) else {
+        let form = login_form(form.next.as_ref(), Some("Unknown user, or wrong password."));
+        return Ok(Err((StatusCode::UNAUTHORIZED, form)));
+    };
     session.login(user).await?;
     // 303: the page is fetched by GET, and the password is not posted once more.
     Ok(Ok(Redirect::to(form.next.as_ref().map_or("/account", SafePath::as_str))))
@@ -165,17 +173,16 @@ fn is_right(password: &str, right: &str) -> bool {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let port = env::var("PORT").map_or(Ok(3010), |port| port.parse())?;
+async fn main() -> Result<(), Failure> {
     let password = env::var("DEMO_PASSWORD").or_else(|_| random_text())?;
     let tokens = Authority::new("https://full.example", "reports")?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let listener = listen(3010).await?;
+    let url = format!("http://localhost:{}", listener.local_addr()?.port());
     println!(
-        "http://localhost:{} for ada and for grace, an admin, with {password}",
-        listener.local_addr()?.port()
+        "Open {url}/account and sign in as ada, or as grace, who is an admin. Their password: {password}"
     );
     let token = tokens.mint(&Grant::new("robot", "demo").scope("reports.read")).await?;
-    println!("TOKEN={}", token.as_str());
+    println!("For programs, TOKEN={}", token.as_str());
     axum::serve(listener, app(&password, &tokens)?).await?;
     Ok(())
 }

@@ -15,9 +15,9 @@
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
-use std::env;
+mod start;
+
 use std::error::Error;
-use std::net::Ipv4Addr;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Query};
@@ -31,8 +31,9 @@ use portcullis::respond::{LoginRedirect, ProblemResponder, SafePath};
 use portcullis::session::{MemoryBackend, SessionError, SessionKey, SessionLayer};
 use portcullis::{CsrfLayer, Identity, RequireLayer, Session};
 use serde::Deserialize;
-use tokio::net::TcpListener;
 use tower::ServiceBuilder;
+
+use self::start::{Failure, listen};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -60,13 +61,21 @@ async fn htmx() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/javascript")], include_str!("axum_htmx/htmx.min.js"))
 }
 
+/// By itself htmx leaves a page as it is when it is refused. What is wrong, such as a token of somebody who was signed in here
+/// before, stands in the problem's `detail`.
+const TELL: &str = "problem.textContent = JSON.parse(event.detail.xhr.responseText).detail";
+
+/// What was kept need not stand in the form any longer.
+const CLEAR: &str = "if (event.detail.successful) { this.reset(); problem.textContent = '' }";
+
 async fn home(me: Identity, session: Session, token: CsrfToken) -> Result<impl IntoResponse, SessionError> {
     let notes = session.get(&NOTES)?.unwrap_or_default();
     Ok(page(html! {
         h1 { "Notes of " (me.subject()) }
         // Whatever htmx sends from here carries the token.
-        main hx-headers=(token.header()) {
-            form hx-post="/notes" hx-target="#notes" hx-swap="outerHTML" {
+        main hx-headers=(token.header()) hx-on--response-error=(TELL) {
+            p #problem role="alert" {}
+            form hx-post="/notes" hx-target="#notes" hx-swap="outerHTML" hx-on--after-request=(CLEAR) {
                 label { "Note " input name="text" maxlength="200" required autofocus; }
                 " "
                 button { "Keep it" }
@@ -161,12 +170,11 @@ fn page(content: Markup) -> impl IntoResponse {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let port = env::var("PORT").map_or(Ok(3012), |port| port.parse())?;
+async fn main() -> Result<(), Failure> {
     // A service with more than one process is given its key.
     let mut key = [0; 32];
     aws_lc_rs::rand::fill(&mut key)?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let listener = listen(3012).await?;
     println!("Open http://localhost:{}/", listener.local_addr()?.port());
     axum::serve(listener, app(&key)?).await?;
     Ok(())

@@ -2,31 +2,54 @@
 //! provider's name, which leads to its keys.
 //!
 //! ```sh
-//! # A provider to try it with, in a directory of its own: ada gets whatever she asks for.
-//! npm install oauth2-mock-server
-//! node -e 'import("oauth2-mock-server").then(async ({ OAuth2Server }) => { const server = new OAuth2Server();
-//!     await server.issuer.keys.generate("RS256"); await server.start(8080, "localhost");
-//!     server.service.on("beforeTokenSigning", (token) => { token.payload.sub = "ada"; }); })' &
+//! # A provider to try it with, in a directory of its own; it needs Node.js 22.
+//! mkdir /tmp/provider && cp examples/axum_oidc_api/provider.mjs /tmp/provider && cd /tmp/provider
+//! npm install oidc-provider && node provider.mjs
 //!
-//! ISSUER=http://localhost:8080 AUDIENCE=notes cargo run --example axum_oidc_api      # PORT, or 3009
-//! URL=http://localhost:3009
+//! # In another terminal:
+//! ISSUER=http://localhost:8080 AUDIENCE=notes cargo run --example axum_oidc_api      # PORT, or 3016
+//!
+//! # And in a third one:
+//! URL=http://localhost:3016
 //! curl $URL/ready                                                                # yes
 //! curl $URL/notes -i                                                             # 401
-//! token() { curl -sS localhost:8080/token -d grant_type=client_credentials -d aud=notes -d "scope=$1"; }
-//! bearer() { echo "Authorization: Bearer $(token "$1" | sed 's/.*"access_token":"\([^"]*\)".*/\1/')"; }
-//! curl $URL/notes -H "$(bearer notes.read)"                                      # the notes of ada
+//! token() { curl -sS -u job:secret localhost:8080/token -d grant_type=client_credentials \
+//!     -d "resource=$URL/${2-notes}" -d "scope=$1"; }
+//! bearer() { echo "Authorization: Bearer $(token "$@" | sed 's/.*"access_token":"\([^"]*\)".*/\1/')"; }
+//! curl $URL/notes -H "$(bearer notes.read)"                                      # the notes of job
 //! curl $URL/notes -X POST -H "$(bearer notes.read)" -i                           # 403: insufficient_scope
-//! curl $URL/notes -X POST -H "$(bearer 'notes.read notes.write')"                # a note of ada's is kept
+//! curl $URL/notes -X POST -H "$(bearer 'notes.read notes.write')"                # a note of job's is kept
+//! curl $URL/notes -H "$(bearer notes.read mail)" -i                              # 401: meant for another audience
 //! ```
 //!
-//! With a provider of your own, `ISSUER` is what its discovery document calls itself, to the letter, and `AUDIENCE` what
-//! it writes into `aud` for this API. Some need more than that: see the presets of `portcullis::bearer::Issuer`.
+//! What else can be seen with it:
+//!
+//! * End the provider: tokens that it has given go on to be accepted, since its keys are known. A key is known for a day, and
+//!   the API, started now, would answer 503 until the provider is back.
+//! * Start the provider again, which gives it another key: its new tokens are accepted at once, after one look at its keys.
+//!   Those of the key before are 401 from then on.
+//! * Start it with `TTL=5`: five seconds later, and the five that clocks may be apart, its tokens are 401.
+//!
+//! # With a provider of your own
+//!
+//! Whichever it is, Keycloak, Auth0, Okta, Entra or another:
+//!
+//! 1. Register an API (a resource, an audience) and have access tokens for it signed as JWTs by an asymmetric algorithm.
+//!    Some give opaque tokens until an audience is asked for.
+//! 2. Open `<issuer>/.well-known/openid-configuration`. `ISSUER` is what its member `issuer` says, to the letter; a slash at
+//!    the end counts. It has to be `https://`, unless it is on this machine.
+//! 3. Decode a token (`cut -d. -f2 | base64 -d`). `AUDIENCE` is what its `aud` says, or one of the names there. An ID token
+//!    is none: its `aud` is the client.
+//! 4. Have `notes.read` and `notes.write` granted; they are looked for in `scope` and in `scp`.
+//!
+//! Some providers need more than that, or say it by other claims: see the presets of `portcullis::bearer::Issuer`.
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
+mod start;
+
 use std::env;
 use std::error::Error;
-use std::net::Ipv4Addr;
 
 use axum::Router;
 use axum::extract::State;
@@ -35,7 +58,8 @@ use axum::routing::{get, post};
 use portcullis::bearer::{Audience, BearerLayer, Issuer, TokenCache};
 use portcullis::{Identity, RequireLayer};
 use portcullis_jwks::RemoteJwks;
-use tokio::net::TcpListener;
+
+use self::start::{Failure, listen};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -72,14 +96,13 @@ async fn ready(State(bearer): State<BearerLayer>) -> (StatusCode, &'static str) 
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let port = env::var("PORT").map_or(Ok(3009), |port| port.parse())?;
+async fn main() -> Result<(), Failure> {
     let issuer = env::var("ISSUER").map_err(|_| "ISSUER is missing: see the first lines of this example")?;
     let audience =
         env::var("AUDIENCE").map_err(|_| "AUDIENCE is missing: what the provider calls this API")?;
     let app = app(&issuer, &audience)?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    println!("http://localhost:{}/notes, for tokens of {issuer}", listener.local_addr()?.port());
+    let listener = listen(3016).await?;
+    println!("Listening on http://localhost:{}/notes for tokens of {issuer}", listener.local_addr()?.port());
     axum::serve(listener, app).await?;
     Ok(())
 }

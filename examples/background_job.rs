@@ -1,13 +1,16 @@
 //! Work on a user's behalf, done later by a worker: a list in Redis is the queue, and a ticket says who has asked.
 //!
 //! ```sh
-//! REDIS_URL=redis://127.0.0.1:6379 cargo run --example background_job
+//! REDIS_URL=redis://127.0.0.1:6379 cargo run --example background_job     # this is the default
 //! ```
 //!
 //! It asks for three reports as ada: one is made, one is refused because ada signs out before it is its turn, and one because
 //! its ticket was made up. A worker needs neither ada's password nor a browser, and may do what ada may, no more.
 #![allow(clippy::print_stdout, reason = "a program says what it does")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
+
+#[expect(dead_code, reason = "it does not listen")]
+mod start;
 
 use std::env;
 use std::error::Error;
@@ -20,6 +23,8 @@ use portcullis::issue::{
 use portcullis_redis::{RedisBackend, RedisConfig};
 use redis::aio::MultiplexedConnection;
 use serde::{Deserialize, Serialize};
+
+use self::start::Failure;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -108,16 +113,27 @@ pub(crate) fn ada() -> Identity {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
+async fn main() -> Result<(), Failure> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".to_owned());
     let reports = Reports::new(RedisBackend::connect(RedisConfig::from_url(&url)?)?)?;
-    let mut queue = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+    let queue = redis::Client::open(url)?.get_multiplexed_async_connection().await;
+    let mut queue = queue.map_err(|error| format!("no Redis answers, and REDIS_URL names one: {error}"))?;
+
     push(&mut queue, &reports.ask(&ada(), "sales").await?).await?;
-    println!("{:?}", turn(&mut queue, &reports).await?);
+    println!("asked by ada: {}", told(turn(&mut queue, &reports).await?));
     push(&mut queue, &reports.ask(&ada(), "costs").await?).await?;
     reports.revocations.revoke_user(ISSUER, "ada").await?;
-    println!("{:?}", turn(&mut queue, &reports).await?);
+    println!("asked by ada, who has signed out since: {}", told(turn(&mut queue, &reports).await?));
     push(&mut queue, &Job { report: "salaries".into(), ticket: "made up".into() }).await?;
-    println!("{:?}", turn(&mut queue, &reports).await?);
+    println!("asked with a made-up ticket: {}", told(turn(&mut queue, &reports).await?));
     Ok(())
+}
+
+fn told(outcome: Option<Outcome>) -> String {
+    match outcome {
+        Some(Outcome::Done(report)) => format!("done, {report}"),
+        Some(Outcome::Refused) => "refused".to_owned(),
+        Some(Outcome::Postponed) => "postponed".to_owned(),
+        None => "the queue is empty".to_owned(),
+    }
 }

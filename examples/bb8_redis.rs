@@ -1,16 +1,17 @@
 //! Sessions on the connections of a pool that the application has anyway: bb8.
 //!
 //! ```sh
-//! REDIS_URL=redis://127.0.0.1 cargo run --example bb8_redis          # PORT, or 3008
-//! curl -sS -c jar -b jar http://localhost:3008/                      # visit 1
-//! curl -sS -c jar -b jar http://localhost:3008/                      # visit 2
+//! REDIS_URL=redis://127.0.0.1 cargo run --example bb8_redis          # PORT, or 3015
+//! curl -sS -c jar -b jar http://localhost:3015/                      # visit 1
+//! curl -sS -c jar -b jar http://localhost:3015/                      # visit 2
 //! ```
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
+mod start;
+
 use std::env;
 use std::error::Error;
-use std::net::Ipv4Addr;
 
 use axum::Router;
 use axum::routing::get;
@@ -18,12 +19,15 @@ use bb8::Pool;
 use portcullis::session::{SessionError, SessionKey};
 use portcullis::{Session, SessionLayer};
 use portcullis_redis::{RedisBackend, RedisConfig};
-use tokio::net::TcpListener;
+
+use self::start::{Failure, listen};
+
+type BoxError = Box<dyn Error + Send + Sync>;
 
 const VISITS: SessionKey<i64> = SessionKey::new("visits");
 
 /// The pool is the application's, and so are its size and its timeouts; of these the backend's budget is the stricter one.
-pub(crate) fn app(pool: Pool<redis::Client>) -> Result<Router, Box<dyn Error>> {
+pub(crate) fn app(pool: Pool<redis::Client>) -> Result<Router, BoxError> {
     let config = RedisConfig::from_provider(move || {
         let pool = pool.clone();
         async move { pool.get_owned().await }
@@ -33,7 +37,7 @@ pub(crate) fn app(pool: Pool<redis::Client>) -> Result<Router, Box<dyn Error>> {
 }
 
 /// Connects when it is first needed, so that the service starts while Redis is down.
-pub(crate) fn pool(url: &str) -> Result<Pool<redis::Client>, Box<dyn Error>> {
+pub(crate) fn pool(url: &str) -> Result<Pool<redis::Client>, BoxError> {
     Ok(Pool::builder().build_unchecked(redis::Client::open(url)?))
 }
 
@@ -44,10 +48,9 @@ async fn visit(session: Session) -> Result<String, SessionError> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Failure> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1".to_owned());
-    let port = env::var("PORT").map_or(Ok(3008), |port| port.parse())?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    println!("http://localhost:{port}/");
+    let listener = listen(3015).await?;
+    println!("Open http://localhost:{}/", listener.local_addr()?.port());
     Ok(axum::serve(listener, app(pool(&url)?)?).await?)
 }

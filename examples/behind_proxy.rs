@@ -14,9 +14,11 @@
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
+mod start;
+
 use std::env;
 use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
@@ -24,7 +26,8 @@ use axum::routing::{get, post};
 use portcullis::https::ProxyHeader;
 use portcullis::session::{MemoryBackend, SessionError, SessionKey};
 use portcullis::{AuthLayer, CsrfLayer, RequireHttpsLayer, Session, SessionLayer};
-use tokio::net::TcpListener;
+
+use self::start::{Failure, listen};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -49,15 +52,15 @@ async fn visit(session: Session) -> Result<String, SessionError> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let port = env::var("PORT").map_or(Ok(3011), |port| port.parse())?;
+async fn main() -> Result<(), Failure> {
     let origin = env::var("ORIGIN").unwrap_or_else(|_| "https://www.example.com".to_owned());
     let proxy =
         env::var("PROXY").map_err(|_| "PROXY names the proxy's address or network: 127.0.0.1, 10.0.0.0/8")?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    println!("http://localhost:{} behind {proxy}, at {origin}", listener.local_addr()?.port());
     // So that layers know who has connected.
     let service = app(&origin, &proxy)?.into_make_service_with_connect_info::<SocketAddr>();
+    let listener = listen(3011).await?;
+    let port = listener.local_addr()?.port();
+    println!("Listening on http://localhost:{port}/, as {origin} behind the proxy {proxy}");
     axum::serve(listener, service).await?;
     Ok(())
 }

@@ -11,9 +11,10 @@
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
+mod start;
+
 use std::collections::HashMap;
 use std::error::Error;
-use std::net::Ipv4Addr;
 
 use aws_lc_rs::rand;
 use axum::Router;
@@ -27,7 +28,8 @@ use portcullis::rejection::{Challenge, Rejection};
 use portcullis::{Identity, RequireLayer};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::net::TcpListener;
+
+use self::start::{Failure, listen};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -118,14 +120,12 @@ fn app(keys: ApiKeys) -> Router {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let port = std::env::var("PORT").map_or(Ok(3002), |port| port.parse())?;
+async fn main() -> Result<(), Failure> {
+    let listener = listen(3002).await?;
+    println!("Listening on http://localhost:{}/. Two keys:", listener.local_addr()?.port());
     let mut keys = ApiKeys::new();
     println!("READER={}", keys.issue("reporting", "reader")?);
     println!("DEPLOYER={}", keys.issue("ci", "deployer")?);
-
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    println!("listening on http://localhost:{}/", listener.local_addr()?.port());
     axum::serve(listener, app(keys)).await?;
     Ok(())
 }

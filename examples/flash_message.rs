@@ -12,9 +12,7 @@
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
-use std::env;
-use std::error::Error;
-use std::net::Ipv4Addr;
+mod start;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::header::CACHE_CONTROL;
@@ -25,8 +23,9 @@ use maud::{DOCTYPE, html};
 use portcullis::session::{MemoryBackend, SessionError, SessionKey};
 use portcullis::{CsrfLayer, Session, SessionLayer};
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
 use tower::ServiceBuilder;
+
+use self::start::{Failure, listen};
 
 const NOTES: SessionKey<Vec<String>> = SessionKey::new("notes");
 const FLASH: SessionKey<Flash> = SessionKey::new("flash");
@@ -113,9 +112,8 @@ fn words(flash: Flash) -> &'static str {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let port = env::var("PORT").map_or(Ok(3005), |port| port.parse())?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+async fn main() -> Result<(), Failure> {
+    let listener = listen(3005).await?;
     println!("Open http://localhost:{}/", listener.local_addr()?.port());
     axum::serve(listener, app()).await?;
     Ok(())

@@ -10,9 +10,9 @@
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
+mod start;
+
 use std::convert::Infallible;
-use std::error::Error;
-use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION};
@@ -24,17 +24,17 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use portcullis::session::{MemoryBackend, SessionError, SessionKey};
 use portcullis::{CsrfLayer, Session, SessionLayer};
-use tokio::net::TcpListener;
 use tower::{ServiceBuilder, service_fn};
+
+use self::start::{Failure, listen};
 
 type Page = Response<Full<Bytes>>;
 
 const COUNT: SessionKey<i64> = SessionKey::new("count");
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let port = std::env::var("PORT").map_or(Ok(3001), |port| port.parse())?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+async fn main() -> Result<(), Failure> {
+    let listener = listen(3001).await?;
     println!("Open http://localhost:{}/", listener.local_addr()?.port());
 
     let service = ServiceBuilder::new()

@@ -1,8 +1,8 @@
 //! One API for several customers, each with an issuer of its own: whose token it is decides whose data are seen.
 //!
 //! ```sh
-//! cargo run --example multi_tenant                  # PORT, or 3010; prints a token of each customer's
-//! URL=http://localhost:3010; ACME=...; GLOBEX=...    # as printed
+//! cargo run --example multi_tenant                  # PORT, or 3017; prints a token of each customer's
+//! URL=http://localhost:3017; ACME=...; GLOBEX=...    # as printed
 //! curl $URL/orders -H "Authorization: Bearer $ACME"                  # acme: anvils
 //! curl $URL/orders -H "Authorization: Bearer $GLOBEX"                # globex: a moon
 //! curl $URL/orders -H "Authorization: Bearer $GLOBEX" -H "X-Tenant: acme"    # globex: a moon
@@ -20,10 +20,9 @@
 
 #[path = "quickstart/authority.rs"]
 pub(crate) mod authority;
+mod start;
 
-use std::env;
 use std::error::Error;
-use std::net::Ipv4Addr;
 
 use axum::Router;
 use axum::extract::FromRequestParts;
@@ -33,9 +32,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use portcullis::issue::Grant;
 use portcullis::{BearerLayer, Identity};
-use tokio::net::TcpListener;
 
 use self::authority::Authority;
+use self::start::{Failure, listen};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -89,12 +88,14 @@ pub(crate) fn minting() -> Result<Vec<Authority>, BoxError> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let port = env::var("PORT").map_or(Ok(3010), |port| port.parse())?;
+async fn main() -> Result<(), Failure> {
     let minting = minting()?;
     let app = app(&minting)?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    println!("http://localhost:{}/orders", listener.local_addr()?.port());
+    let listener = listen(3017).await?;
+    println!(
+        "Listening on http://localhost:{}/orders. A token of each customer's:",
+        listener.local_addr()?.port()
+    );
     for (tenant, tokens) in TENANTS.iter().zip(&minting) {
         let token = tokens.mint(&Grant::new("ada", "demo").scope("orders")).await?;
         println!("{}={}", tenant.name.to_uppercase(), token.as_str());

@@ -40,20 +40,21 @@
 
 #[path = "quickstart/mod.rs"]
 mod quickstart;
+mod start;
 
 use std::env;
 use std::io::{IsTerminal, stderr};
-use std::net::Ipv4Addr;
 
-use tokio::net::TcpListener;
 use tokio::signal;
 use tracing_subscriber::EnvFilter;
 
-use self::quickstart::{BoxError, Config, app, random_text, redis};
+use self::quickstart::{Config, app, random_text, redis};
+use self::start::{Failure, listen};
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+async fn main() -> Result<(), Failure> {
+    let filter = var("RUST_LOG").unwrap_or_else(|| "info".to_owned());
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("RUST_LOG: {error}"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
@@ -63,12 +64,10 @@ async fn main() -> Result<(), BoxError> {
     let config = Config {
         demo_password: var("DEMO_PASSWORD").map_or_else(|| random_text(9), Ok)?,
         redis_url: var("REDIS_URL"),
-        insecure_dev: var("INSECURE_DEV").as_deref() == Some("1"),
+        insecure_dev: insecure_dev()?,
     };
-    let port = var("PORT").map_or(Ok(3000), |port| port.parse())?;
-
     let app = app(&config)?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let listener = listen(3000).await?;
     welcome(&config, listener.local_addr()?.port());
     // Beside the service, which need not wait for it: Redis may be away for now.
     tokio::spawn(warn(config.redis_url));
@@ -79,6 +78,14 @@ async fn main() -> Result<(), BoxError> {
 /// A variable that is set to nothing counts as not set.
 fn var(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn insecure_dev() -> Result<bool, Failure> {
+    match var("INSECURE_DEV").as_deref() {
+        None | Some("0") => Ok(false),
+        Some("1") => Ok(true),
+        Some(other) => Err(format!("INSECURE_DEV={other} is neither 1 nor 0").into()),
+    }
 }
 
 fn welcome(config: &Config, port: u16) {

@@ -16,9 +16,10 @@
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
+mod start;
+
 use std::env;
 use std::error::Error;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,8 +39,9 @@ use portcullis_store::{Clock, SystemClock};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::net::TcpListener;
 use tower::ServiceBuilder;
+
+use self::start::{Failure, listen};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -136,10 +138,9 @@ fn page(content: &Markup) -> impl IntoResponse + use<> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let port = env::var("PORT").map_or(Ok(3006), |port| port.parse())?;
+async fn main() -> Result<(), Failure> {
     let password = env::var("DEMO_PASSWORD").or_else(|_| random_text())?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let listener = listen(3006).await?;
     println!("Open http://localhost:{}/ and sign in as ada: {password}", listener.local_addr()?.port());
     axum::serve(listener, app(&password)?).await?;
     Ok(())

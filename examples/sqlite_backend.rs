@@ -17,19 +17,18 @@
 
 #[path = "sqlite_backend/mod.rs"]
 pub(crate) mod sqlite_backend;
+mod start;
 
 use std::env;
-use std::error::Error;
-use std::net::Ipv4Addr;
 
 use axum::Router;
 use axum::routing::{get, post};
 use portcullis::session::{SessionError, SessionKey};
 use portcullis::{CsrfLayer, Session, SessionLayer};
-use tokio::net::TcpListener;
 use tower::ServiceBuilder;
 
 use self::sqlite_backend::SqliteBackend;
+use self::start::{Failure, listen};
 
 const COUNT: SessionKey<i64> = SessionKey::new("count");
 
@@ -56,11 +55,10 @@ async fn count(session: Session) -> Result<String, SessionError> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let port = env::var("PORT").map_or(Ok(3003), |port| port.parse())?;
+async fn main() -> Result<(), Failure> {
     let file = env::var("FILE").unwrap_or_else(|_| "/tmp/sessions.db".to_owned());
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    println!("http://localhost:{}/ keeps its sessions in {file}", listener.local_addr()?.port());
+    let listener = listen(3003).await?;
+    println!("Open http://localhost:{}/, which keeps its sessions in {file}", listener.local_addr()?.port());
     let sessions = SessionLayer::new(SqliteBackend::new(file));
     axum::serve(listener, app(sessions)).await?;
     Ok(())

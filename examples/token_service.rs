@@ -19,9 +19,10 @@
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
+mod start;
+
 use std::env;
 use std::error::Error;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
@@ -46,7 +47,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::net::TcpListener;
+
+use self::start::{Failure, listen};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -67,16 +69,16 @@ struct Credentials {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let port: u16 = env::var("PORT").map_or(Ok(3009), |port| port.parse())?;
+async fn main() -> Result<(), Failure> {
     let password = env::var("DEMO_PASSWORD").or_else(|_| random_text())?;
-    let url = format!("http://localhost:{port}");
-    println!("{url}, ada's password is {password}");
+    let listener = listen(3009).await?;
+    let url = format!("http://localhost:{}", listener.local_addr()?.port());
     let app = match env::var("REDIS_URL") {
         Ok(redis) => app(&url, &password, RedisBackend::connect(RedisConfig::from_url(&redis)?)?)?,
         Err(_) => app(&url, &password, MemoryTokenBackend::new())?,
     };
-    axum::serve(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?, app).await?;
+    println!("{url} is ready. ada's password: {password}");
+    axum::serve(listener, app).await?;
     Ok(())
 }
 
@@ -115,14 +117,15 @@ where
 async fn login(
     State(service): State<Service>,
     Form(credentials): Form<Credentials>,
-) -> Result<impl IntoResponse, StatusCode> {
+) -> Result<impl IntoResponse, (StatusCode, &'static str)> {
     let hash = |text: &str| Sha256::digest(text);
     let is_right: bool = hash(&credentials.password).ct_eq(&hash(&service.password)).into();
     if !is_right || credentials.username != "ada" {
-        return Err(StatusCode::UNAUTHORIZED);
+        return Err((StatusCode::UNAUTHORIZED, "unknown user, or wrong password\n"));
     }
     let grant = Grant::new(credentials.username, CLIENT).scope("profile");
-    let pair = service.refresh.begin(&grant).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    let pair = service.refresh.begin(&grant).await;
+    let pair = pair.map_err(|_| (StatusCode::SERVICE_UNAVAILABLE, "try again\n"))?;
     let answer: Value = json!({
         "access_token": pair.access().as_str(),
         "token_type": pair.token_type(),
@@ -142,7 +145,9 @@ async fn logout(State(service): State<Service>, me: Identity) -> StatusCode {
 
 fn signing_key() -> Result<SigningKey, BoxError> {
     Ok(match env::var("SIGNING_KEY") {
-        Ok(pem) => SigningKey::pem(&pem, Algorithm::ES256)?,
+        Ok(pem) => {
+            SigningKey::pem(&pem, Algorithm::ES256).map_err(|error| format!("SIGNING_KEY: {error}"))?
+        }
         Err(_) => SigningKey::generate(Algorithm::ES256)?,
     })
 }

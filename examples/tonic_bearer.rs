@@ -2,15 +2,15 @@
 //!
 //! ```sh
 //! cargo run --example tonic_bearer                    # server and client in one: makes six calls, prints the answers
-//! cargo run --example tonic_bearer -- server          # PORT, or 3003; prints three tokens
+//! cargo run --example tonic_bearer -- server          # PORT, or 3019; prints three tokens
 //! TOKEN=... cargo run --example tonic_bearer -- client
 //! ```
 //!
-//! Any gRPC client can call it, with the schema in `tonic_bearer/reports.rs`:
+//! Any gRPC client can call it, with the schema in `tonic_bearer/reports.proto`:
 //!
 //! ```sh
-//! grpcurl -plaintext -import-path . -proto reports.proto -H "authorization: Bearer $TOKEN" \
-//!     -d '{"year": 2026}' 127.0.0.1:3003 demo.Reports/Read
+//! grpcurl -plaintext -proto examples/tonic_bearer/reports.proto -H "authorization: Bearer $TOKEN" \
+//!     -d '{"year": 2026}' 127.0.0.1:3019 demo.Reports/Read
 //! ```
 #![allow(clippy::print_stdout, reason = "a program says what it gets")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
@@ -19,11 +19,12 @@
 mod authority;
 #[path = "tonic_bearer/reports.rs"]
 mod reports;
+mod start;
 
 use std::env;
 use std::error::Error;
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
 use portcullis::BearerLayer;
 use portcullis::identity::IdentityExt;
@@ -39,6 +40,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use self::authority::Authority;
 use self::reports::{DELETE, READ, ReadReply, ReadRequest, Reports, ReportsClient, ReportsServer};
+use self::start::{Failure, listen, port};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -147,14 +149,15 @@ async fn demo() -> Result<(), BoxError> {
     server.await?
 }
 
-async fn server(address: SocketAddr) -> Result<(), BoxError> {
+async fn server() -> Result<(), Failure> {
     let tokens = tokens()?;
+    let listener = listen(3019).await?;
+    println!("Listening on {}. Three tokens of ada's:", listener.local_addr()?);
     for (name, token) in ["without a scope", "for Read", "for Delete"].iter().zip(three(&tokens).await?) {
         println!("{name}: TOKEN={token}");
     }
-    let listener = TcpListener::bind(address).await?;
-    println!("listening on {}", listener.local_addr()?);
-    serve(listener, &tokens, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await
+    serve(listener, &tokens, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await?;
+    Ok(())
 }
 
 /// One without a scope, and one for each method.
@@ -172,15 +175,14 @@ fn tokens() -> Result<Authority, BoxError> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let port = env::var("PORT").map_or(Ok(3003), |port| port.parse())?;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+async fn main() -> Result<(), Failure> {
     match env::args().nth(1).as_deref() {
-        None | Some("demo") => demo().await,
-        Some("server") => server(address).await,
+        None | Some("demo") => Ok(demo().await?),
+        Some("server") => server().await,
         Some("client") => {
+            let address = format!("127.0.0.1:{}", port(3019)?);
             let token = env::var("TOKEN").ok();
-            client(&address.to_string(), &[("Reports/Read", READ, token.as_deref())]).await
+            Ok(client(&address, &[("Reports/Read", READ, token.as_deref())]).await?)
         }
         Some(other) => Err(format!("{other:?} is none of server, client, demo").into()),
     }

@@ -1,8 +1,8 @@
 //! gRPC-web for pages in browsers beside gRPC for programs, on one tonic server, with bearer tokens.
 //!
 //! ```sh
-//! cargo run --example tonic_web                             # PORT, or 3012; prints a token
-//! URL=http://127.0.0.1:3012 TOKEN=...                       # as printed
+//! cargo run --example tonic_web                             # PORT, or 3018; prints a token
+//! URL=http://127.0.0.1:3018 TOKEN=...                       # as printed
 //! # the message {year: 2026} behind gRPC's five bytes: a flag, and the length
 //! printf '\0\0\0\0\3\10\352\17' | curl -si $URL/demo.Reports/Read --data-binary @- -H 'Content-Type: application/grpc-web+proto' \
 //!     -H "Authorization: Bearer $TOKEN" | cat -v            # the report, and grpc-status:0 in the body's last frame
@@ -17,11 +17,10 @@ pub(crate) mod authority;
 #[path = "tonic_bearer/reports.rs"]
 #[allow(dead_code, reason = "the client is for programs")]
 mod reports;
+mod start;
 
-use std::env;
 use std::error::Error;
 use std::future::Future;
-use std::net::Ipv4Addr;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method};
@@ -38,6 +37,7 @@ use tower_http::cors::CorsLayer;
 
 use self::authority::Authority;
 use self::reports::{ReadReply, ReadRequest, Reports, ReportsServer};
+use self::start::{Failure, listen};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -84,12 +84,12 @@ pub(crate) async fn serve(
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let port = env::var("PORT").map_or(Ok(3012), |port| port.parse())?;
+async fn main() -> Result<(), Failure> {
     let tokens = Authority::new("https://tonic.example", "reports")?;
+    let listener = listen(3018).await?;
+    println!("Listening on http://{}", listener.local_addr()?);
     println!("TOKEN={}", tokens.mint(&Grant::new("ada", "demo").scope(SCOPE)).await?.as_str());
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    println!("listening on {}", listener.local_addr()?);
     let stopped = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
-    serve(listener, &tokens, "http://localhost:3000", stopped).await
+    serve(listener, &tokens, "http://localhost:3000", stopped).await?;
+    Ok(())
 }

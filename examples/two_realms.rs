@@ -18,9 +18,10 @@
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
+mod start;
+
 use std::env;
 use std::error::Error;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,8 +39,9 @@ use portcullis::{CsrfLayer, Identity, Realm, RequireLayer, Session, SessionLayer
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::net::TcpListener;
 use tower::ServiceBuilder;
+
+use self::start::{Failure, listen};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -131,10 +133,10 @@ async fn sign_in<M: Directory>(
     State(shop): State<Shop>,
     session: Session<M>,
     Form(form): Form<Credentials>,
-) -> Result<StatusCode, SessionError> {
+) -> Result<Result<StatusCode, (StatusCode, &'static str)>, SessionError> {
     match M::find(&form.username).filter(|_| is_right(&form.password, &shop.password)) {
-        None => Ok(StatusCode::UNAUTHORIZED),
-        Some(user) => session.login(user).await.map(|()| StatusCode::NO_CONTENT),
+        None => Ok(Err((StatusCode::UNAUTHORIZED, "unknown user, or wrong password\n"))),
+        Some(user) => session.login(user).await.map(|()| Ok(StatusCode::NO_CONTENT)),
     }
 }
 
@@ -148,14 +150,12 @@ fn is_right(password: &str, right: &str) -> bool {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let port = env::var("PORT").map_or(Ok(3008), |port| port.parse())?;
+async fn main() -> Result<(), Failure> {
     let password = env::var("DEMO_PASSWORD").or_else(|_| random_text())?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let listener = listen(3008).await?;
     let url = format!("http://localhost:{}", listener.local_addr()?.port());
-    println!(
-        "{url}/login for ada, a customer; {url}/staff/login for grace, of the staff; both with {password}"
-    );
+    println!("{url}/login is for ada, a customer, and {url}/staff/login for grace, of the staff.");
+    println!("Their password: {password}");
     axum::serve(listener, app(&password)?).await?;
     Ok(())
 }

@@ -1,18 +1,19 @@
 //! A chat over WebSockets that hangs up when its user logs out: in another tab, or on another node.
 //!
 //! ```sh
-//! cargo run --example websocket_logout                                   # sessions in memory
+//! cargo run --example websocket_logout                                   # PORT, or 3013; sessions in memory
 //! REDIS_URL=redis://127.0.0.1:6379 cargo run --example websocket_logout  # sessions in Redis
 //! ```
 //!
-//! Open <http://localhost:3000/> in two tabs and sign in: each has a socket of its own. Sign out in one, and both are
-//! closed with 4401. With Redis, run it a second time with `PORT=3001`: cookies know no ports, so a tab of each
+//! Open <http://localhost:3013/> in two tabs and sign in: each has a socket of its own. Sign out in one, and both are
+//! closed with 4401. With Redis, run it a second time with `PORT=3014`: cookies know no ports, so a tab of each
 //! shares the session, and signing out in one closes the other's socket in the other process.
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
+mod start;
+
 use std::env;
-use std::net::Ipv4Addr;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::{Html, Redirect, Response};
@@ -22,21 +23,21 @@ use portcullis::session::{MemoryBackend, SessionEnd, SessionError, SessionKey, S
 use portcullis::{CsrfLayer, Identity, RequireLayer, Session};
 use portcullis_redis::{RedisBackend, RedisConfig};
 use serde::Deserialize;
-use tokio::net::TcpListener;
 use tower::ServiceBuilder;
+
+use self::start::{Failure, listen};
 
 /// How many messages this session has sent, in all its tabs.
 const SENT: SessionKey<i64> = SessionKey::new("sent");
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Failure> {
     let sessions = match env::var("REDIS_URL") {
-        Ok(url) => SessionLayer::new(RedisBackend::connect(RedisConfig::standalone(url)?)?),
+        Ok(url) => SessionLayer::new(RedisBackend::connect(RedisConfig::from_url(&url)?)?),
         Err(_) => SessionLayer::new(MemoryBackend::new()),
     };
-    let port = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    println!("http://localhost:{port}/");
+    let listener = listen(3013).await?;
+    println!("Open http://localhost:{}/ in two tabs", listener.local_addr()?.port());
     axum::serve(listener, app(sessions)).await?;
     Ok(())
 }
@@ -48,7 +49,7 @@ fn app(sessions: SessionLayer) -> Router {
         .route("/", get(page))
         .route("/login", post(login))
         .route("/logout", post(logout))
-        .layer(ServiceBuilder::new().layer(sessions).layer(CsrfLayer::new()))
+        .layer(ServiceBuilder::new().layer(sessions).layer(CsrfLayer::new().always()))
 }
 
 async fn chat(upgrade: WebSocketUpgrade, session: Session) -> Result<Response, SessionError> {

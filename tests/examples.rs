@@ -11,6 +11,7 @@ mod multi_tenant;
 mod redis_pools;
 mod remember_me;
 mod sqlite_backend;
+mod start;
 mod token_service;
 mod tonic_web;
 mod two_realms;

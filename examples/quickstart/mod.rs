@@ -79,11 +79,12 @@ pub(crate) fn app(config: &Config) -> Result<Router, BoxError> {
 
     // From the outside in. Each of our layers needs what the one before has found out: the session first, because a
     // bearer token beside it must be of the same user; then CSRF, which asks whether a cookie was used. What only some
-    // routes demand (`RequireLayer`) stands at those routes, inside all of this.
+    // routes demand (`RequireLayer`) stands at those routes, inside all of this. `always`, because of visitors: another
+    // site could sign them in to an account of its own, or have a new session's cookie take the place of theirs.
     let identification = ServiceBuilder::new()
         .layer(sessions(config)?.responder(refuse).build()?)
         .layer(bearer.responder(refuse))
-        .layer(CsrfLayer::new().responder(refuse));
+        .layer(CsrfLayer::new().always().responder(refuse));
 
     // tower-http stands outside: every answer is traced, refusals too, and a request that runs out of time is dropped
     // as a whole, with what it would have written to the session.

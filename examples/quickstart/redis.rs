@@ -5,7 +5,8 @@ use portcullis_redis::{RedisBackend, RedisConfig};
 use super::BoxError;
 
 pub(crate) fn backend(url: &str) -> Result<RedisBackend, BoxError> {
-    Ok(RedisBackend::connect(RedisConfig::from_url(url)?)?)
+    let config = RedisConfig::from_url(url).map_err(|error| format!("REDIS_URL: {error}"))?;
+    Ok(RedisBackend::connect(config)?)
 }
 
 /// What an operator should see to; empty if there is nothing.

@@ -1,16 +1,5 @@
-//! The service `demo.Reports` and its client, as `tonic-prost-build` would make them from this schema. They are written
+//! The service `demo.Reports` and its client, as `tonic-prost-build` would make them from `reports.proto`. They are written
 //! by hand so that the example builds without `protoc`.
-//!
-//! ```proto
-//! syntax = "proto3";
-//! package demo;
-//! service Reports {
-//!   rpc Read(ReadRequest) returns (ReadReply);
-//!   rpc Delete(ReadRequest) returns (ReadReply);
-//! }
-//! message ReadRequest { uint32 year = 1; }
-//! message ReadReply { string text = 1; }
-//! ```
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -35,10 +35,10 @@ const ISSUER: &str = "https://idp.example";
 const ADDRESS: &str = "https://api.example";
 
 /// Somebody who holds a key of P-256.
-struct Holder(EcdsaKeyPair);
+pub(crate) struct Holder(EcdsaKeyPair);
 
 impl Holder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
     }
 
@@ -48,7 +48,7 @@ impl Holder {
     }
 
     /// RFC 7638, section 3.
-    fn thumbprint(&self) -> String {
+    pub(crate) fn thumbprint(&self) -> String {
         let [x, y] = self.coordinates();
         hash(&format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#))
     }
@@ -57,17 +57,28 @@ impl Holder {
         issuer.token(json!({ "cnf": { "jkt": self.thumbprint() } })).to_string()
     }
 
-    fn proof(&self, method: &str, address: &str, token: &str, nonce: Option<&str>) -> String {
+    pub(crate) fn proof(&self, method: &str, address: &str, token: &str, nonce: Option<&str>) -> String {
+        self.sign(method, address, &[("ath", Some(&hash(token))), ("nonce", nonce)])
+    }
+
+    /// Where tokens are given none comes along.
+    pub(crate) fn proof_of_key(&self, address: &str, nonce: Option<&str>) -> String {
+        self.sign("POST", address, &[("nonce", nonce)])
+    }
+
+    fn sign(&self, method: &str, address: &str, more: &[(&str, Option<&str>)]) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let [x, y] = self.coordinates();
         let jwk = json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y });
         let header = json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": jwk });
         let mut claims = json!({
             "jti": format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),
-            "htm": method, "htu": address, "iat": SystemClock.now().as_secs(), "ath": hash(token),
+            "htm": method, "htu": address, "iat": SystemClock.now().as_secs(),
         });
-        if let Some(nonce) = nonce {
-            claims["nonce"] = nonce.into();
+        for (name, value) in more {
+            if let Some(value) = value {
+                claims[*name] = (*value).into();
+            }
         }
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let message = format!("{}.{}", part(&header), part(&claims));

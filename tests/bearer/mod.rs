@@ -1,6 +1,6 @@
 //! Rows of the catalogue that are about bearer tokens, on real frameworks and a real redis-server.
 
-mod bound;
+pub(crate) mod bound;
 mod revocation;
 mod streams;
 mod tls;

@@ -1,4 +1,5 @@
 //! The application as its own authority, on a real redis-server and before independent verifiers.
 
+mod bound;
 mod families;
 mod verifiers;

@@ -73,6 +73,27 @@ async fn a_cross_site_post_with_the_cookie_is_403_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_cross_site_post_without_the_cookie_begins_no_session_that_would_replace_it() {
+    on_each(async |stage| {
+        let (browser, own_session) = ada(&stage).await;
+        // This is what browsers send: a Lax cookie stays at home. A cookie in the answer they would keep.
+        let elsewhere = browser.another();
+        for (name, headers) in FORGERIES.iter().filter(|(_, headers)| !headers.is_empty()) {
+            for request in posts(&elsewhere, &own_session) {
+                let name = format!("{name}: {request:?}");
+                let forged = request.without_browser();
+                let forged = headers.iter().fold(forged, |forged, &(name, value)| forged.header(name, value));
+                let response = forged.await;
+                assert_eq!(response.status, 403, "{name}: {}", response.text());
+                assert_eq!(response.set_cookies(), [""; 0], "{name}");
+            }
+        }
+        assert_unchanged("without the cookie", &browser).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_same_posts_from_the_own_page_pass() {
     on_each(async |stage| {
         for at in 0..6 {

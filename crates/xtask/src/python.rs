@@ -10,23 +10,30 @@ use crate::failure::Failure;
 struct Library {
     /// Names a Python that has it, for the tests.
     variable: &'static str,
-    /// What `pip` calls it.
-    package: &'static str,
+    /// What `pip` calls it, and what comes with it.
+    packages: &'static [&'static str],
     /// What a program that has it can import.
     modules: &'static str,
     /// Below `target`; tests look there, too, when nobody tells them.
     folder: &'static str,
 }
 
-const LIBRARIES: [Library; 2] = [
+const LIBRARIES: [Library; 3] = [
     // A gRPC client.
-    Library { variable: "GRPC_PYTHON_BIN", package: "grpcio", modules: "grpc", folder: "grpcio" },
+    Library { variable: "GRPC_PYTHON_BIN", packages: &["grpcio"], modules: "grpc", folder: "grpcio" },
     // A verifier of tokens, with what it needs for signatures of key pairs.
     Library {
         variable: "PYJWT_PYTHON",
-        package: "pyjwt[crypto]==2.10.1",
+        packages: &["pyjwt[crypto]==2.10.1"],
         modules: "jwt, cryptography",
         folder: "verifiers",
+    },
+    // A provider of tokens.
+    Library {
+        variable: "AUTHLIB_PYTHON",
+        packages: &["authlib==1.9.10", "flask==3.1.3"],
+        modules: "authlib.integrations.flask_oauth2, joserfc",
+        folder: "provider",
     },
 ];
 
@@ -48,9 +55,10 @@ impl Library {
             return Ok(found);
         }
         self.install(python, &folder, &own).map_err(|failure| {
-            let Self { variable, package, .. } = self;
+            let Self { variable, packages, .. } = self;
+            let packages = packages.join(" and ");
             Failure::Said(format!(
-                "{failure}\nwhat the tests need is a Python with {package} (of Debian: python3-venv); ${variable} names one"
+                "{failure}\nwhat the tests need is a Python with {packages} (of Debian: python3-venv); ${variable} names one"
             ))
         })?;
         Ok(own.into())
@@ -59,8 +67,8 @@ impl Library {
     /// In an environment of its own, so that nothing is installed on the machine.
     fn install(&self, python: &OsStr, folder: &Path, own: &Path) -> Result<(), Failure> {
         Tool::new(python).args(["-m", "venv", "--clear"]).args([folder]).run()?;
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", self.package];
-        Tool::new(own).args(pip).run()
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+        Tool::new(own).args(pip).args(self.packages).run()
     }
 
     fn is_in(&self, python: &OsStr) -> bool {

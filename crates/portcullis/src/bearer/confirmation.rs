@@ -32,6 +32,11 @@ pub(super) fn thumbprint(text: &str) -> Option<Thumbprint> {
     bytes.get(..len)?.try_into().ok()
 }
 
+/// A hash as `jkt` and `x5t#S256` have it.
+pub(super) fn thumbprint_text(thumbprint: &Thumbprint) -> String {
+    URL_SAFE_NO_PAD.encode(thumbprint)
+}
+
 impl<'de> Deserialize<'de> for Confirmation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ConfirmationVisitor)

@@ -3,6 +3,11 @@
 mod claims;
 mod header;
 mod jwk;
+#[cfg_attr(
+    not(feature = "issue"),
+    expect(dead_code, reason = "only issuers give tokens to who proves a key")
+)]
+mod key_proof;
 mod memory;
 mod nonce;
 mod proof;
@@ -16,11 +21,12 @@ use std::time::Duration;
 use http::{HeaderValue, Method};
 use portcullis_store::{ReplayBackend, Timestamp};
 
+pub(crate) use self::key_proof::{KeyFault, KeyProof, KeyProofs};
 pub use self::memory::MemoryReplayBackend;
 pub use self::nonce::NonceKeys;
 use self::nonce::{Age, Nonces};
 pub(super) use self::proof::DPOP;
-use self::proof::{Fault, ProofRules, Proven, Question};
+use self::proof::{Bound, Fault, ProofRules, Proven, Question};
 pub(super) use self::refusal::ProofRefusal;
 use self::replays::Replays;
 pub(super) use self::replays::Ticket;
@@ -59,6 +65,11 @@ use super::refusal::Refusal;
 /// let bearer = BearerLayer::new([issuer])?.dpop(dpop)?.required();
 /// # drop(bearer); Ok(()) }
 /// ```
+///
+/// # Where tokens are given
+///
+/// The endpoints of an issuer of one's own take proofs, too, and bind the tokens that they give to the key: see
+/// `TokenEndpoints::dpop` (feature `issue`).
 ///
 /// # Browsers
 ///
@@ -224,11 +235,26 @@ impl Proofs {
         key: &Thumbprint,
         now: Timestamp,
     ) -> Result<Proved, Unproved> {
-        let question = Question { method, path, token, key, now };
-        let Proven { name, nonce } = self.rules.judge(proof?, question)?;
-        let nonce = self.judge_nonce(nonce.as_deref(), now)?;
+        let token = Some(Bound { text: token, key });
+        let (proved, _) = self.answer(proof?, Question { method, path, token, now })?;
+        Ok(proved)
+    }
+
+    /// The same of a proof that comes without a token (section 5): whose it is, too.
+    fn introduce(
+        &self,
+        proof: &str,
+        (method, path): (&Method, &str),
+        now: Timestamp,
+    ) -> Result<(Proved, Thumbprint), Unproved> {
+        self.answer(proof, Question { method, path, token: None, now })
+    }
+
+    fn answer(&self, proof: &str, question: Question<'_>) -> Result<(Proved, Thumbprint), Unproved> {
+        let Proven { name, key, nonce } = self.rules.judge(proof, question)?;
+        let nonce = self.judge_nonce(nonce.as_deref(), question.now)?;
         let ticket = Ticket { replays: self.replays.clone(), name, keep: self.rules.keep() };
-        Ok(Proved { ticket: Some(ticket), nonce })
+        Ok((Proved { ticket: Some(ticket), nonce }, key))
     }
 
     /// The nonce to use from now on, if it is another.

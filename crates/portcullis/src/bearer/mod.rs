@@ -105,6 +105,11 @@ pub use authenticator::BearerAuthenticator;
 pub use cache::{CacheUsage, TokenCache};
 pub use certificate::{ClientCertificate, ClientCertificates};
 pub use dpop::{Dpop, MemoryReplayBackend, NonceKeys};
+#[cfg_attr(
+    not(feature = "issue"),
+    expect(unused_imports, reason = "only issuers give tokens to who proves a key")
+)]
+pub(crate) use dpop::{KeyFault, KeyProof, KeyProofs};
 pub use error::{BuildError, BuildErrorKind, KeysUnavailable};
 pub use expiry::{Expired, ExpiringBody, ExpiringStream, Expiry};
 pub use introspection::{

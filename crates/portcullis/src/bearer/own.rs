@@ -23,9 +23,18 @@ impl OwnVerifier {
         Ok(Self(Verifier::new(vec![issuer.build()?])))
     }
 
-    /// Whom the token names, if it is good at this moment.
+    /// Whom the token names, if it is good at this moment and bound to nothing.
     pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Option<Own> {
-        let occasion = Occasion { carrier: Carrier::Explicit, now, wants_marks: true, wants_proof: false };
+        self.look(token, now, false)
+    }
+
+    /// The same, also of a token that is bound: for those who do not let its bearer in by it.
+    pub(crate) fn describe(&self, token: &str, now: Timestamp) -> Option<Own> {
+        self.look(token, now, true)
+    }
+
+    fn look(&self, token: &str, now: Timestamp, wants_proof: bool) -> Option<Own> {
+        let occasion = Occasion { carrier: Carrier::Explicit, now, wants_marks: true, wants_proof };
         let verified = self.0.verify(token.as_bytes(), occasion).ok()?;
         Some(Own { identity: verified.identity, marks: verified.marks })
     }

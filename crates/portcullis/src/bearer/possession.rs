@@ -143,7 +143,7 @@ impl Proved {
 }
 
 /// The one proof of a request.
-fn proof(headers: &HeaderMap) -> Result<HeaderValue, ProofRefusal> {
+pub(super) fn proof(headers: &HeaderMap) -> Result<HeaderValue, ProofRefusal> {
     let mut fields = headers.get_all(DPOP).iter();
     match (fields.next(), fields.next()) {
         (None, _) => Err(ProofRefusal::Missing),

@@ -1,4 +1,5 @@
-//! [`Ambient`]: whether a credential came along that browsers send by themselves.
+//! [`Credential`]: what came along that says who is calling, and whether browsers send it by themselves. [`Ambient`]: who
+//! says so.
 
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
@@ -7,39 +8,55 @@ use crate::guard::Head;
 use crate::identity::{Carrier, Seen};
 use crate::realm::looks;
 
-/// Whether a credential came along that browsers send by themselves, and who says so.
+/// What came along that says who is calling. The stricter comes first: of several it decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Credential {
+    /// One that browsers send by themselves.
+    Ambient,
+    /// Only one that somebody has put there, and that is good. No other site's page can do that to a browser.
+    Explicit,
+    None,
+}
+
+/// What came along, and who says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ambient {
     /// A layer outside this one has looked, and this is what it found.
-    Known(bool),
+    Known(Credential),
     /// No layer has looked; by the headers, on the safe side.
-    Guessed(bool),
+    Guessed(Credential),
 }
 
 impl Ambient {
     /// Judges by the identities if layers have looked for some, in whatever realm, else by the headers.
     pub(super) fn of(head: Head<'_>) -> Self {
         looks(head.extensions)
-            .map(|(_, look)| is_ambient(look.seen, head.headers))
-            .reduce(|one, other| one || other)
-            .map_or_else(|| Self::Guessed(may_be_in(head.headers)), Self::Known)
+            .map(|(_, look)| found(look.seen, head.headers))
+            .reduce(Credential::min)
+            .map_or_else(|| Self::Guessed(guessed(head.headers)), Self::Known)
     }
 
-    pub(super) fn came_along(self) -> bool {
+    pub(super) fn credential(self) -> Credential {
         match self {
-            Self::Known(came_along) | Self::Guessed(came_along) => came_along,
+            Self::Known(credential) | Self::Guessed(credential) => credential,
         }
     }
 }
 
-fn is_ambient(seen: Seen<'_>, headers: &HeaderMap) -> bool {
+fn found(seen: Seen<'_>, headers: &HeaderMap) -> Credential {
     match seen {
-        Seen::Authenticated(who) => who.carrier() == Carrier::Ambient,
-        Seen::Anonymous => false,
+        Seen::Authenticated(who) if who.carrier() == Carrier::Ambient => Credential::Ambient,
+        Seen::Authenticated(_) => Credential::Explicit,
+        Seen::Anonymous => Credential::None,
         // A credential is there and its store is not. A cookie needs proof of origin all the same; a bearer client must
         // hear of the outage, not of a forgery.
-        Seen::Unavailable { .. } => may_be_in(headers),
+        Seen::Unavailable { .. } => guessed(headers),
     }
+}
+
+/// A token that nobody has verified is none: anything can be written there.
+fn guessed(headers: &HeaderMap) -> Credential {
+    if may_be_in(headers) { Credential::Ambient } else { Credential::None }
 }
 
 /// A cookie may be a session's; HTTP authentication other than by token is repeated by browsers (Basic, Negotiate).
@@ -60,6 +77,7 @@ mod tests {
     use http::request::Parts;
     use http::{HeaderName, Request};
 
+    use super::Ambient::{Guessed, Known};
     use super::*;
     use crate::Identity;
     use crate::identity::Authentication;
@@ -86,27 +104,27 @@ mod tests {
         let both = &[(COOKIE, "id=1"), (AUTHORIZATION, "Bearer t")][..];
         let unavailable = || Some(Authentication::unavailable(Duration::from_secs(1)));
         let rows = [
-            ("session", cookie, signed_in(Carrier::Ambient), Ambient::Known(true)),
-            ("session, header lost on the way", &[], signed_in(Carrier::Ambient), Ambient::Known(true)),
-            ("bearer", bearer, signed_in(Carrier::Explicit), Ambient::Known(false)),
-            ("bearer beside a cookie", both, signed_in(Carrier::Explicit), Ambient::Known(false)),
-            ("nobody, some cookie", cookie, Some(Authentication::anonymous()), Ambient::Known(false)),
-            ("session store away", cookie, unavailable(), Ambient::Known(true)),
-            ("token keys away", bearer, unavailable(), Ambient::Known(false)),
-            ("alone, nothing", &[], None, Ambient::Guessed(false)),
-            ("alone, cookie", cookie, None, Ambient::Guessed(true)),
-            ("alone, bearer", bearer, None, Ambient::Guessed(false)),
-            ("alone, bearer in capitals", &[(AUTHORIZATION, "BEARER t")], None, Ambient::Guessed(false)),
-            ("alone, DPoP", &[(AUTHORIZATION, "DPoP t")], None, Ambient::Guessed(false)),
-            ("alone, both", both, None, Ambient::Guessed(true)),
-            ("alone, Basic", &[(AUTHORIZATION, "Basic dTpw")], None, Ambient::Guessed(true)),
-            ("alone, Negotiate", &[(AUTHORIZATION, "Negotiate x")], None, Ambient::Guessed(true)),
-            ("alone, a longer scheme", &[(AUTHORIZATION, "BearerX t")], None, Ambient::Guessed(true)),
+            ("session", cookie, signed_in(Carrier::Ambient), Known(Credential::Ambient)),
+            ("session, header lost on the way", &[], signed_in(Carrier::Ambient), Known(Credential::Ambient)),
+            ("bearer", bearer, signed_in(Carrier::Explicit), Known(Credential::Explicit)),
+            ("bearer beside a cookie", both, signed_in(Carrier::Explicit), Known(Credential::Explicit)),
+            ("nobody, some cookie", cookie, Some(Authentication::anonymous()), Known(Credential::None)),
+            ("session store away", cookie, unavailable(), Known(Credential::Ambient)),
+            ("token keys away", bearer, unavailable(), Known(Credential::None)),
+            ("alone, nothing", &[], None, Guessed(Credential::None)),
+            ("alone, cookie", cookie, None, Guessed(Credential::Ambient)),
+            ("alone, bearer", bearer, None, Guessed(Credential::None)),
+            ("alone, bearer in capitals", &[(AUTHORIZATION, "BEARER t")], None, Guessed(Credential::None)),
+            ("alone, DPoP", &[(AUTHORIZATION, "DPoP t")], None, Guessed(Credential::None)),
+            ("alone, both", both, None, Guessed(Credential::Ambient)),
+            ("alone, Basic", &[(AUTHORIZATION, "Basic dTpw")], None, Guessed(Credential::Ambient)),
+            ("alone, Negotiate", &[(AUTHORIZATION, "Negotiate x")], None, Guessed(Credential::Ambient)),
+            ("alone, a longer scheme", &[(AUTHORIZATION, "BearerX t")], None, Guessed(Credential::Ambient)),
             (
                 "alone, Basic hidden behind Bearer",
                 &[(AUTHORIZATION, "Bearer t"), (AUTHORIZATION, "Basic dTpw")],
                 None,
-                Ambient::Guessed(true),
+                Guessed(Credential::Ambient),
             ),
         ];
         for (name, headers, found, expected) in rows {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 
-use super::ambient::{Ambient, may_be_in};
+use super::ambient::{Ambient, Credential, may_be_in};
 use super::binding::Binding;
 use super::events::{Consequence, failed, refused_further_in};
 use super::metadata::{Offered, Policy, passes_at_a_glance, verify};
@@ -82,16 +82,16 @@ impl Csrf {
     }
 
     fn decide(&self, head: Head<'_>) -> Result<Pass, CsrfReason> {
-        let mut ambient = true;
-        let is_ambient = || {
-            ambient = self.ambient(head);
-            ambient
+        let mut found = Credential::Ambient;
+        let credential = || {
+            found = self.credential(head);
+            found
         };
-        let verified = verify(&self.policy, head, is_ambient, || self.offered(head));
+        let verified = verify(&self.policy, head, credential, || self.offered(head));
         verified.or_else(|reason| self.excuse(reason, head))?;
         // Nothing has to be remembered of most requests: they carry nothing that could be a credential, or are proven.
         let is_remembered = || head.extensions.get::<Unproven>().is_some();
-        let doubtful = !ambient && may_be_in(head.headers) && !is_remembered();
+        let doubtful = found != Credential::Ambient && may_be_in(head.headers) && !is_remembered();
         let unproven = if doubtful { self.decide_if_ambient(head).err() } else { None };
         let unproven = unproven.map(|reason| Unproven { reason, dropped: false, count: refused_further_in });
         Ok(unproven.map_or_else(Pass::new, Pass::with))
@@ -134,10 +134,11 @@ impl Csrf {
 
     /// What is to become of the request should a layer further in find an ambient credential.
     fn decide_if_ambient(&self, head: Head<'_>) -> Result<(), CsrfReason> {
-        verify(&self.policy, head, || true, || self.offered(head)).or_else(|reason| self.excuse(reason, head))
+        let verified = verify(&self.policy, head, || Credential::Ambient, || self.offered(head));
+        verified.or_else(|reason| self.excuse(reason, head))
     }
 
-    fn ambient(&self, head: Head<'_>) -> bool {
+    fn credential(&self, head: Head<'_>) -> Credential {
         let ambient = Ambient::of(head);
         match ambient {
             Ambient::Known(_) => self.is_surrounded.store(true, Ordering::Relaxed),
@@ -148,7 +149,7 @@ impl Csrf {
                 );
             }),
         }
-        ambient.came_along()
+        ambient.credential()
     }
 
     fn excuse(&self, reason: CsrfReason, head: Head<'_>) -> Result<(), CsrfReason> {

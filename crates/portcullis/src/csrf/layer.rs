@@ -124,8 +124,15 @@ impl<R> CsrfLayer<R> {
         self
     }
 
-    /// Checks requests without an ambient credential too. For login forms: another site could log its visitors in to
-    /// an account of its own (login CSRF). Default: they pass.
+    /// Checks requests without any credential too. Default: they pass.
+    ///
+    /// * For login forms: another site could log its visitors in to an account of its own (login CSRF).
+    /// * Wherever a session may begin for a visitor. A `SameSite=Lax` cookie stays at home when another site makes a browser
+    ///   post a form, so that request looks like a visitor's; the cookie of the session that begins then takes the place of
+    ///   the one that was there, and whoever was signed in by it no longer is.
+    ///
+    /// Whoever is known by a credential that is not ambient, such as a bearer token, passes all the same: no page of another
+    /// site can put that there. So it can stand around a whole application.
     pub fn always(mut self) -> Self {
         self.check.policy.always = true;
         self

@@ -4,6 +4,7 @@ use http::header::{HOST, ORIGIN, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::SameSite;
+use super::ambient::Credential;
 use super::authority::{Authority, Host};
 use super::origin::Origin;
 use crate::guard::Head;
@@ -57,12 +58,12 @@ static DESTINATION: [HeaderName; 1] = [HOST];
 
 /// The decision, in the order of the module page's table.
 ///
-/// `ambient` says whether a credential came along that browsers send by themselves, and `token` what a token that came
-/// along is good for. They are asked only where that matters, because they cost something.
+/// `credential` says what came along of who is calling, and `token` what a token that came along is good for. They are asked
+/// only where that matters, because they cost something.
 pub(super) fn verify(
     policy: &Policy,
     head: Head<'_>,
-    ambient: impl FnOnce() -> bool,
+    credential: impl FnOnce() -> Credential,
     token: impl FnOnce() -> Offered,
 ) -> Result<(), CsrfReason> {
     policy.admit_host(head)?;
@@ -70,10 +71,16 @@ pub(super) fn verify(
     if is_safe(head.method) && !is_handshake {
         return Ok(());
     }
-    let ambient = ambient();
-    if !ambient && !policy.always {
+    let credential = credential();
+    let is_asked = match credential {
+        Credential::Ambient => true,
+        Credential::Explicit => false,
+        Credential::None => policy.always,
+    };
+    if !is_asked {
         return Ok(());
     }
+    let ambient = credential == Credential::Ambient;
     once_each(head.headers, &DECISIVE)?;
     if is_handshake {
         return policy.admit_handshake(head);

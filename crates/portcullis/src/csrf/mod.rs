@@ -7,8 +7,8 @@
 //! 1. Its host is not among the [allowed](CsrfLayer::allowed_hosts), if any are named: refused, whatever its method.
 //! 2. It is GET, HEAD or OPTIONS, and no WebSocket handshake: passes. So safe methods must not change anything. Every
 //!    other method counts as unsafe: QUERY, TRACE and custom ones too.
-//! 3. No *ambient* credential came along, one that browsers send by themselves: passes, unless told to check
-//!    [always](CsrfLayer::always). Bearer clients, webhooks and native gRPC need no exemption. The
+//! 3. No *ambient* credential came along, one that browsers send by themselves: passes, unless there is none at all and the
+//!    layer was told to check [always](CsrfLayer::always). Bearer clients, webhooks and native gRPC need no exemption. The
 //!    [`Authentication`](crate::identity::Authentication) in the extensions says so. If it is missing, or cannot tell
 //!    because a store is out of reach, every `Cookie` counts as ambient, and so does every `Authorization` other than
 //!    Bearer and DPoP. Of several [realms](crate::realm) one credential is enough. A layer further in that finds an

@@ -19,7 +19,7 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    /// The token, as it goes into an `Authorization: Bearer` header.
+    /// The token, as it goes into the `Authorization` header behind its [type](Self::token_type).
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text.0

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::document::{Document, DocumentService};
 use super::error::{BuildError, BuildErrorKind};
 use super::issuer::TokenIssuer;
+use crate::bearer::Algorithm;
 
 /// What an issuer tells of itself (RFC 8414, section 2; OpenID Connect Discovery, section 3).
 ///
@@ -74,6 +75,13 @@ impl Metadata {
         let this = self.address("token_endpoint", address)?;
         let this = this.member("grant_types_supported", json!(["refresh_token"]));
         Ok(this.member("token_endpoint_auth_methods_supported", json!(CLIENT_METHODS)))
+    }
+
+    /// The algorithms that proofs of keys may be signed with (RFC 9449, section 5.1): those of
+    /// [`Dpop::algorithms`](crate::bearer::Dpop::algorithms), where the endpoints [take proofs](super::TokenEndpoints::dpop).
+    pub fn dpop_algorithms(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        let names: Vec<_> = algorithms.into_iter().map(Algorithm::name).collect();
+        self.member("dpop_signing_alg_values_supported", json!(names))
     }
 
     /// Where tokens are revoked (RFC 7009).

@@ -72,7 +72,9 @@ mod signer;
 pub use access::AccessToken;
 pub use cookies::TokenCookies;
 pub use document::DocumentService;
-pub use endpoint::{Checking, ClientKind, Clients, EndpointService, StaticClients, TokenEndpoints};
+pub use endpoint::{
+    Checking, ClientKind, Clients, EndpointService, ProofError, ProvenKey, StaticClients, TokenEndpoints,
+};
 pub use error::{BuildError, BuildErrorKind, IssueError, IssueErrorKind};
 pub use grant::{Confirmation, Grant};
 pub use issuer::{TokenIssuer, TokenIssuerBuilder};

@@ -34,7 +34,7 @@ pub struct Part<A>(pub(super) Option<A>);
 pub struct NoAuthenticator(Infallible);
 
 /// A check that there is none of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct NoCheck(Infallible);
 
 impl<A: Authenticator> Authenticator for Part<A> {

@@ -170,6 +170,24 @@ async fn a_login_form_is_guarded_by_always() {
 }
 
 #[tokio::test]
+async fn always_leaves_bearer_clients_alone_and_no_token_that_nobody_verified() {
+    let known = ServiceBuilder::new()
+        .layer(AuthenticateLayer::new(Finds::identity(by_bearer("ada"))))
+        .layer(CsrfLayer::new().always())
+        .service(Handler::default());
+    let forged = || with(forged("POST"), "authorization", "Bearer t");
+    assert_eq!(answer(&known, forged()).await.body(), "ada");
+
+    let unknown = ServiceBuilder::new()
+        .layer(AuthenticateLayer::new(Finds::nobody()))
+        .layer(CsrfLayer::new().always())
+        .service(Handler::default());
+    assert_eq!(answer(&unknown, forged()).await.status(), StatusCode::FORBIDDEN);
+    let alone = CsrfLayer::new().always().layer(Handler::default());
+    assert_eq!(answer(&alone, forged()).await.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
 async fn an_inner_stricter_copy_is_not_switched_off_by_an_outer_one() {
     let stack = ServiceBuilder::new()
         .layer(AuthenticateLayer::new(Finds::nobody()))

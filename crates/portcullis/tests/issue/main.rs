@@ -10,6 +10,7 @@
 
 mod common;
 mod documents;
+mod dpop;
 mod endpoints;
 mod jobs;
 mod keys;

@@ -19,7 +19,8 @@ pub(super) struct ProofClaims<'a> {
     pub(super) jti: Cow<'a, str>,
     pub(super) htm: Cow<'a, str>,
     pub(super) htu: Cow<'a, str>,
-    pub(super) ath: Cow<'a, str>,
+    /// The hash of the token that comes along, where one does.
+    pub(super) ath: Option<Cow<'a, str>>,
     pub(super) iat: Timestamp,
     pub(super) nbf: Option<Timestamp>,
     pub(super) exp: Option<Timestamp>,
@@ -53,7 +54,7 @@ impl<'a> ProofClaims<'a> {
             jti: given(raw.jti)?,
             htm: given(raw.htm)?,
             htu: given(raw.htu)?,
-            ath: given(raw.ath)?,
+            ath: raw.ath.filter(|claim| !claim.is_empty()),
             iat: raw.iat.ok_or(ProofRefusal::MissingClaim)?,
             nbf: raw.nbf,
             exp: raw.exp,

@@ -35,16 +35,24 @@ pub(super) struct Question<'q> {
     pub(super) method: &'q Method,
     /// As the service sees it.
     pub(super) path: &'q str,
-    pub(super) token: &'q [u8],
-    /// To which the token is bound.
-    pub(super) key: &'q Thumbprint,
+    /// What comes along with the proof; nothing does where tokens are given (section 5).
+    pub(super) token: Option<Bound<'q>>,
     pub(super) now: Timestamp,
+}
+
+/// A token that is bound to a key.
+#[derive(Clone, Copy)]
+pub(super) struct Bound<'q> {
+    pub(super) text: &'q [u8],
+    pub(super) key: &'q Thumbprint,
 }
 
 /// A proof that is good, but for its nonce and its use.
 #[derive(Debug)]
 pub(super) struct Proven {
     pub(super) name: Locator,
+    /// Whose it is.
+    pub(super) key: Thumbprint,
     pub(super) nonce: Option<String>,
 }
 
@@ -80,7 +88,7 @@ impl ProofRules {
         let claims = ProofClaims::parse(&jws.payload)?;
         self.judge_claims(&claims, question)?;
         let (key, thumbprint) = header.jwk.key(header.algorithm)?;
-        if !same_bytes(&thumbprint, question.key) {
+        if question.token.is_some_and(|token| !same_bytes(&thumbprint, token.key)) {
             return Err(Fault::Token(Refusal::WrongKey));
         }
         if !key.verify(jws.message, &jws.signature) {
@@ -88,17 +96,19 @@ impl ProofRules {
         }
         // An id is its key's own: nobody can use up another's.
         let name = names::of_proof(&thumbprint, &claims.jti);
-        Ok(Proven { name, nonce: claims.nonce.map(String::from) })
+        Ok(Proven { name, key: thumbprint, nonce: claims.nonce.map(String::from) })
     }
 
     fn judge_claims(&self, claims: &ProofClaims<'_>, question: Question<'_>) -> Result<(), ProofRefusal> {
+        let ath = question.token.map(|_| claims.ath.as_deref().ok_or(ProofRefusal::MissingClaim));
+        let ath = ath.transpose()?;
         if *claims.htm != *question.method.as_str() {
             return Err(ProofRefusal::WrongMethod);
         }
         if !self.bases.iter().any(|base| base.is_target(&claims.htu, question.path)) {
             return Err(ProofRefusal::WrongAddress);
         }
-        if *claims.ath != *hash_of(question.token) {
+        if question.token.zip(ath).is_some_and(|(token, ath)| *ath != *hash_of(token.text)) {
             return Err(ProofRefusal::WrongToken);
         }
         self.judge_time(claims, question.now)
@@ -178,7 +188,8 @@ mod tests {
 
     fn question(key: &Thumbprint) -> Question<'_> {
         let now = Timestamp::from_secs(ISSUED);
-        Question { method: &Method::GET, path: "/protectedresource", token: TOKEN, key, now }
+        let token = Some(Bound { text: TOKEN, key });
+        Question { method: &Method::GET, path: "/protectedresource", token, now }
     }
 
     fn key() -> Thumbprint {
@@ -192,10 +203,11 @@ mod tests {
         assert_eq!(rules.judge(PROOF, good).unwrap().nonce, None);
 
         let other = [7; 32];
+        let with = |text, key| Question { token: Some(Bound { text, key }), ..good };
         let rows = [
             ("another method", Question { method: &Method::POST, ..good }, ProofRefusal::WrongMethod),
             ("another address", Question { path: "/", ..good }, ProofRefusal::WrongAddress),
-            ("another token", Question { token: b"Kz~8", ..good }, ProofRefusal::WrongToken),
+            ("another token", with(b"Kz~8", &key), ProofRefusal::WrongToken),
             ("earlier", Question { now: Timestamp::from_secs(ISSUED - 6), ..good }, ProofRefusal::InFuture),
             ("later", Question { now: Timestamp::from_secs(ISSUED + 66), ..good }, ProofRefusal::TooOld),
         ];
@@ -205,8 +217,10 @@ mod tests {
         for at in [ISSUED - 5, ISSUED + 65] {
             assert!(rules.judge(PROOF, Question { now: Timestamp::from_secs(at), ..good }).is_ok(), "{at}");
         }
-        let fault = rules.judge(PROOF, Question { key: &other, ..good }).unwrap_err();
+        let fault = rules.judge(PROOF, with(TOKEN, &other)).unwrap_err();
         assert_eq!(fault, Fault::Token(Refusal::WrongKey));
+        // Where tokens are given none comes along, and the key is what is asked for.
+        assert_eq!(rules.judge(PROOF, Question { token: None, ..good }).unwrap().key, key);
     }
 
     #[test]

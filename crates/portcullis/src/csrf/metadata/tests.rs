@@ -28,7 +28,12 @@ fn judge_at(
     change(&mut policy);
     let request = Request::builder().method(method).uri(uri);
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-    verify(&policy, (&request.body(()).unwrap()).into(), || ambient, || Offered::Nothing)
+    verify(&policy, (&request.body(()).unwrap()).into(), || credential(ambient), || Offered::Nothing)
+}
+
+/// A cookie, or nothing.
+fn credential(ambient: bool) -> Credential {
+    if ambient { Credential::Ambient } else { Credential::None }
 }
 
 fn origin(text: &str) -> Origin {
@@ -171,6 +176,19 @@ fn always_checks_a_login_form_before_anybody_is_signed_in() {
 }
 
 #[test]
+fn a_verified_token_passes_whatever_page_has_sent_it_and_always_changes_nothing() {
+    for always in [false, true] {
+        let policy = Policy { always, ..Policy::default() };
+        let forged = Request::post("/transfer").header(OWN.0, OWN.1).header("sec-fetch-site", "cross-site");
+        let forged = forged.body(()).unwrap();
+        let judge = |credential| verify(&policy, (&forged).into(), || credential, || Offered::Nothing);
+        assert_eq!(judge(Credential::Explicit), Ok(()));
+        assert_eq!(judge(Credential::Ambient), Err(CsrfReason::CrossSite));
+        assert_eq!(judge(Credential::None).is_err(), always);
+    }
+}
+
+#[test]
 fn missing_metadata_passes_only_when_allowed() {
     let rows: [Row<'_>; 3] = [
         ("neither", &[], Ok(())),
@@ -305,7 +323,7 @@ fn a_safe_request_does_not_ask_for_its_credential() {
         (&head).into(),
         || {
             ask();
-            true
+            Credential::Ambient
         },
         || {
             ask();
@@ -322,7 +340,7 @@ type TokenRow<'a> = (&'a str, &'a [(&'a str, &'a str)], [Result<(), CsrfReason>;
 fn offered(token: Offered, headers: &[(&str, &str)]) -> Result<(), CsrfReason> {
     let request = Request::post("/transfer").header("host", "www.example.com");
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-    verify(&Policy::default(), (&request.body(()).unwrap()).into(), || true, || token)
+    verify(&Policy::default(), (&request.body(()).unwrap()).into(), || Credential::Ambient, || token)
 }
 
 #[test]
@@ -348,11 +366,11 @@ fn a_good_token_stands_in_for_metadata_and_a_bad_one_is_named() {
 fn a_token_opens_no_websocket_and_no_host() {
     let handshake = Request::get("/").header("upgrade", "websocket").header("origin", "https://evil.example");
     let handshake = handshake.body(()).unwrap();
-    let opened = verify(&Policy::default(), (&handshake).into(), || true, || Offered::Good);
+    let opened = verify(&Policy::default(), (&handshake).into(), || Credential::Ambient, || Offered::Good);
     assert_eq!(opened, Err(CsrfReason::WebSocketOrigin));
     let policy = Policy { hosts: Some(vec![Host::configured("a.example").unwrap()]), ..Policy::default() };
     let rebound = Request::post("/").header("host", "evil.example").body(()).unwrap();
-    let passed = verify(&policy, (&rebound).into(), || true, || Offered::Good);
+    let passed = verify(&policy, (&rebound).into(), || Credential::Ambient, || Offered::Good);
     assert_eq!(passed, Err(CsrfReason::HostNotAllowed));
 }
 
@@ -390,7 +408,7 @@ fn a_glance_lets_nothing_pass_that_a_closer_look_would_not() {
             for (ambient, token) in
                 [(true, Offered::Nothing), (false, Offered::Nothing), (true, Offered::Bad)]
             {
-                let verdict = verify(&policy, (&request).into(), || ambient, || token);
+                let verdict = verify(&policy, (&request).into(), || credential(ambient), || token);
                 assert_eq!(verdict, Ok(()), "{method} {headers:?} {policy:?}");
             }
         }

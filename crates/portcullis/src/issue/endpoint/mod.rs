@@ -40,11 +40,56 @@
 //! assert_eq!(response.status(), 200);
 //! # Ok(()) }
 //! ```
+//!
+//! # Bound to a key
+//!
+//! A stolen token is worth nothing where whoever uses it has to prove a key, with a fresh signature for each request (DPoP, RFC
+//! 9449). [`TokenEndpoints::dpop`] has the endpoints take such proofs, [`TokenEndpoints::proven_key`] is for the login, and
+//! [`BearerLayer::dpop`](crate::BearerLayer::dpop) for what the tokens are good for. A script of another origin needs CORS
+//! to allow the request field `dpop`, and to expose the response field `dpop-nonce`.
+//!
+//! ```
+//! # use bytes::Bytes;
+//! # use http::Request;
+//! # use portcullis::bearer::{Algorithm, MemoryTokenBackend, Revocations};
+//! # use portcullis::issue::{Grant, KeyRing, RefreshKeys, RefreshTokens, SigningKey, StaticClients, TokenIssuer};
+//! use portcullis::bearer::{Dpop, MemoryReplayBackend};
+//! use portcullis::issue::TokenEndpoints;
+//! # use tower::ServiceExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let store = MemoryTokenBackend::new();
+//! # let revocations = Revocations::new(store.clone());
+//! # let ring = KeyRing::new(SigningKey::generate(Algorithm::ES256)?)?;
+//! # let issuer = TokenIssuer::builder("https://auth.example", ["api"], &ring).revocations(&revocations).build()?;
+//! # let refresh = RefreshTokens::builder(&issuer, store, RefreshKeys::new([7; 32])).build()?;
+//! # let clients = StaticClients::new().public("web");
+//! let dpop = Dpop::new("https://auth.example", MemoryReplayBackend::new()).required(); // or a `RedisBackend`
+//! let endpoints = TokenEndpoints::new(&refresh, clients)?.dpop(dpop)?;
+//!
+//! // A login, once the password is known to be right:
+//! # let (head, ()) = Request::post("/login").body(())?.into_parts();
+//! let answer = match endpoints.proven_key(&head).await {
+//!     Ok(key) => {
+//!         let grant = Grant::new("ada", "web");
+//!         let grant = key.iter().fold(grant, |grant, key| grant.confirmation(key.confirmation().clone()));
+//!         let pair = refresh.begin(&grant).await?; // "token_type": pair.token_type()
+//! #       drop(pair); unreachable!()
+//!     }
+//!     Err(error) => error.into_response::<Bytes>(),
+//! };
+//! // This request has brought no proof.
+//! assert_eq!(answer.status(), 400);
+//! assert!(answer.body().starts_with(br#"{"error":"invalid_dpop_proof""#));
+//! # Ok(()) }
+//! ```
 
 mod answer;
 mod client;
 mod form;
+mod proven;
 mod service;
 
 pub use client::{Checking, ClientKind, Clients, StaticClients};
+pub use proven::{ProofError, ProvenKey};
 pub use service::{EndpointService, TokenEndpoints};

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::request;
+use http::{HeaderName, Method, Request, Response};
 use http_body::Body;
 use serde_json::{Value, json};
 use tower_service::Service;
@@ -17,9 +18,11 @@ use tower_service::Service;
 use super::answer::{Answer, Fault};
 use super::client::{Client, ClientKind, Clients};
 use super::form::Form;
-use crate::bearer::OwnVerifier;
+use super::proven::{ProofError, ProvenKey};
+use crate::bearer::{self, Dpop, KeyFault, KeyProof, KeyProofs, OwnVerifier};
 use crate::issue::{
-    BuildError, BuildErrorKind, RefreshError, RefreshErrorKind, RefreshRequest, RefreshTokens, TokenPair,
+    BuildError, BuildErrorKind, Confirmation, RefreshError, RefreshErrorKind, RefreshRequest, RefreshTokens,
+    TokenPair,
 };
 
 /// The endpoints of an issuer's refresh tokens; see the [module page](super). A clone is one atomic increment.
@@ -28,8 +31,9 @@ pub struct TokenEndpoints(Arc<Parts>);
 
 struct Parts {
     refresh: RefreshTokens,
-    clients: Box<dyn Clients>,
-    verifier: OwnVerifier,
+    clients: Arc<dyn Clients>,
+    verifier: Arc<OwnVerifier>,
+    proofs: Option<KeyProofs>,
 }
 
 /// A tower service that answers at one of the [endpoints](TokenEndpoints).
@@ -39,6 +43,9 @@ pub struct EndpointService<B> {
     kind: Kind,
     body: PhantomData<fn() -> B>,
 }
+
+/// The header field of a proof.
+const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -54,7 +61,46 @@ impl TokenEndpoints {
     /// [`BuildErrorKind::BadIssuer`] when the issuer's own tokens could not be verified.
     pub fn new(refresh: &RefreshTokens, clients: impl Clients) -> Result<Self, BuildError> {
         let verifier = OwnVerifier::new(refresh.issuer().trusted()).map_err(|_| BuildErrorKind::BadIssuer)?;
-        Ok(Self(Arc::new(Parts { refresh: refresh.clone(), clients: Box::new(clients), verifier })))
+        let (refresh, verifier) = (refresh.clone(), Arc::new(verifier));
+        Ok(Self(Arc::new(Parts { refresh, clients: Arc::new(clients), verifier, proofs: None })))
+    }
+
+    /// Takes proofs of keys (RFC 9449, section 5), for the address below which clients know the endpoints. Default: a proof is
+    /// not looked at, so that what is bound to a key cannot be refreshed here.
+    ///
+    /// * A refresh with a good proof gives an access token that is bound to its key, and `token_type` is `DPoP`.
+    /// * A refresh token that is bound to a key, because its login was, is good with a proof of that key only; without, or
+    ///   with another's, it is `invalid_grant`, and stays good. So it is where tokens are revoked.
+    /// * One that is bound to none, and presented with a proof, is exchanged for one that is bound. That of a confidential
+    ///   client stays as it is, because the client's secret does the same (RFC 9449, section 5).
+    /// * A proof that is none is `invalid_dpop_proof`. So is a missing one, if proofs are [required](Dpop::required).
+    /// * With [nonces](Dpop::nonces), a proof without a good one is `use_dpop_nonce`, with a nonce in the field `DPoP-Nonce`.
+    /// * A proof is good once; while the store that knows it is away, the answer is 503.
+    ///
+    /// The login itself is the application's: see [`proven_key`](Self::proven_key).
+    ///
+    /// # Errors
+    /// When an address is none, an algorithm is symmetric, proofs would be valid for too long, or a key of nonces is short.
+    pub fn dpop(self, dpop: Dpop) -> Result<Self, bearer::BuildError> {
+        let proofs = KeyProofs::new(dpop)?;
+        let Parts { refresh, clients, verifier, .. } = &*self.0;
+        let (refresh, clients, verifier) = (refresh.clone(), Arc::clone(clients), Arc::clone(verifier));
+        Ok(Self(Arc::new(Parts { refresh, clients, verifier, proofs: Some(proofs) })))
+    }
+
+    /// The key that a request proves to have, whatever it is for: a login binds what it gives to it by
+    /// [`Grant::confirmation`](crate::issue::Grant::confirmation). `None` if it brings no proof and need not, or if no
+    /// [proofs](Self::dpop) are looked at.
+    ///
+    /// The proof is used up by this. Ask once, and after everything else that may be wrong with the request, such as the
+    /// password: then strangers fill no store.
+    ///
+    /// # Errors
+    /// [`ProofError`], which is a response.
+    pub async fn proven_key(&self, head: &request::Parts) -> Result<Option<ProvenKey>, ProofError> {
+        let Some(proof) = self.0.proof(head)? else { return Ok(None) };
+        proof.claim().await?;
+        Ok(Some(ProvenKey::of(&proof)))
     }
 
     /// Refreshes tokens (RFC 6749, section 6). `B` is the response's body.
@@ -88,13 +134,46 @@ impl Parts {
         let form = Form::read(&head.headers, body).await?;
         let client = Client::of(&*self.clients, &head.headers, &form).await?;
         match kind {
-            Kind::Token => self.refresh(&client, &form).await,
-            Kind::Revocation => self.revoke(&client, &form).await,
+            Kind::Token => self.refresh(&client, &form, self.proof(&head)?).await,
+            Kind::Revocation if head.headers.contains_key(DPOP) => {
+                self.revoke(&client, &form, self.proof(&head)?).await
+            }
+            Kind::Revocation => self.revoke(&client, &form, None).await,
             Kind::Introspection => self.introspect(&client, &form).await,
         }
     }
 
-    async fn refresh(&self, client: &Client, form: &Form) -> Result<Answer, Answer> {
+    /// What a request proves, if proofs are looked at. It is not used up yet.
+    fn proof(&self, head: &request::Parts) -> Result<Option<KeyProof>, KeyFault> {
+        let Some(proofs) = &self.proofs else { return Ok(None) };
+        let target = (&head.method, head.uri.path());
+        proofs.find(target, &head.headers, self.refresh.issuer().now())
+    }
+
+    /// The request by what its token is bound to: the key that is proved, or none. The proof is used up if the token is ours,
+    /// so that nobody else fills the store of used ones.
+    async fn presented<'a>(
+        &self,
+        client: &Client,
+        plain: RefreshRequest<'a>,
+        key: Option<&'a Confirmation>,
+        proof: Option<&KeyProof>,
+    ) -> Result<RefreshRequest<'a>, Answer> {
+        let (Some(key), Some(proof)) = (key, proof) else { return Ok(plain) };
+        // A client that has a secret is known by that, and its refresh tokens stay as they are (RFC 9449, section 5).
+        let unbound = match client.kind {
+            ClientKind::Public => plain.bind(key),
+            ClientKind::Confidential => plain.bind_access(key),
+        };
+        let bound = plain.confirmation(key);
+        let request = if self.refresh.knows(unbound) { unbound } else { bound };
+        if self.refresh.knows(request) {
+            proof.claim().await?;
+        }
+        Ok(request)
+    }
+
+    async fn refresh(&self, client: &Client, form: &Form, proof: Option<KeyProof>) -> Result<Answer, Answer> {
         match form.get("grant_type") {
             Some("refresh_token") => {}
             Some(_) => return Err(Answer::Refused(Fault::UnsupportedGrantType)),
@@ -103,19 +182,24 @@ impl Parts {
         let token = form.get("refresh_token").ok_or(Answer::Refused(Fault::InvalidRequest))?;
         let request = RefreshRequest::new(token, &client.id);
         let request = form.get("scope").map_or(request, |scope| request.scope(scope));
+        let key = proof.as_ref().map(confirmation);
+        let request = self.presented(client, request, key.as_ref(), proof.as_ref()).await?;
         let pair = self.refresh.refresh(request).await.map_err(|error| refused(&error))?;
-        Ok(Answer::Json(document(&pair)))
+        let nonce = proof.as_ref().and_then(KeyProof::nonce).cloned();
+        Ok(Answer::Tokens { document: document(&pair), nonce })
     }
 
     /// What is unknown is as good as revoked (RFC 7009, section 2.2).
-    async fn revoke(&self, client: &Client, form: &Form) -> Result<Answer, Answer> {
+    async fn revoke(&self, client: &Client, form: &Form, proof: Option<KeyProof>) -> Result<Answer, Answer> {
         let token = form.get("token").ok_or(Answer::Refused(Fault::InvalidRequest))?;
         let unavailable = |_| Answer::Unavailable;
+        let key = proof.as_ref().map(confirmation);
         let request = RefreshRequest::new(token, &client.id);
+        let request = self.presented(client, request, key.as_ref(), proof.as_ref()).await?;
         if self.refresh.revoke(request).await.map_err(unavailable)? {
             return Ok(Answer::Done);
         }
-        if let Some(own) = self.verifier.verify(token, self.refresh.issuer().now()) {
+        if let Some(own) = self.verifier.describe(token, self.refresh.issuer().now()) {
             let claims = own.identity.claims::<Value>().unwrap_or_default();
             if claims.get("client_id").and_then(Value::as_str) == Some(client.id.as_str()) {
                 self.refresh.revocations().revoke(&own.identity).await.map_err(unavailable)?;
@@ -150,14 +234,19 @@ impl Parts {
 
     /// What a good access token says.
     async fn access_claims(&self, token: &str) -> Result<Option<Value>, Answer> {
-        let Some(own) = self.verifier.verify(token, self.refresh.issuer().now()) else { return Ok(None) };
+        let Some(own) = self.verifier.describe(token, self.refresh.issuer().now()) else { return Ok(None) };
         let stands = own.stands(self.refresh.revocations()).await.map_err(|_| Answer::Unavailable)?;
         let claims = own.identity.claims::<serde_json::Map<String, Value>>();
         let Some(mut claims) = claims.ok().filter(|_| stands) else { return Ok(None) };
         claims.insert("active".into(), true.into());
-        claims.insert("token_type".into(), "Bearer".into());
+        let is_dpop = claims.get("cnf").is_some_and(|cnf| cnf.get("jkt").is_some());
+        claims.insert("token_type".into(), if is_dpop { "DPoP" } else { "Bearer" }.into());
         Ok(Some(Value::Object(claims)))
     }
+}
+
+fn confirmation(proof: &KeyProof) -> Confirmation {
+    Confirmation::Jkt(proof.jkt.clone())
 }
 
 /// RFC 6749, section 5.1.

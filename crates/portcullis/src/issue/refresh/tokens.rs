@@ -69,6 +69,10 @@ pub struct RefreshRequest<'a> {
     client: &'a str,
     scope: Option<&'a str>,
     key: Option<&'a Confirmation>,
+    /// To what the next access token is bound, if the refresh token is bound to nothing.
+    access_key: Option<&'a Confirmation>,
+    /// To what the next refresh token is bound.
+    next_key: Option<&'a Confirmation>,
 }
 
 /// A token whose MAC is ours.
@@ -144,7 +148,8 @@ impl RefreshTokens {
         };
         let access = parts.issuer.mint(parts.issuer.order(&grant, Some(epoch.as_version()))).await?;
         parts.hook.begun(&grant, sid);
-        let refresh = parts.token(&grant, place, 0, &first);
+        let binding = parts.binding(&grant.client_id, grant.confirmation.as_ref());
+        let refresh = parts.token(binding, place, 0, &first);
         Ok(TokenPair { access, refresh, left: parts.idle.min(parts.absolute), sid: sid.to_owned() })
     }
 
@@ -186,9 +191,15 @@ impl RefreshTokens {
             Some(scope) => narrowed(&grant, scope)?,
             None => grant.scopes.clone(),
         };
+        // A family that was bound after it was begun has the key in its refresh tokens' MAC, and not in its grant.
+        let grant = match request.key.or(request.access_key) {
+            Some(key) => grant.confirmation(key.clone()),
+            None => grant,
+        };
         let order = parts.issuer.order(&grant, Some(epoch.as_version()));
         let access = parts.issuer.mint(super::super::issuer::Order { scopes: &scopes, ..order }).await?;
-        let refresh = parts.token(&grant, place, generation, &successor);
+        let binding = parts.binding(request.client, request.next_key);
+        let refresh = parts.token(binding, place, generation, &successor);
         let sid = grant.sid.clone().unwrap_or_default();
         Ok((TokenPair { access, refresh, left, sid }, is_new))
     }
@@ -203,6 +214,11 @@ impl RefreshTokens {
         let Ok(Proved { presented, .. }) = parts.prove(request) else { return Ok(false) };
         let Place { user, family } = presented.place;
         parts.revocations.revoke_family_of(user, family).await.map(|()| true)
+    }
+
+    /// Whether the token is ours, for this client and this key. The store is not asked.
+    pub(in crate::issue) fn knows(&self, request: RefreshRequest<'_>) -> bool {
+        self.0.prove(request).is_ok()
     }
 
     /// The family of a token that is the current one.
@@ -256,12 +272,11 @@ impl Parts {
 
     fn token(
         &self,
-        grant: &Grant,
+        binding: Binding<'_>,
         place: Place,
         generation: u64,
         secret: &[u8; SECRET_LEN],
     ) -> Redacted<String> {
-        let binding = self.binding(&grant.client_id, grant.confirmation.as_ref());
         let mac = self.keys.sign(binding, &place, generation, secret);
         Redacted(Presented { place, generation, secret: *secret, mac }.write())
     }
@@ -355,7 +370,7 @@ impl RefreshTokensBuilder {
 impl<'a> RefreshRequest<'a> {
     /// This token is presented by this client, which is known to be it, or is a public one.
     pub const fn new(token: &'a str, client_id: &'a str) -> Self {
-        Self { token, client: client_id, scope: None, key: None }
+        Self { token, client: client_id, scope: None, key: None, access_key: None, next_key: None }
     }
 
     /// Less is asked for than was granted (`scope`, names separated by spaces).
@@ -368,6 +383,19 @@ impl<'a> RefreshRequest<'a> {
     /// refreshed with it only.
     pub const fn confirmation(mut self, key: &'a Confirmation) -> Self {
         self.key = Some(key);
+        self.next_key = Some(key);
+        self
+    }
+
+    /// A token that is bound to nothing is exchanged for one that is bound to this key, with an access token that is.
+    pub(in crate::issue) const fn bind(mut self, key: &'a Confirmation) -> Self {
+        self.next_key = Some(key);
+        self.bind_access(key)
+    }
+
+    /// The same of the access token alone.
+    pub(in crate::issue) const fn bind_access(mut self, key: &'a Confirmation) -> Self {
+        self.access_key = Some(key);
         self
     }
 }
