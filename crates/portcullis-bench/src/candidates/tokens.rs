@@ -36,6 +36,8 @@ pub(crate) struct Group {
     pub(crate) peers: Vec<Candidate>,
     /// The most that ours may take, as a multiple of the base.
     pub(crate) aim: f64,
+    /// How often it may allocate, if that is bounded.
+    pub(crate) allocations: Option<i64>,
 }
 
 /// The names of a group's candidates.
@@ -64,6 +66,9 @@ enum Key {
     Secret(Box<hmac::Key>),
 }
 
+/// The most that ours may allocate, whatever the algorithm.
+const ALLOCATIONS: i64 = 13;
+
 const ISSUER: &str = "https://idp.example";
 const AUDIENCE: &str = "api";
 
@@ -87,7 +92,13 @@ pub(crate) fn groups() -> Result<Vec<Group>, Failure> {
     let issuer = issuer();
     let group = |(algorithm, names, aim)| {
         let sample = Sample::new(issuer.clone(), algorithm, names)?;
-        Ok(Group { base: sample.base()?, ours: sample.ours()?, peers: peers::candidates(&sample)?, aim })
+        Ok(Group {
+            base: sample.base()?,
+            ours: sample.ours()?,
+            peers: peers::candidates(&sample)?,
+            aim,
+            allocations: Some(ALLOCATIONS),
+        })
     };
     [
         (Algorithm::Hs256, names!("HS256"), 2.8),

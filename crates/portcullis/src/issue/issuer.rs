@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::URL_SAFE_NO_PAD;
 use portcullis_store::Timestamp;
 
 use super::access::AccessToken;
@@ -137,7 +136,7 @@ impl TokenIssuer {
         let published = self.0.ring.published();
         let issued = self.now().as_secs();
         let expires = issued.saturating_add(order.lifetime.as_secs());
-        let id = URL_SAFE_NO_PAD.encode(secret::random::<16>()?);
+        let id = URL_SAFE_NO_PAD.encode_to_string(secret::random::<16>()?);
         let claims = Claims {
             issuer: &self.0.name,
             grant: order.grant,
@@ -167,10 +166,10 @@ async fn sign(published: &Published, payload: &[u8]) -> Result<String, IssueErro
     let mut text = String::with_capacity(header.len() + payload.len() * 4 / 3 + 360);
     text.push_str(header);
     text.push('.');
-    URL_SAFE_NO_PAD.encode_string(payload, &mut text);
+    URL_SAFE_NO_PAD.encode_append(payload, &mut text);
     let signature = published.active.sign(text.as_bytes()).wait().await?;
     text.push('.');
-    URL_SAFE_NO_PAD.encode_string(&signature, &mut text);
+    URL_SAFE_NO_PAD.encode_append(&signature, &mut text);
     if text.len() > MAX_TOKEN { Err(IssueErrorKind::TooLarge.into()) } else { Ok(text) }
 }
 
