@@ -56,8 +56,11 @@ pub(crate) struct Toy<C: Clock> {
     clock: C,
     away: bool,
     sets: Arc<Mutex<HashMap<String, Kept>>>,
-    leases: Arc<Mutex<HashMap<String, (Locator, Timestamp)>>>,
+    leases: Arc<Mutex<Leases>>,
 }
+
+/// Who has which lease, and until when.
+type Leases = HashMap<String, (Locator, Timestamp)>;
 
 #[derive(Clone)]
 struct Kept {
@@ -89,7 +92,14 @@ impl<C: Clock + Clone> Toy<C> {
         }
     }
 
-    fn put(&self, name: String, held: Option<Kept>, new: Kept) -> Result<(), StoreError> {
+    /// In the place of what was `held` when that was looked at.
+    fn put(
+        &self,
+        sets: &mut HashMap<String, Kept>,
+        name: String,
+        held: Option<Kept>,
+        new: Kept,
+    ) -> Result<(), StoreError> {
         let now = self.clock.now();
         let stands = |held: &Kept| held.until > now || self.is(F::EndedSetsStandInTheWay);
         let is_late = held.as_ref().is_some_and(|held| {
@@ -101,7 +111,6 @@ impl<C: Clock + Clone> Toy<C> {
                     _ => held.asked > new.asked,
                 }
         });
-        let mut sets = self.sets.lock().unwrap();
         match held {
             Some(held) if self.is(F::ResendFails) && held.set.tag == new.set.tag => {
                 return Err(StoreErrorKind::Corrupt.into());
@@ -117,6 +126,30 @@ impl<C: Clock + Clone> Toy<C> {
             _ => _ = sets.insert(name, new),
         }
         Ok(())
+    }
+
+    /// Whether the lease is the holder's from now on, if that was `held` when it was looked at.
+    fn take(
+        &self,
+        leases: &mut Leases,
+        name: String,
+        held: Option<(Locator, Timestamp)>,
+        (holder, lease): (Locator, Duration),
+    ) -> bool {
+        let now = self.clock.now();
+        let held = held.filter(|(_, until)| *until > now || self.is(F::LeasesStay));
+        let until = now.saturating_add(lease);
+        let until = match (held, self.fault) {
+            (Some(_), F::TheHolderHasItOnce) => return false,
+            (Some((other, _)), fault) if other != holder && fault != F::EverybodyHasTheLease => {
+                return false;
+            }
+            (Some((_, held)), F::LeasesAreNotRenewed) => held,
+            (Some((_, held)), F::LeasesAreNeverShortened) => held.max(until),
+            _ => until,
+        };
+        leases.insert(name, (holder, until));
+        true
     }
 
     /// What is kept of a set.
@@ -165,34 +198,28 @@ impl<C: Clock + Clone> KeySetBackend for Toy<C> {
         let keep = if self.is(F::SetsEndAtHalf) { keep / 4 } else { keep };
         let new = Kept { asked: now.saturating_sub(set.age), until: now.saturating_add(keep), set };
         let name = self.name(issuer);
-        let held = self.sets.lock().unwrap().get(&name).cloned();
         if self.is(F::SavesAreNotAtomic) {
+            let held = self.sets.lock().unwrap().get(&name).cloned();
             tokio::task::yield_now().await;
+            return self.put(&mut self.sets.lock().unwrap(), name, held, new);
         }
-        self.put(name, held, new)
+        let mut sets = self.sets.lock().unwrap();
+        let held = sets.get(&name).cloned();
+        self.put(&mut sets, name, held, new)
     }
 
     async fn lease(&self, issuer: Locator, holder: Locator, lease: Duration) -> Result<bool, StoreError> {
         self.reach().await?;
-        let (now, name) = (self.clock.now(), self.lease_name(issuer));
+        let name = self.lease_name(issuer);
         let lease = if self.is(F::LeasesEndAtHalf) { lease / 4 } else { lease };
-        let held = self.leases.lock().unwrap().get(&name).copied();
-        let held = held.filter(|(_, until)| *until > now || self.is(F::LeasesStay));
         if self.is(F::LeasesAreNotAtomic) {
+            let held = self.leases.lock().unwrap().get(&name).copied();
             tokio::task::yield_now().await;
+            return Ok(self.take(&mut self.leases.lock().unwrap(), name, held, (holder, lease)));
         }
-        let until = now.saturating_add(lease);
-        let until = match (held, self.fault) {
-            (Some(_), F::TheHolderHasItOnce) => return Ok(false),
-            (Some((other, _)), fault) if other != holder && fault != F::EverybodyHasTheLease => {
-                return Ok(false);
-            }
-            (Some((_, held)), F::LeasesAreNotRenewed) => held,
-            (Some((_, held)), F::LeasesAreNeverShortened) => held.max(until),
-            _ => until,
-        };
-        self.leases.lock().unwrap().insert(name, (holder, until));
-        Ok(true)
+        let mut leases = self.leases.lock().unwrap();
+        let held = leases.get(&name).copied();
+        Ok(self.take(&mut leases, name, held, (holder, lease)))
     }
 
     async fn release(&self, issuer: Locator, holder: Locator) -> Result<(), StoreError> {

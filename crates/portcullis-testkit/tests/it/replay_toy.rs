@@ -30,12 +30,15 @@ pub(crate) enum Fault {
     OutageHangs,
 }
 
+/// Until when each name is taken.
+type Claims = HashMap<String, Timestamp>;
+
 #[derive(Clone)]
 pub(crate) struct Toy<C: Clock> {
     fault: Fault,
     clock: C,
     away: bool,
-    claims: Arc<Mutex<HashMap<String, Timestamp>>>,
+    claims: Arc<Mutex<Claims>>,
 }
 
 use Fault as F;
@@ -47,12 +50,13 @@ impl<C: Clock + Clone> Toy<C> {
         format!("{realm}/{name}")
     }
 
-    fn held(&self, name: &str) -> Option<Timestamp> {
-        let until = self.claims.lock().unwrap().get(name).copied();
+    fn held(&self, claims: &Claims, name: &str) -> Option<Timestamp> {
+        let until = claims.get(name).copied();
         until.filter(|until| *until > self.clock.now() || self.fault == F::ClaimsStay)
     }
 
-    fn put(&self, name: String, held: Option<Timestamp>, keep: Duration) -> Claimed {
+    /// In the place of what was `held` when that was looked at.
+    fn put(&self, claims: &mut Claims, name: String, held: Option<Timestamp>, keep: Duration) -> Claimed {
         let keep = if self.fault == F::ClaimsEndAtHalf { keep / 4 } else { keep };
         let until = self.clock.now().saturating_add(keep);
         let until = match (held, self.fault) {
@@ -61,12 +65,18 @@ impl<C: Clock + Clone> Toy<C> {
             (Some(held), _) => held,
             (None, _) => until,
         };
-        self.claims.lock().unwrap().insert(name, until);
+        claims.insert(name, until);
         match (held, self.fault) {
             (_, F::ForgetsAll) => Claimed::First,
             (_, F::RefusesStrangers) | (Some(_), _) => Claimed::Again,
             (None, _) => Claimed::First,
         }
+    }
+
+    fn claim_at_once(&self, name: String, keep: Duration) -> Claimed {
+        let mut claims = self.claims.lock().unwrap();
+        let held = self.held(&claims, &name);
+        self.put(&mut claims, name, held, keep)
     }
 }
 
@@ -79,18 +89,19 @@ impl<C: Clock + Clone> ReplayBackend for Toy<C> {
             (false, _) => {}
         }
         let name = self.name(realm, name);
-        let held = self.held(&name);
         if self.fault == F::ClaimsAreNotAtomic {
+            let held = self.held(&self.claims.lock().unwrap(), &name);
             tokio::task::yield_now().await;
+            return Ok(self.put(&mut self.claims.lock().unwrap(), name, held, keep));
         }
-        Ok(self.put(name, held, keep))
+        Ok(self.claim_at_once(name, keep))
     }
 
     fn claim_now(&self, realm: &Realm, name: Locator, keep: Duration) -> Option<Result<Claimed, StoreError>> {
         let name = self.name(realm, name);
         match self.fault {
             F::AtOnceIsBlind => Some(Ok(Claimed::First)),
-            _ => (!self.away).then(|| Ok(self.put(name.clone(), self.held(&name), keep))),
+            _ => (!self.away).then(|| Ok(self.claim_at_once(name, keep))),
         }
     }
 }
