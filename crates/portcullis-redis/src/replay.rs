@@ -14,7 +14,8 @@ impl ReplayBackend for RedisBackend {
     async fn claim(&self, realm: &Realm, name: Locator, keep: Duration) -> Result<Claimed, StoreError> {
         let (name, tag) = (self.keys.proof(realm, name), tag());
         let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX).clamp(1, LAST_TIME / 2).to_string();
-        let reply = script::CLAIM.run(&mut self.client.call(), &[&name], &[&tag, keep.as_bytes()]).await?;
+        let reply =
+            script::CLAIM.run(&mut self.client.call(), &[&name], &[tag.as_slice(), keep.as_bytes()]).await?;
         match answer(reply)? {
             Answer::Code(DONE) => Ok(Claimed::First),
             Answer::Code(TAKEN) => Ok(Claimed::Again),
