@@ -8,7 +8,8 @@ use axum::Router;
 use portcullis::SessionLayer;
 use portcullis_store::{Clock, Key, ManualClock, SystemClock, Timestamp};
 use portcullis_testkit::client::Client;
-use portcullis_testkit::conformance::session::{self, Harness, Promise, Verdict};
+use portcullis_testkit::conformance::Harness;
+use portcullis_testkit::conformance::session::{self, Promise, Verdict};
 use rusqlite::{Connection, OptionalExtension, params};
 use tempfile::TempDir;
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use portcullis::session::MemoryBackend;
 use portcullis_store::{Clock, ManualClock, Timestamp};
-use portcullis_testkit::conformance::session::{self, Harness, Promise};
+use portcullis_testkit::conformance::Harness;
+use portcullis_testkit::conformance::session::{self, Promise};
 
 struct Memory {
     backend: MemoryBackend,

@@ -35,16 +35,6 @@ impl Word for [u8] {
     }
 }
 
-impl<const N: usize> Word for [u8; N] {
-    fn len(&self) -> usize {
-        N
-    }
-
-    fn put(&self, packed: &mut Vec<u8>) {
-        packed.extend_from_slice(self);
-    }
-}
-
 impl Word for str {
     fn len(&self) -> usize {
         self.len()

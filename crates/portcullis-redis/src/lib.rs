@@ -216,6 +216,7 @@ mod tls;
 #[path = "no_tls.rs"]
 mod tls;
 mod token;
+mod unique;
 mod verdict;
 mod wire;
 

@@ -1,6 +1,5 @@
 //! [`RedisBackend`] as a [`ReplayBackend`]: what a claim sends.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use portcullis_store::{Claimed, Locator, Realm, ReplayBackend, StoreError};
@@ -9,10 +8,11 @@ use crate::reply::{Answer, answer, unexpected};
 use crate::script::answer::{DONE, TAKEN};
 use crate::script::{self, LAST_TIME};
 use crate::session::RedisBackend;
+use crate::unique::unique;
 
 impl ReplayBackend for RedisBackend {
     async fn claim(&self, realm: &Realm, name: Locator, keep: Duration) -> Result<Claimed, StoreError> {
-        let (name, tag) = (self.keys.proof(realm, name), tag());
+        let (name, tag) = (self.keys.proof(realm, name), unique());
         let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX).clamp(1, LAST_TIME / 2).to_string();
         let reply =
             script::CLAIM.run(&mut self.client.call(), &[&name], &[tag.as_slice(), keep.as_bytes()]).await?;
@@ -22,13 +22,4 @@ impl ReplayBackend for RedisBackend {
             Answer::Code(_) | Answer::Bytes(_) => Err(unexpected()),
         }
     }
-}
-
-/// What tells a claim that was sent again from another's. It need not be secret, only nobody else's: the hashers' keys
-/// begin at random in each thread, and differ with each call.
-fn tag() -> [u8; 16] {
-    let halves = [0, 1].map(|half: u64| RandomState::new().hash_one(half).to_be_bytes());
-    let mut tag = [0; 16];
-    tag.iter_mut().zip(halves.as_flattened()).for_each(|(byte, random)| *byte = *random);
-    tag
 }

@@ -13,7 +13,6 @@ mod standing;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::hash::{BuildHasher, RandomState};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,7 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
-use self::pulse::{BEAT, Purpose};
+use self::pulse::{BEAT, Purpose, Reading};
 use self::registry::Registry;
 use self::standing::Reader;
 use crate::backoff;
@@ -38,6 +37,7 @@ use crate::client::Client;
 use crate::command::words;
 use crate::keys::Keys;
 use crate::reply::accepted;
+use crate::unique::unique;
 use crate::verdict::Failure;
 
 /// Hears what there is to be told. Clones share the connection.
@@ -88,7 +88,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(60);
 impl Subscriber {
     pub(crate) fn new(client: Client, keys: Keys, patience: Duration) -> Self {
         let (turns, registry, changed) = (AtomicUsize::default(), Mutex::default(), Notify::new());
-        let process = name();
+        let process = Locator::from_bytes(unique());
         Self(Arc::new(Shared { client, turns, keys, patience, process, registry, changed }))
     }
 
@@ -122,12 +122,6 @@ impl Subscriber {
     }
 }
 
-/// Nobody else's: the hashers' keys begin at random in each thread, and differ with each call.
-fn name() -> Locator {
-    let half = |half: u64| u128::from(RandomState::new().hash_one(half));
-    Locator::from_bytes(((half(0) << 64) | half(1)).to_be_bytes())
-}
-
 impl Shared {
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
@@ -159,8 +153,8 @@ impl Shared {
             self.patiently(async { sink.unsubscribe(idle).await.map_err(refused) }).await?;
         }
         let unread = self.registry().begin_reading();
-        for (id, realm) in unread {
-            work.spawn(Arc::clone(self).tell_standing(id, realm));
+        for (reading, realm) in unread {
+            work.spawn(Arc::clone(self).tell_standing(reading, realm));
         }
         Ok(())
     }
@@ -211,9 +205,9 @@ impl Shared {
     }
 
     /// Tells a watcher what stands, and then that this was all.
-    async fn tell_standing(self: Arc<Self>, id: u64, realm: Realm) {
+    async fn tell_standing(self: Arc<Self>, reading: Reading, realm: Realm) {
         let mut pause = FIRST_PAUSE;
-        while let Err(error) = self.read_standing(id, &realm).await {
+        while let Err(error) = self.read_standing(reading, &realm).await {
             let kind = error.kind().label();
             warn!(target: "portcullis_redis", kind, %realm, "cannot read what is revoked");
             sleep(pause).await;
@@ -221,15 +215,15 @@ impl Shared {
         }
     }
 
-    async fn read_standing(&self, id: u64, realm: &Realm) -> Result<(), StoreError> {
+    async fn read_standing(&self, reading: Reading, realm: &Realm) -> Result<(), StoreError> {
         let connecting = async {
             let link = self.client.route().link(|| 0, self.client.deadline()).await?;
             link.connector().connect().await
         };
         let line = self.patiently(connecting).await?;
         let reader = Reader { line, keys: &self.keys, realm, patience: self.client.budget() };
-        reader.read(|standing| self.registry().tell_standing(id, standing)).await?;
-        let number = self.registry().pulses.begin(Purpose::Complete(id), Instant::now());
+        reader.read(|standing| self.registry().tell_standing(reading, standing)).await?;
+        let number = self.registry().pulses.begin(Purpose::Complete(reading), Instant::now());
         let published = reader.publish(&self.keys.pulse(self.process), &number.to_string()).await;
         self.registry().pulses.answered(number, published.is_ok());
         published

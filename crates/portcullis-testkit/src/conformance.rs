@@ -1,14 +1,18 @@
 //! Suites that a backend author runs against an implementation of a contract in `portcullis-store`.
 //!
 //! See [`session`] for the one of `SessionBackend`, [`token`] for that of `TokenBackend`, [`family`] for that of
-//! `FamilyBackend`, [`replay`] for that of `ReplayBackend`, and [`key_set`] for that of `KeySetBackend`.
+//! `FamilyBackend`, [`replay`] for that of `ReplayBackend`, and [`key_set`] for that of `KeySetBackend`. All of them
+//! reach the store by one [`Harness`].
 
 pub mod family;
+mod harness;
 pub mod key_set;
 mod outcome;
 pub mod replay;
 pub mod session;
 pub mod token;
+
+pub use self::harness::Harness;
 
 /// What became of a promise.
 #[derive(Clone, Debug, PartialEq, Eq)]

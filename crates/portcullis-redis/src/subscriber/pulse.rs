@@ -29,8 +29,16 @@ pub(super) struct Pulse {
 pub(super) enum Purpose {
     /// That nothing was missed.
     Renew,
-    /// The same, and that this watcher was told all that stood.
-    Complete(u64),
+    /// The same, and that a watcher was told all that stood.
+    Complete(Reading),
+}
+
+/// What stands, read for a watcher once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// Whose it is.
+    pub(super) seat: u64,
+    pub(super) number: u64,
 }
 
 /// How often one is sent.
@@ -78,14 +86,17 @@ impl Pulses {
 mod tests {
     use super::*;
 
+    const READING: Reading = Reading { seat: 7, number: 8 };
+
     #[test]
     fn a_pulse_proves_something_once_and_by_its_own_number() {
         let (mut pulses, now) = (Pulses::default(), Instant::now());
-        let [one, two] = [Purpose::Renew, Purpose::Complete(7)].map(|purpose| pulses.begin(purpose, now));
+        let [one, two] =
+            [Purpose::Renew, Purpose::Complete(READING)].map(|purpose| pulses.begin(purpose, now));
         assert_ne!(one, two);
         assert_eq!(
             pulses.heard(two).map(|pulse| (pulse.purpose, pulse.at)),
-            Some((Purpose::Complete(7), now))
+            Some((Purpose::Complete(READING), now))
         );
         assert_eq!(pulses.heard(two), None, "it has come already");
         pulses.forget();

@@ -9,7 +9,7 @@ use portcullis_store::{
 };
 use redis::Msg;
 
-use super::pulse::{Pulse, Pulses, Purpose};
+use super::pulse::{Pulse, Pulses, Purpose, Reading};
 use crate::announcement;
 use crate::keys::Keys;
 use crate::verdict::Failure;
@@ -18,6 +18,7 @@ use crate::verdict::Failure;
 #[derive(Default)]
 pub(super) struct Registry {
     seats: HashMap<u64, Seat>,
+    /// The number of the next watcher, or reading.
     next: u64,
     /// The channels that are heard.
     heard: HashMap<String, Channel>,
@@ -41,8 +42,8 @@ enum Who {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Nothing,
-    /// It is being read.
-    Some,
+    /// It is being read, for the so-manieth time. What an earlier reading says, of another connection, proves nothing.
+    Reading(u64),
     All,
 }
 
@@ -68,9 +69,13 @@ impl Registry {
         self.enter(realm, Who::OfTokens { watcher, progress: Progress::Nothing })
     }
 
-    fn enter(&mut self, realm: &Realm, who: Who) -> u64 {
-        let id = self.next;
+    fn number(&mut self) -> u64 {
         self.next += 1;
+        self.next
+    }
+
+    fn enter(&mut self, realm: &Realm, who: Who) -> u64 {
+        let id = self.number();
         self.seats.insert(id, Seat { realm: realm.clone(), who });
         id
     }
@@ -126,13 +131,14 @@ impl Registry {
     }
 
     /// Who is to be told what stands: from now on it is told of all that comes.
-    pub(super) fn begin_reading(&mut self) -> Vec<(u64, Realm)> {
+    pub(super) fn begin_reading(&mut self) -> Vec<(Reading, Realm)> {
+        let number = self.number();
         let heard = &self.heard;
         let is_heard = |realm: &Realm| heard.values().any(|it| *it == Channel::Revoked(realm.clone()));
-        let unread = self.seats.iter_mut().filter_map(|(id, Seat { realm, who })| match who {
+        let unread = self.seats.iter_mut().filter_map(|(&seat, Seat { realm, who })| match who {
             Who::OfTokens { progress, .. } if *progress == Progress::Nothing && is_heard(realm) => {
-                *progress = Progress::Some;
-                Some((*id, realm.clone()))
+                *progress = Progress::Reading(number);
+                Some((Reading { seat, number }, realm.clone()))
             }
             Who::OfTokens { .. } | Who::OfSessions(_) => None,
         });
@@ -140,8 +146,8 @@ impl Registry {
     }
 
     /// Tells one watcher what stands.
-    pub(super) fn tell_standing(&self, id: u64, standing: &[Revocation]) {
-        if let Some(Seat { who: Who::OfTokens { watcher, .. }, .. }) = self.seats.get(&id) {
+    pub(super) fn tell_standing(&self, reading: Reading, standing: &[Revocation]) {
+        if let Some(Seat { who: Who::OfTokens { watcher, .. }, .. }) = self.seats.get(&reading.seat) {
             watcher.notice(RevocationNotice::Revoked(standing));
         }
     }
@@ -190,11 +196,14 @@ impl Registry {
     /// All that was revoked before the pulse was sent has been told to those who were told what stood.
     fn renew(&mut self, pulse: Pulse) {
         let until = Some((pulse.at + REVOCATIONS_ARE_TOLD_WITHIN).into_std());
-        if let Purpose::Complete(id) = pulse.purpose {
-            let seat = self.seats.get_mut(&id);
+        if let Purpose::Complete(reading) = pulse.purpose {
+            let seat = self.seats.get_mut(&reading.seat);
             let Some(Seat { who: Who::OfTokens { watcher, progress }, .. }) = seat else { return };
-            *progress = Progress::All;
-            return watcher.notice(RevocationNotice::Current { until });
+            if *progress == Progress::Reading(reading.number) {
+                *progress = Progress::All;
+                watcher.notice(RevocationNotice::Current { until });
+            }
+            return;
         }
         for seat in self.seats.values() {
             if let Who::OfTokens { watcher, progress: Progress::All } = &seat.who {
@@ -287,10 +296,12 @@ mod tests {
     }
 
     /// Hears whatever is wanted.
-    fn tune(registry: &mut Registry) -> Vec<u64> {
+    fn tune(registry: &mut Registry) -> Vec<Reading> {
         let (missing, _) = registry.retune(&keys(), Locator::from_bytes(PROCESS));
         registry.hear(missing);
-        registry.begin_reading().into_iter().map(|(id, _)| id).collect()
+        let mut begun: Vec<_> = registry.begin_reading().into_iter().map(|(reading, _)| reading).collect();
+        begun.sort_unstable_by_key(|reading| reading.seat);
+        begun
     }
 
     fn enter(registry: &mut Registry) -> (Arc<Ear>, u64) {
@@ -314,9 +325,9 @@ mod tests {
     fn nobody_is_current_who_was_not_told_what_stands() {
         let (mut registry, now) = (Registry::default(), Instant::now());
         let ((first, one), (second, two)) = (enter(&mut registry), enter(&mut registry));
-        let mut unread = tune(&mut registry);
-        unread.sort_unstable();
-        assert_eq!(unread, [one, two]);
+        let begun = tune(&mut registry);
+        assert_eq!(begun.iter().map(|reading| reading.seat).collect::<Vec<_>>(), [one, two]);
+        let [one, two] = <[Reading; 2]>::try_from(begun).unwrap();
         assert!(registry.begin_reading().is_empty(), "each is told once");
         let renew = registry.pulses.begin(Purpose::Renew, now);
         come_back(&mut registry, renew);
@@ -347,6 +358,9 @@ mod tests {
         assert_eq!(tune(&mut registry).len(), 2, "both begin anew");
         come_back(&mut registry, complete);
         assert!(second.told().is_empty(), "it was read for a connection before");
+        let late = registry.pulses.begin(Purpose::Complete(two), now);
+        come_back(&mut registry, late);
+        assert!(second.told().is_empty(), "it was read for a connection before, and ended only now");
     }
 
     #[test]

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::Key;
-use portcullis_testkit::conformance::session::{self, Harness};
-use portcullis_testkit::conformance::{family, key_set, replay, token};
+use portcullis_testkit::conformance::{Harness, family, key_set, replay, session, token};
 use portcullis_testkit::redis::{RedisCluster, RedisSentinel, RedisServer};
 
 use crate::support::backend;
@@ -89,70 +88,10 @@ impl<S: Servers> Harness for Redis<S> {
     async fn unreachable(&self) -> Option<RedisBackend> {
         Some(backend("unix:///nonexistent/redis.sock"))
     }
-}
-
-impl<S: Servers> token::Harness for Redis<S> {
-    type Backend = RedisBackend;
 
     async fn deafen(&self) -> bool {
         self.servers.deafen();
         true
-    }
-
-    async fn handle(&self) -> RedisBackend {
-        Harness::handle(self).await
-    }
-
-    async fn advance(&self, time: Duration) {
-        Harness::advance(self, time).await;
-    }
-
-    fn unit(&self) -> Duration {
-        Harness::unit(self)
-    }
-
-    async fn unreachable(&self) -> Option<RedisBackend> {
-        Harness::unreachable(self).await
-    }
-}
-
-impl<S: Servers> replay::Harness for Redis<S> {
-    type Backend = RedisBackend;
-
-    async fn handle(&self) -> RedisBackend {
-        Harness::handle(self).await
-    }
-
-    async fn advance(&self, time: Duration) {
-        Harness::advance(self, time).await;
-    }
-
-    fn unit(&self) -> Duration {
-        Harness::unit(self)
-    }
-
-    async fn unreachable(&self) -> Option<RedisBackend> {
-        Harness::unreachable(self).await
-    }
-}
-
-impl<S: Servers> key_set::Harness for Redis<S> {
-    type Backend = RedisBackend;
-
-    async fn handle(&self) -> RedisBackend {
-        Harness::handle(self).await
-    }
-
-    async fn advance(&self, time: Duration) {
-        Harness::advance(self, time).await;
-    }
-
-    fn unit(&self) -> Duration {
-        Harness::unit(self)
-    }
-
-    async fn unreachable(&self) -> Option<RedisBackend> {
-        Harness::unreachable(self).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::{Key, SessionBackend};
-use portcullis_testkit::conformance::session::{self, Harness};
+use portcullis_testkit::conformance::{Harness, session};
 use portcullis_testkit::redis::{RedisCluster, RedisServer};
 
 use crate::support::Session;

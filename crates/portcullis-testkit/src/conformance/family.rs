@@ -26,7 +26,7 @@ pub use super::Verdict;
 use super::outcome::Stop;
 use super::{promises, token};
 
-/// How the suite reaches the store under test: by any harness of revocations whose backend keeps families.
+/// How the suite reaches the store under test: by any harness of revocations whose backend keeps families, too.
 pub trait Harness: token::Harness<Backend: FamilyBackend> {}
 
 impl<H: token::Harness<Backend: FamilyBackend>> Harness for H {}

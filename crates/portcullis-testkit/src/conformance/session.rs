@@ -7,7 +7,7 @@
 //!
 //! ```
 //! # use portcullis_store::*;
-//! # use portcullis_testkit::conformance::session::{self, Harness};
+//! # use portcullis_testkit::conformance::{Harness, session};
 //! # #[derive(Clone)] struct MyBackend;
 //! # impl SessionBackend for MyBackend {
 //! #     async fn load(&self, _: Key<'_>) -> Result<Option<Record>, StoreError> { Ok(None) }
@@ -62,61 +62,16 @@ mod stage;
 mod steps;
 mod watches;
 
-use std::future::Future;
-use std::time::Duration;
-
-use portcullis_store::{Clock, Key, SessionBackend, SystemClock, Timestamp};
+use portcullis_store::SessionBackend;
 
 use self::stage::{Stage, Stop};
 pub use super::Verdict;
 use super::promises;
 
-/// How the suite reaches the store under test.
-pub trait Harness: Send + Sync {
-    /// The backend under test.
-    type Backend: SessionBackend;
+/// How the suite reaches the store under test: by any harness whose backend is one of sessions.
+pub trait Harness: super::Harness<Backend: SessionBackend> {}
 
-    /// A new handle on the store. All handles of one harness share one store, as the processes of one service do; a
-    /// store within the process gives clones.
-    fn handle(&self) -> impl Future<Output = Self::Backend> + Send;
-
-    /// The time by the store's clock. The default is the operating system's, right for a store on this machine.
-    fn now(&self) -> Timestamp {
-        SystemClock.now()
-    }
-
-    /// Lets `time` pass: moves the store's clock, or, by default, waits.
-    fn advance(&self, time: Duration) -> impl Future<Output = ()> + Send {
-        tokio::time::sleep(time)
-    }
-
-    /// The unit of all waiting, 100 ms by default: an idle time in the suite is one or two of it.
-    ///
-    /// A check during which the machine stalled is repeated with twice the unit, so raise it only for a store that
-    /// takes longer than this to answer.
-    fn unit(&self) -> Duration {
-        Duration::from_millis(100)
-    }
-
-    /// Puts bytes that are no record of this version under `key`, past the backend, to live for a minute. `false`
-    /// where that cannot be done, the default; then [`Promise::ForeignRecordsAreLeftAlone`] is not checked.
-    fn plant(&self, key: Key<'_>, bytes: &[u8]) -> impl Future<Output = bool> + Send {
-        let _ = (key, bytes);
-        async { false }
-    }
-
-    /// The bytes under `key`, past the backend. Only asked about what was planted.
-    fn peek(&self, key: Key<'_>) -> impl Future<Output = Option<Vec<u8>>> + Send {
-        let _ = key;
-        async { None }
-    }
-
-    /// A handle on a store that is out of reach: nobody listens, or nobody answers. `None` where a store cannot be
-    /// away, the default; then [`Promise::AnOutageIsAnError`] is not checked.
-    fn unreachable(&self) -> impl Future<Output = Option<Self::Backend>> + Send {
-        async { None }
-    }
-}
+impl<H: super::Harness<Backend: SessionBackend>> Harness for H {}
 
 promises! {
     /// A record is loaded as it was created, whatever its fields.

@@ -12,7 +12,8 @@
 //! use std::time::Duration;
 //!
 //! use portcullis_store::{Locator, Realm, StoreError, TokenBackend, TokenEpoch, TokenQuery, TokenStatus, UserKey};
-//! use portcullis_testkit::conformance::token::{self, Harness, Promise};
+//! use portcullis_testkit::conformance::Harness;
+//! use portcullis_testkit::conformance::token::{self, Promise};
 //!
 //! struct MyBackend; // that has forgotten everything
 //!
@@ -53,55 +54,17 @@ mod marks;
 mod stage;
 mod watches;
 
-use std::future::Future;
-use std::time::Duration;
-
-use portcullis_store::{Clock, SystemClock, Timestamp, TokenBackend};
+use portcullis_store::TokenBackend;
 
 use self::stage::Stage;
 pub use super::Verdict;
 use super::outcome::Stop;
 use super::promises;
 
-/// How the suite reaches the store under test.
-pub trait Harness: Send + Sync {
-    /// The backend under test.
-    type Backend: TokenBackend;
+/// How the suite reaches the store under test: by any harness whose backend is one of revocations.
+pub trait Harness: super::Harness<Backend: TokenBackend> {}
 
-    /// A new handle on the store. All handles of one harness share one store, as the processes of one service do; a
-    /// store within the process gives clones.
-    fn handle(&self) -> impl Future<Output = Self::Backend> + Send;
-
-    /// The time by the store's clock. The default is the operating system's, right for a store on this machine.
-    fn now(&self) -> Timestamp {
-        SystemClock.now()
-    }
-
-    /// Lets `time` pass: moves the store's clock, or, by default, waits.
-    fn advance(&self, time: Duration) -> impl Future<Output = ()> + Send {
-        tokio::time::sleep(time)
-    }
-
-    /// The unit of all waiting, 100 ms by default: what is kept briefly in the suite is kept for two of it.
-    ///
-    /// A check during which the machine stalled is repeated with twice the unit, so raise it only for a store that
-    /// takes longer than this to answer.
-    fn unit(&self) -> Duration {
-        Duration::from_millis(100)
-    }
-
-    /// A handle on a store that is out of reach: nobody listens, or nobody answers. `None` where a store cannot be
-    /// away, the default; then [`Promise::AnOutageIsAnError`] is not checked.
-    fn unreachable(&self) -> impl Future<Output = Option<Self::Backend>> + Send {
-        async { None }
-    }
-
-    /// Breaks whatever watchers of this store hear by, as a network would, and lets it come back: cuts its connections, for
-    /// example. `false`, the default, where there is nothing to break; then [`Promise::WhatABreakHidIsTold`] is not checked.
-    fn deafen(&self) -> impl Future<Output = bool> + Send {
-        async { false }
-    }
-}
+impl<H: super::Harness<Backend: TokenBackend>> Harness for H {}
 
 promises! {
     /// Of a token that nobody has revoked, nothing is known, whatever parts of its name are asked for.

@@ -10,7 +10,7 @@ use portcullis_store::{
     RevocationWatcher, Revoked, StoreError, StoreErrorKind, Timestamp, TokenBackend, TokenEpoch, TokenQuery,
     TokenStatus, Turn, Turned, UserKey, Verdict as Judged, Watching,
 };
-use portcullis_testkit::conformance::token::Harness;
+use portcullis_testkit::conformance::Harness;
 
 use self::Fault as F;
 use crate::board::Board;

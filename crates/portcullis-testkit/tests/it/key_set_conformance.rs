@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use portcullis_store::{Clock, ManualClock, Timestamp};
-use portcullis_testkit::conformance::key_set::{self, Harness, Promise};
+use portcullis_testkit::conformance::Harness;
+use portcullis_testkit::conformance::key_set::{self, Promise};
 use portcullis_testkit::key_sets::MemoryKeySets;
 
 use crate::faults::suite_notices_faults;

@@ -9,7 +9,7 @@ use portcullis_store::{
     Clock, KeySetBackend, LONGEST_KEY_SET, Locator, ManualClock, SharedKeySet, StoreError, StoreErrorKind,
     SystemClock, Timestamp,
 };
-use portcullis_testkit::conformance::key_set::Harness;
+use portcullis_testkit::conformance::Harness;
 
 /// What a faulty place does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

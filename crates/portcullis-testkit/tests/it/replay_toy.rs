@@ -9,7 +9,7 @@ use portcullis_store::{
     Claimed, Clock, Locator, ManualClock, Realm, ReplayBackend, StoreError, StoreErrorKind, SystemClock,
     Timestamp,
 };
-use portcullis_testkit::conformance::replay::Harness;
+use portcullis_testkit::conformance::Harness;
 
 /// What a faulty backend does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use portcullis_store::{
     Clock, Key, Locator, ManualClock, Realm, Record, StoreError, StoreErrorKind, SystemClock, Timestamp,
     UserKey, Watcher,
 };
-use portcullis_testkit::conformance::session::Harness;
+use portcullis_testkit::conformance::Harness;
 use tokio::sync::OwnedMutexGuard;
 
 pub(crate) use self::fault::Fault;

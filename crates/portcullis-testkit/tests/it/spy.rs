@@ -9,7 +9,7 @@ use portcullis_store::{
     StoreErrorKind, Tag, Timestamp, Touched, UserKey,
 };
 use portcullis_testkit::clock::{Clock, ManualClock};
-use portcullis_testkit::conformance::session::{self, Harness};
+use portcullis_testkit::conformance::{Harness, session};
 use portcullis_testkit::spy::{Operation, Spy};
 use tokio::time::timeout;
 

@@ -10,7 +10,7 @@ use portcullis_store::{
     StoreErrorKind, SystemClock, Timestamp, TokenBackend, TokenEpoch, TokenQuery, TokenStatus, UserKey,
     Watching,
 };
-use portcullis_testkit::conformance::token::Harness;
+use portcullis_testkit::conformance::Harness;
 
 use crate::board::{Board, Quirk};
 

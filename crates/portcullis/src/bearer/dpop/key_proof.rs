@@ -43,17 +43,37 @@ impl KeyProofs {
     /// The proof of a request. `None` if it has none, and none is required.
     pub(crate) fn find(
         &self,
-        (method, path): (&Method, &str),
+        request: (&Method, &str),
         headers: &HeaderMap,
         now: Timestamp,
     ) -> Result<Option<KeyProof>, KeyFault> {
-        if !headers.contains_key(DPOP) && !self.0.required {
-            return Ok(None);
+        if self.0.required {
+            self.prove(request, headers, now).map(Some)
+        } else {
+            self.find_optional(request, headers, now)
         }
+    }
+
+    /// The proof of a request. `None` if it has none, even if one is required.
+    pub(crate) fn find_optional(
+        &self,
+        request: (&Method, &str),
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Option<KeyProof>, KeyFault> {
+        headers.contains_key(DPOP).then(|| self.prove(request, headers, now)).transpose()
+    }
+
+    fn prove(
+        &self,
+        (method, path): (&Method, &str),
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<KeyProof, KeyFault> {
         let proof = proof(headers).map_err(refused)?;
         let text = proof.to_str().map_err(|_| refused(ProofRefusal::Malformed))?;
         let (proved, key) = self.0.introduce(text, (method, path), now).map_err(unproved)?;
-        Ok(Some(KeyProof { jkt: thumbprint_text(&key), proved }))
+        Ok(KeyProof { jkt: thumbprint_text(&key), proved })
     }
 }
 

@@ -2,13 +2,11 @@
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::bearer::KeyFault;
-
-/// RFC 9449, section 8.
-const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+use crate::respond::DPOP_NONCE;
 
 /// What an endpoint answers.
 #[derive(Debug)]

@@ -74,7 +74,7 @@
 //!         let grant = Grant::new("ada", "web");
 //!         let grant = key.iter().fold(grant, |grant, key| grant.confirmation(key.confirmation().clone()));
 //!         let pair = refresh.begin(&grant).await?; // "token_type": pair.token_type()
-//! #       drop(pair); unreachable!()
+//! #       http::Response::new(Bytes::copy_from_slice(pair.token_type().as_bytes()))
 //!     }
 //!     Err(error) => error.into_response::<Bytes>(),
 //! };

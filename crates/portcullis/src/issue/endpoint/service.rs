@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::request;
-use http::{HeaderName, Method, Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use serde_json::{Value, json};
 use tower_service::Service;
@@ -43,9 +43,6 @@ pub struct EndpointService<B> {
     kind: Kind,
     body: PhantomData<fn() -> B>,
 }
-
-/// The header field of a proof.
-const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -135,10 +132,8 @@ impl Parts {
         let client = Client::of(&*self.clients, &head.headers, &form).await?;
         match kind {
             Kind::Token => self.refresh(&client, &form, self.proof(&head)?).await,
-            Kind::Revocation if head.headers.contains_key(DPOP) => {
-                self.revoke(&client, &form, self.proof(&head)?).await
-            }
-            Kind::Revocation => self.revoke(&client, &form, None).await,
+            // Whoever gives a token up need not prove a key, but where the token is bound to it.
+            Kind::Revocation => self.revoke(&client, &form, self.optional_proof(&head)?).await,
             Kind::Introspection => self.introspect(&client, &form).await,
         }
     }
@@ -148,6 +143,13 @@ impl Parts {
         let Some(proofs) = &self.proofs else { return Ok(None) };
         let target = (&head.method, head.uri.path());
         proofs.find(target, &head.headers, self.refresh.issuer().now())
+    }
+
+    /// The same where none is required.
+    fn optional_proof(&self, head: &request::Parts) -> Result<Option<KeyProof>, KeyFault> {
+        let Some(proofs) = &self.proofs else { return Ok(None) };
+        let target = (&head.method, head.uri.path());
+        proofs.find_optional(target, &head.headers, self.refresh.issuer().now())
     }
 
     /// The request by what its token is bound to: the key that is proved, or none. The proof is used up if the token is ours,

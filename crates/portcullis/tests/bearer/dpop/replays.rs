@@ -8,7 +8,7 @@ use http::{Method, Request};
 use portcullis::BearerLayer;
 use portcullis::bearer::{MemoryReplayBackend, Revocations};
 use portcullis_store::{Clock, ManualClock, StoreErrorKind, Timestamp};
-use portcullis_testkit::conformance::replay::{self, Harness};
+use portcullis_testkit::conformance::{Harness, replay};
 use serde_json::json;
 use tower::{Layer, ServiceExt, service_fn};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis::bearer::MemoryTokenBackend;
 use portcullis_store::{Clock, ManualClock, Timestamp};
 use portcullis_testkit::conformance::family;
-use portcullis_testkit::conformance::token::{self, Harness};
+use portcullis_testkit::conformance::{Harness, token};
 
 /// The memory backend as the conformance suite reaches it.
 struct Memory(MemoryTokenBackend, ManualClock);
