@@ -213,7 +213,10 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let (core, slot) = (Arc::clone(&self.core), self.slot);
         let state = match core.authenticator.open(&mut request) {
-            Opening::Ready(opened) => core.go_in(slot, &mut self.inner, opened, request),
+            Opening::Ready(opened) => match core.let_in(slot, opened, &mut request) {
+                Ok(visit) => State::Inside { response: self.inner.call(request), visit: Some(visit) },
+                Err(response) => State::Done { response: Some(response) },
+            },
             Opening::Pending(opening) => {
                 // The service that said it was ready goes with the request; a clone stays for the next one.
                 let clone = self.inner.clone();
@@ -225,36 +228,36 @@ where
     }
 }
 
-/// The states of a call whose inner service is `S`.
-type StateOf<S, V, B> =
-    State<S, V, B, <S as Service<Request<B>>>::Future, <S as Service<Request<B>>>::Response>;
-
 impl<A: Authenticator, R> Core<A, R> {
-    /// Lets the request in to `inner`, or refuses it.
+    /// Makes the request ready for the inner service, or refuses it. It goes in from where it is: a request is large, and
+    /// each function that hands it on copies it.
     #[inline]
-    fn go_in<S, B, ResB>(
+    fn let_in<B, ResB>(
         &self,
         slot: &Slot,
-        inner: &mut S,
         opened: Opened<A::Visit>,
-        mut request: Request<B>,
-    ) -> StateOf<S, A::Visit, B>
+        request: &mut Request<B>,
+    ) -> Result<A::Visit, Response<ResB>>
     where
-        S: Service<Request<B>, Response = Response<ResB>>,
         R: Responder<ResB>,
     {
         let admitted = opened
             .and_then(|(found, visit)| self.admit(slot, found, request.extensions_mut()).map(|()| visit));
         match admitted {
             Ok(visit) => {
-                self.authenticator.enter(&visit, &mut request);
-                State::Inside { response: inner.call(request), visit: Some(visit) }
+                self.authenticator.enter(&visit, request);
+                Ok(visit)
             }
-            Err(rejection) => {
-                let response = refuse(&self.responder, rejection, &RequestHead::of(&request));
-                State::Done { response: Some(response) }
-            }
+            Err(rejection) => Err(self.refused(rejection, request)),
         }
+    }
+
+    #[cold]
+    fn refused<B, ResB>(&self, rejection: Rejection, request: &Request<B>) -> Response<ResB>
+    where
+        R: Responder<ResB>,
+    {
+        refuse(&self.responder, rejection, &RequestHead::of(request))
     }
 
     fn admit(
@@ -319,8 +322,11 @@ where
             let next = match this.state.as_mut().project() {
                 StateProj::Opening { opening, request, inner } => {
                     let opened = ready!(opening.as_mut().poll(cx));
-                    let Some(request) = request.take() else { return Poll::Pending };
-                    this.core.go_in(this.slot, inner, opened, request)
+                    let Some(mut request) = request.take() else { return Poll::Pending };
+                    match this.core.let_in(this.slot, opened, &mut request) {
+                        Ok(visit) => State::Inside { response: inner.call(request), visit: Some(visit) },
+                        Err(response) => State::Done { response: Some(response) },
+                    }
                 }
                 StateProj::Inside { response, visit } => {
                     // Polled again after it was done, a future may do as it likes but panic.

@@ -24,8 +24,9 @@ use super::state::Stored;
 use super::tag::new_tag;
 use super::transport::Transport;
 use crate::dependents::Dependents;
-use crate::identity::Carrier;
+use crate::identity::{Carrier, SessionMark};
 use crate::realm::{Claim, Hold};
+use crate::rejection::Challenge;
 use crate::{Identity, names};
 
 /// What to do with a request that presents a session while the store is out of reach.
@@ -46,8 +47,10 @@ pub(crate) struct Core {
     pub(crate) realm: Realm,
     /// What the layer says of itself to another on the same path.
     pub(crate) claim: Claim,
-    /// How others find the handles that the layer leaves.
+    /// How others find the handles that the layer leaves; `None` if it leaves none.
     pub(crate) hold: Option<&'static Hold>,
+    /// What somebody is told who is not signed in.
+    pub(crate) challenge: Challenge,
     pub(crate) issuer: Option<String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) user: Lifetime,
@@ -97,6 +100,23 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct Ending {
     pub(crate) locator: Locator,
     pub(crate) user: Option<Locator>,
+}
+
+/// Of a layer whose handlers have no handle. Its responses vary whether anybody looks or not.
+impl SessionMark for Core {
+    fn challenge(&self) -> &Challenge {
+        &self.challenge
+    }
+
+    fn claim(&self) -> Claim {
+        self.claim
+    }
+
+    fn hold(&self) -> Option<&'static Hold> {
+        None
+    }
+
+    fn on_read(&self) {}
 }
 
 impl fmt::Debug for Core {

@@ -3,7 +3,7 @@
 //! Whoever acts on the store holds the turn, so that answers cannot be mistaken for each other's.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portcullis_store::{AtOnce, Created, Key, Locator, Record, Saved, StoreError, StoreErrorKind, Tag};
@@ -20,8 +20,9 @@ use super::login::SignIn;
 use super::ops::Operation;
 use super::state::{CookieChange, Held, State, Step, Stored};
 use crate::Identity;
-use crate::identity::OnRead;
-use crate::realm::Guest;
+use crate::identity::SessionMark;
+use crate::realm::{Claim, Guest, Hold};
+use crate::rejection::Challenge;
 use crate::respond::LateHead;
 
 /// What all handles on one request's session share.
@@ -29,7 +30,10 @@ pub(crate) struct Shared {
     pub(crate) core: Arc<Core>,
     state: Mutex<State>,
     turn: tokio::sync::Mutex<()>,
+    /// Whether handlers have learnt anything of it.
     read: AtomicBool,
+    /// Whether somebody had the state in a way to change it.
+    touched: AtomicBool,
     /// For layers further in.
     pub(crate) guest: Guest,
     /// The request's, to answer by should the last commit fail.
@@ -63,25 +67,49 @@ struct Orphan {
 }
 
 impl Shared {
-    pub(crate) fn new(core: Arc<Core>, held: Held, head: LateHead) -> Self {
+    #[inline]
+    pub(crate) fn new(core: Arc<Core>, held: Held, may_be_old: bool, head: LateHead) -> Self {
         Self {
             core,
-            state: Mutex::new(State::new(held)),
+            state: Mutex::new(State::new(held, may_be_old)),
             turn: tokio::sync::Mutex::const_new(()),
             read: AtomicBool::new(false),
+            touched: AtomicBool::new(false),
             guest: Guest::default(),
             head,
         }
     }
 
+    /// To change the state, or to look at it where that is no part of what most requests do.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.touched.store(true, Ordering::Relaxed);
+        state
     }
 
     /// For handlers: what they learn makes the response depend on the cookie.
     pub(crate) fn lock_to_read(&self) -> MutexGuard<'_, State> {
         self.on_read();
         self.lock()
+    }
+
+    /// Looks at the state, and cannot change it.
+    pub(crate) fn peek<T>(&self, see: impl FnOnce(&State) -> T) -> T {
+        see(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same for handlers.
+    pub(crate) fn read<T>(&self, see: impl FnOnce(&State) -> T) -> T {
+        self.on_read();
+        self.peek(see)
+    }
+
+    /// Whether the state is as it was at first, and stays so because nobody else has a hold on it.
+    pub(crate) fn is_left_as_it_was(self: &Arc<Self>) -> bool {
+        let alone = Arc::strong_count(self) == 1;
+        // What the others did came before they let go of it.
+        fence(Ordering::Acquire);
+        alone && !self.touched.load(Ordering::Relaxed)
     }
 
     pub(crate) fn was_read(&self) -> bool {
@@ -428,12 +456,24 @@ impl Drop for Orphan {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let session_ref = self.lock().stored().map(|stored| stored.locator);
+        let session_ref = self.peek(|state| state.stored().map(|stored| stored.locator));
         f.debug_struct("Shared").field("session_ref", &session_ref).finish_non_exhaustive()
     }
 }
 
-impl OnRead for Shared {
+impl SessionMark for Shared {
+    fn challenge(&self) -> &Challenge {
+        &self.core.challenge
+    }
+
+    fn claim(&self) -> Claim {
+        self.core.claim
+    }
+
+    fn hold(&self) -> Option<&'static Hold> {
+        self.core.hold
+    }
+
     fn on_read(&self) {
         self.read.store(true, Ordering::Relaxed);
     }

@@ -30,7 +30,8 @@ pub(crate) struct State {
     sealed: bool,
     /// The last commit failed in a way that leaves it open what is stored.
     failed: bool,
-    /// What was loaded may have changed long before it is saved.
+    /// What was loaded may have changed long before it is saved. So "nothing changes" is for the store to say, and not for
+    /// what was loaded.
     may_be_old: bool,
 }
 
@@ -111,7 +112,8 @@ pub(crate) enum CookieChange {
 }
 
 impl State {
-    pub(crate) fn new(held: Held) -> Self {
+    #[inline]
+    pub(crate) fn new(held: Held, may_be_old: bool) -> Self {
         Self {
             held,
             pending: Vec::new(),
@@ -121,14 +123,8 @@ impl State {
             rotated: false,
             sealed: false,
             failed: false,
-            may_be_old: false,
+            may_be_old,
         }
-    }
-
-    /// What was loaded may have changed long before it is saved. So "nothing changes" is for the store to say, and not
-    /// for what was loaded.
-    pub(crate) fn note_may_be_old(&mut self) {
-        self.may_be_old = true;
     }
 
     pub(crate) fn may_be_old(&self) -> bool {
