@@ -146,7 +146,7 @@ impl Client {
         let until = patience.min(deadline);
         let answered = match leg.asking {
             false => request.send(&leg.line, until).await,
-            true => request.send_asking(&leg.line, until).await,
+            true => Box::pin(request.send_asking(&leg.line, until)).await,
         };
         match answered {
             Ok(reply) => sent.answered::<R>(reply),
@@ -174,29 +174,16 @@ impl Call<'_> {
     }
 
     async fn send_until_answered<R: Request>(&mut self, request: &R) -> Result<R::Reply, Failure> {
-        let mut redirect = None;
+        match self.send_once(request, None).await? {
+            Ok(reply) => Ok(reply),
+            // What all calls wait in has no room for what few of them do.
+            Err(miss) => Box::pin(self.send_again(request, miss)).await,
+        }
+    }
+
+    async fn send_again<R: Request>(&mut self, request: &R, mut miss: Miss) -> Result<R::Reply, Failure> {
         for sends in 0.. {
-            let leg = self.leg(request, redirect.take()).await?;
-            let (failure, pause) = match self.client.attempt(&leg, request, self.deadline).await {
-                Ok(reply) => return Ok(reply),
-                Err(Miss::Unanswered(failure)) => {
-                    self.in_doubt = true;
-                    self.client.route.doubt();
-                    // The first time another connection, or another reply, is probably at hand.
-                    (failure, if sends == 0 { Duration::ZERO } else { backoff::before_resend(sends) })
-                }
-                Err(Miss::NotReady(failure)) => {
-                    self.client.route.doubt();
-                    (failure, backoff::before_resend(sends + 1))
-                }
-                Err(Miss::Elsewhere(to)) => {
-                    counters::redirected(to.to_stay);
-                    redirect = Some(to);
-                    let pause =
-                        if sends < STRAIGHT_ON { Duration::ZERO } else { backoff::before_resend(sends) };
-                    (Failure::unavailable(), pause)
-                }
-            };
+            let (failure, pause, redirect) = self.after(miss, sends);
             // In less than this an answer is not to be expected, and the failure so far says more.
             let enough = self.client.attempt_timeout / 10;
             if Instant::now() + pause + enough >= self.deadline {
@@ -204,8 +191,44 @@ impl Call<'_> {
             }
             counters::resent();
             sleep(pause).await;
+            miss = match self.send_once(request, redirect).await? {
+                Ok(reply) => return Ok(reply),
+                Err(miss) => miss,
+            };
         }
         Err(Failure::timeout())
+    }
+
+    /// A miss is what more sends may mend, a failure is not.
+    async fn send_once<R: Request>(
+        &self,
+        request: &R,
+        redirect: Option<Redirect>,
+    ) -> Result<Result<R::Reply, Miss>, Failure> {
+        let leg = self.leg(request, redirect).await?;
+        Ok(self.client.attempt(&leg, request, self.deadline).await)
+    }
+
+    /// What a miss after so many others says of the call, and how and when to go on.
+    fn after(&mut self, miss: Miss, sends: u32) -> (Failure, Duration, Option<Redirect>) {
+        match miss {
+            Miss::Unanswered(failure) => {
+                self.in_doubt = true;
+                self.client.route.doubt();
+                // The first time another connection, or another reply, is probably at hand.
+                let pause = if sends == 0 { Duration::ZERO } else { backoff::before_resend(sends) };
+                (failure, pause, None)
+            }
+            Miss::NotReady(failure) => {
+                self.client.route.doubt();
+                (failure, backoff::before_resend(sends + 1), None)
+            }
+            Miss::Elsewhere(to) => {
+                counters::redirected(to.to_stay);
+                let pause = if sends < STRAIGHT_ON { Duration::ZERO } else { backoff::before_resend(sends) };
+                (Failure::unavailable(), pause, Some(to))
+            }
+        }
     }
 
     /// The connection to send on: where the last answer has pointed, or where the request belongs.

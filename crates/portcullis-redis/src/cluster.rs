@@ -75,6 +75,11 @@ impl Cluster {
         if let Some(link) = self.state.borrow().owner(slot) {
             return Ok(link);
         }
+        // Few wait, and what all wait in has no room for it.
+        Box::pin(self.wait_for_owner(slot, deadline)).await
+    }
+
+    async fn wait_for_owner(self: &Arc<Self>, slot: u16, deadline: Instant) -> Result<Arc<Link>, Failure> {
         let mut changes = self.state.subscribe();
         // A slot that nobody has may have somebody by now.
         self.refresh();

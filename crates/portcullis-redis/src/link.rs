@@ -63,6 +63,11 @@ impl Link {
         if let State::Up(line) = &*self.state.borrow() {
             return Ok(Arc::clone(line));
         }
+        // Few wait, and what all wait in has no room for it.
+        Box::pin(self.wait_until_up(deadline)).await
+    }
+
+    async fn wait_until_up(self: &Arc<Self>, deadline: Instant) -> Result<Arc<Line>, Failure> {
         let mut changes = self.state.subscribe();
         loop {
             match self.step() {

@@ -131,6 +131,12 @@ impl RedisBackend {
         })
     }
 
+    /// Deletes these sessions, and then tells those who watch.
+    fn ending(&self, keys: &[Key<'_>]) -> Commands {
+        let names = keys.iter().map(|key| self.keys.session_name(key));
+        std::iter::once(command("UNLINK", names)).chain(self.messages(keys)).collect()
+    }
+
     /// One by one, because the keys are on several servers: those of a server that is away keep no others alive.
     async fn destroy_each(&self, keys: &[Key<'_>]) -> Result<(), StoreError> {
         let deadline = self.client.deadline();
@@ -273,13 +279,7 @@ impl SessionBackend for RedisBackend {
         if self.client.route().spreads() {
             return self.destroy_each(keys).await;
         }
-        let names: Vec<String> = keys.iter().map(|key| self.keys.session(*key)).collect();
-        let unlink = command("UNLINK", names.iter().map(String::as_bytes));
-        let commands: Commands = std::iter::once(unlink).chain(self.messages(keys)).collect();
-        let mut replies = self.client.call().send(&commands).await?.into_iter();
-        accepted(replies.next().ok_or_else(unexpected)?)?;
-        replies.for_each(note_unpublished);
-        Ok(())
+        ended(self.client.call().send(&self.ending(keys)).await?)
     }
 
     /// First as ever, so that the sessions have ended, and all are told, however the rest goes.
@@ -314,15 +314,19 @@ impl SessionBackend for RedisBackend {
         }
     }
 
-    /// In a cluster the session and the index are on several servers.
+    /// No script, because nothing hangs on what one of the commands finds. In a cluster the session and the index are on
+    /// several servers.
     async fn destroy_enrolled(&self, key: Key<'_>, user: UserKey<'_>) -> Result<AtOnce, StoreError> {
         if self.client.route().spreads() {
             return Ok(AtOnce::NotDone);
         }
-        let (session, index) = (self.keys.session(key), self.keys.index(user));
-        let channel = self.keys.ended(key.realm);
-        let arguments: [&[u8]; 2] = [channel.as_bytes(), key.locator.as_bytes()];
-        at_once(script::DESTROY_ENROLLED.run(&mut self.client.call(), &[&session, &index], &arguments).await?)
+        let mut commands = self.ending(&[key]);
+        commands.add(&leaving(&self.keys.index(user), &[key.locator]));
+        let mut replies = self.client.call().send(&commands).await?;
+        let left = replies.pop().ok_or_else(unexpected)?;
+        ended(replies)?;
+        // An error would say that the session has not ended.
+        Ok(if accepted(left).is_ok() { AtOnce::Done } else { AtOnce::NotDone })
     }
 
     async fn supersede(
@@ -370,10 +374,8 @@ impl SessionBackend for RedisBackend {
         if locators.is_empty() {
             return Ok(());
         }
-        let index = self.keys.index(user);
-        let members = locators.iter().map(|locator| locator.as_bytes().as_slice());
-        let remove = command("ZREM", std::iter::once(index.as_bytes()).chain(members));
-        accepted(self.client.call().send(&remove).await?).map(drop)
+        let leaving = leaving(&self.keys.index(user), locators);
+        accepted(self.client.call().send(&leaving).await?).map(drop)
     }
 
     async fn members(&self, user: UserKey<'_>) -> Result<Vec<Locator>, StoreError> {
@@ -411,6 +413,20 @@ fn at_once(reply: Value) -> Result<AtOnce, StoreError> {
         Answer::Code(APART) => Ok(AtOnce::NotDone),
         Answer::Code(_) | Answer::Bytes(_) => Err(unexpected()),
     }
+}
+
+/// What [`RedisBackend::ending`] was answered.
+fn ended(replies: Vec<Value>) -> Result<(), StoreError> {
+    let mut replies = replies.into_iter();
+    accepted(replies.next().ok_or_else(unexpected)?)?;
+    replies.for_each(note_unpublished);
+    Ok(())
+}
+
+/// Takes these sessions out of an index.
+fn leaving(index: &str, locators: &[Locator]) -> Command {
+    let members = locators.iter().map(|locator| locator.as_bytes().as_slice());
+    command("ZREM", std::iter::once(index.as_bytes()).chain(members))
 }
 
 /// The sessions have ended all the same; who watches finds out more slowly.

@@ -175,7 +175,8 @@ impl<M> Session<M> {
     /// new session was revoked before it had what goes along; and when the new session cannot be stored, or
     /// the old one not be destroyed. Then nobody is newly signed in, and the session before goes on.
     pub async fn login(&self, login: impl Into<Login<M>>) -> Result<(), SessionError> {
-        let done = self.0.login(login.into().what).await;
+        // A handler that signs in at times has no room for it in the future of each request: so with what follows.
+        let done = Box::pin(self.0.login(login.into().what)).await;
         done.inspect_err(|error| self.0.note_failure(StoreOperation::Login, error))
     }
 
@@ -184,7 +185,7 @@ impl<M> Session<M> {
     /// # Errors
     /// When the store did not answer: then the session may still be alive, and so its cookie stays.
     pub async fn logout(&self) -> Result<(), SessionError> {
-        let done = self.0.logout().await;
+        let done = Box::pin(self.0.logout()).await;
         done.inspect_err(|error| self.0.note_failure(StoreOperation::Logout, error))
     }
 
@@ -195,7 +196,7 @@ impl<M> Session<M> {
     /// # Errors
     /// As [`commit`](Self::commit). When the answer was lost, the way out finds out what became of it.
     pub async fn rotate(&self) -> Result<(), SessionError> {
-        self.0.renew(false).await
+        Box::pin(self.0.renew(false)).await
     }
 
     /// Notes that the user has just proved who they are, and gives the session a new secret. Commits.
@@ -203,7 +204,7 @@ impl<M> Session<M> {
     /// # Errors
     /// [`SignedOut`](super::SessionErrorKind::SignedOut) when nobody is signed in; else as [`commit`](Self::commit).
     pub async fn reauthenticated(&self) -> Result<(), SessionError> {
-        self.0.renew(true).await
+        Box::pin(self.0.renew(true)).await
     }
 
     /// The end of this session, to be awaited by what outlives the request: a WebSocket, a stream. After a

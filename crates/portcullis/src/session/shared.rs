@@ -135,14 +135,14 @@ impl Shared {
                 let _turn = self.turn.lock().await;
                 self.commit_steps().await
             };
-            return backend.within_budget(waiting).await;
+            return Box::pin(backend.within_budget(waiting)).await;
         };
         let began = Instant::now();
         self.commit_step().await?;
         if self.lock().is_committed() {
             return Ok(());
         }
-        backend.within_budget_since(began, self.commit_steps()).await
+        Box::pin(backend.within_budget_since(began, self.commit_steps())).await
     }
 
     /// A new secret for the session that is stored, committed with whatever else is recorded.
