@@ -146,7 +146,7 @@ impl Core {
 
     /// An empty payload of this realm.
     pub(crate) fn payload(&self) -> Payload {
-        Payload { realm: self.realm.as_str().into(), ..Payload::default() }
+        Payload { realm: self.realm.as_str().as_bytes().into(), ..Payload::default() }
     }
 
     /// Something has happened.
@@ -248,13 +248,17 @@ impl Core {
     /// load it.
     pub(crate) fn loaded(&self, locator: Locator, record: Record) -> Result<Stored, StoreError> {
         let stored = self.stored(locator, record)?;
+        self.remember(&stored);
+        Ok(stored)
+    }
+
+    fn remember(&self, stored: &Stored) {
         stored.record.remember(|| Read {
             realm: self.realm.clone(),
-            locator,
+            locator: stored.locator,
             carrier: self.transport.carrier_of_identity(),
             identity: stored.identity.clone(),
         });
-        Ok(stored)
     }
 
     /// What stands now where `before` stood. A write changes values far more often than who is signed in.
@@ -264,7 +268,10 @@ impl Core {
             && old.absolute_deadline == new.absolute_deadline
             && same_identity(&before.record.payload, &record.payload);
         if is_same {
-            return Ok(Stored { locator: before.locator, record, identity: before.identity.clone() });
+            let stored = Stored { locator: before.locator, record, identity: before.identity.clone() };
+            // The next request that loads it need not read it either.
+            self.remember(&stored);
+            return Ok(stored);
         }
         self.stored(before.locator, record)
     }

@@ -15,6 +15,7 @@ use super::key::SessionKey;
 use super::login::Login;
 use super::ops::Operation;
 use super::shared::Shared;
+use super::state::State;
 use super::watch::SessionWatch;
 use crate::Identity;
 use crate::realm::{DefaultRealm, Realm};
@@ -50,7 +51,7 @@ impl<M> Session<M> {
     /// Who is signed in by this session, as of now: after a [`login`](Self::login) in this request, its user.
     #[must_use]
     pub fn identity(&self) -> Option<Identity<M>> {
-        let identity = self.0.read(|state| state.stored().and_then(|stored| stored.identity.clone()));
+        let identity = self.0.read(State::identity);
         identity.map(Identity::in_realm)
     }
 

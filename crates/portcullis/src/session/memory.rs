@@ -416,6 +416,11 @@ impl SessionBackend for MemoryBackend {
         Some(Ok(self.0.load(key)))
     }
 
+    /// Nothing is waited for.
+    fn budget(&self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+
     fn load_many(
         &self,
         keys: &[Key<'_>],

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portcullis_store::{AtOnce, Created, Key, Locator, Record, Saved, StoreError, StoreErrorKind, Tag};
-use tokio::time::Instant;
 
 use super::admission::{Admission, left_behind};
 use super::core::{Core, Ending, Holder};
@@ -18,8 +17,10 @@ use super::handover::{Handover, Inheritance};
 use super::id::Token;
 use super::login::SignIn;
 use super::ops::Operation;
-use super::state::{CookieChange, Held, State, Step, Stored};
+use super::payload::Who;
+use super::state::{Attempt, CookieChange, Held, State, Step, Stored};
 use crate::Identity;
+use crate::budget::waited;
 use crate::identity::SessionMark;
 use crate::realm::{Claim, Guest, Hold};
 use crate::rejection::Challenge;
@@ -137,12 +138,11 @@ impl Shared {
             };
             return Box::pin(backend.within_budget(waiting)).await;
         };
-        let began = Instant::now();
-        self.commit_step().await?;
-        if self.lock().is_committed() {
+        let (step, waiting_since) = waited(self.commit_step()).await;
+        if !step? {
             return Ok(());
         }
-        Box::pin(backend.within_budget_since(began, self.commit_steps())).await
+        Box::pin(backend.within_budget_since(waiting_since, self.commit_steps())).await
     }
 
     /// A new secret for the session that is stored, committed with whatever else is recorded.
@@ -187,8 +187,10 @@ impl Shared {
     }
 
     fn noted(&self, committed: Result<(), SessionError>) -> Result<(), SessionError> {
-        self.lock().note(&committed);
-        committed.inspect_err(|error| self.note_failure(StoreOperation::Save, error))
+        committed.inspect_err(|error| {
+            self.lock().note_failure(error);
+            self.note_failure(StoreOperation::Save, error);
+        })
     }
 
     pub(crate) fn note_failure(&self, operation: StoreOperation, error: &SessionError) {
@@ -201,41 +203,45 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether there was anything left to do.
+    /// Whether anything is left to do.
     async fn commit_step(&self) -> Result<bool, SessionError> {
         match self.next_step()? {
-            None => return Ok(false),
+            None => Ok(false),
             Some(Step::Create(creation)) => {
                 let key = self.core.key(creation.token.locator);
                 ensure_new(self.core.backend.create(key, &creation.record).await?)?;
                 let created = self.lock().created(creation, &self.core);
                 self.core.emit(SessionEventKind::Created, Some(&key.locator), None);
-                created?;
+                created
             }
             Some(Step::Save(attempt)) => {
-                let key = self.core.key(attempt.locator);
-                let saved = self.core.backend.save(key, attempt.expected, &attempt.record).await?;
-                self.saved(attempt.locator, saved)?;
+                let Attempt { locator, expected, record, .. } = attempt;
+                let saved = self.core.backend.save(self.core.key(locator), expected, &record).await?;
+                // Whoever else has it by now is the store.
+                drop(record);
+                self.saved(locator, saved)
             }
         }
-        Ok(true)
     }
 
     /// A save was answered; what that means, and what is to be told of it.
-    fn saved(&self, locator: Locator, saved: Saved) -> Result<(), SessionError> {
-        let who = self.identity();
-        let (done, told) = {
+    fn saved(&self, locator: Locator, saved: Saved) -> Result<bool, SessionError> {
+        let (done, told, who) = {
             let mut state = self.lock();
+            // What is saved without more ado changes nobody's identity, and is seldom told of.
+            let before = if matches!(saved, Saved::Done) { None } else { state.identity() };
             let late = matches!(saved, Saved::Gone) && !state.only_renews();
             let conflict = matches!(saved, Saved::Conflict { .. });
             let done = state.saved(saved, &self.core);
             let retried = conflict && state.recorded() > 0;
+            let rotated = state.take_rotated();
+            let who = if rotated { before.or_else(|| state.identity()) } else { before };
             let told = [
                 late.then_some(SessionEventKind::LateWriteDropped),
                 retried.then_some(SessionEventKind::ConflictRetried),
-                state.take_rotated().then_some(SessionEventKind::Rotated),
+                rotated.then_some(SessionEventKind::Rotated),
             ];
-            (done, told)
+            (done, told, who)
         };
         for kind in told.into_iter().flatten() {
             self.core.emit(kind, Some(&locator), who.as_ref());
@@ -335,7 +341,7 @@ impl Shared {
             payload.device = label.into();
         }
         payload.network = wanted.network.or(payload.network);
-        payload.identity = Some(identity.words().clone());
+        payload.identity = Some(Who::Known(identity.clone()));
         core.fits(&payload)?;
         let token = Token::mint()?;
         let holder = if wanted.remember { Holder::Remembered(identity) } else { Holder::User(identity) };
@@ -400,7 +406,7 @@ impl Shared {
 
     /// Who is signed in by the session that is held.
     fn identity(&self) -> Option<Identity> {
-        self.lock().stored().and_then(|stored| stored.identity.clone())
+        self.lock().identity()
     }
 
     fn plan_end(&self) -> Result<Option<Ending>, SessionError> {

@@ -136,7 +136,7 @@ impl Authenticator for Strong {
         let is_its_own = self.is_its_own(&session, request.extensions());
         Opening::pending(async move {
             let identity = match session.confirm().await {
-                Ok(()) => session.lock().stored().and_then(|stored| stored.identity.clone()),
+                Ok(()) => session.lock().identity(),
                 Err(error) if error.kind() == SessionErrorKind::Ended => None,
                 Err(_) => return Err(Rejection::Unavailable { retry_after: RETRY_AFTER }),
             };
