@@ -15,6 +15,7 @@ use super::key::SessionKey;
 use super::login::Login;
 use super::ops::Operation;
 use super::shared::Shared;
+use super::state::State;
 use super::watch::SessionWatch;
 use crate::Identity;
 use crate::realm::{DefaultRealm, Realm};
@@ -44,13 +45,13 @@ impl<M> Session<M> {
     /// The public name of the session, for logs and device lists; `None` while nothing is stored.
     #[must_use]
     pub fn session_ref(&self) -> Option<String> {
-        self.0.lock_to_read().stored().map(|stored| stored.locator.to_string())
+        self.0.read(|state| state.stored().map(|stored| stored.locator.to_string()))
     }
 
     /// Who is signed in by this session, as of now: after a [`login`](Self::login) in this request, its user.
     #[must_use]
     pub fn identity(&self) -> Option<Identity<M>> {
-        let identity = self.0.lock_to_read().stored().and_then(|stored| stored.identity.clone());
+        let identity = self.0.read(State::identity);
         identity.map(Identity::in_realm)
     }
 
@@ -59,9 +60,9 @@ impl<M> Session<M> {
     /// # Errors
     /// [`Value`](super::SessionErrorKind::Value) when it cannot be read as a `T`. Other values are not affected.
     pub fn get<T: DeserializeOwned>(&self, key: &SessionKey<T>) -> Result<Option<T>, SessionError> {
-        let state = self.0.lock_to_read();
         let codec = &self.0.core.codec;
-        state.value(key.name())?.map(|bytes| codec.decode(key.name(), bytes)).transpose()
+        let decode = |bytes: &[u8]| codec.decode(key.name(), bytes);
+        self.0.read(|state| state.value(key.name())?.map(decode).transpose())
     }
 
     /// Sets the value under `key`. Of several requests that do, the last wins.
@@ -260,7 +261,7 @@ impl<M: Realm> fmt::Debug for Session<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("realm", &M::NAME)
-            .field("session_ref", &self.0.lock().stored().map(|stored| stored.locator))
+            .field("session_ref", &self.0.peek(|state| state.stored().map(|stored| stored.locator)))
             .finish_non_exhaustive()
     }
 }
