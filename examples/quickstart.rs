@@ -107,7 +107,7 @@ fn welcome(config: &Config, port: u16) {
 /// Says what is wrong with the Redis, if there is one and anything is.
 async fn warn(redis_url: Option<String>) {
     let Some(url) = redis_url else { return };
-    for warning in redis::warnings(&url).await {
+    if let Err(warning) = redis::look(&url).await {
         println!("Warning: {warning}");
     }
 }

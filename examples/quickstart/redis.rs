@@ -9,16 +9,14 @@ pub(crate) fn backend(url: &str) -> Result<RedisBackend, BoxError> {
     Ok(RedisBackend::connect(config)?)
 }
 
-/// What an operator should see to; empty if there is nothing.
-pub(crate) async fn warnings(url: &str) -> Vec<String> {
-    let checked = match backend(url) {
-        Ok(backend) => backend.check().await,
-        Err(error) => return vec![error.to_string()],
-    };
-    match checked {
-        Ok(report) => report.warnings(),
-        Err(error) => {
-            vec![format!("Redis cannot be looked at: {error}. Sessions are answered 503 until it is there.")]
-        }
-    }
+/// Looks at whether the Redis is set up for sessions. What an operator should see to is in the log afterwards.
+///
+/// # Errors
+/// When it cannot be looked at, in words.
+pub(crate) async fn look(url: &str) -> Result<(), String> {
+    let backend = backend(url).map_err(|error| error.to_string())?;
+    let looked = backend.check().await.map(drop);
+    looked.map_err(|error| {
+        format!("Redis cannot be looked at: {error}. Sessions are answered 503 until it is there.")
+    })
 }
