@@ -124,6 +124,8 @@ pub struct Authenticate<S, A, R = DefaultResponder> {
     slot: &'static Slot,
 }
 
+/// Apart from the count of its owners, which all threads write to.
+#[repr(align(128))]
 struct Core<A, R> {
     authenticator: A,
     responder: R,
