@@ -31,6 +31,8 @@ pub(crate) struct Client {
 pub(crate) struct Call<'a> {
     client: &'a Client,
     deadline: Instant,
+    /// The moment that it is, while nothing has been waited for.
+    now: Option<Instant>,
     in_doubt: bool,
 }
 
@@ -96,7 +98,8 @@ impl Client {
 
     /// Begins a call; its budget runs from now.
     pub(crate) fn call(&self) -> Call<'_> {
-        self.call_until(self.deadline())
+        let now = Instant::now();
+        Call { now: Some(now), ..self.call_until(now + self.budget) }
     }
 
     /// When a call that begins now has to end.
@@ -106,7 +109,7 @@ impl Client {
 
     /// Begins a call that is a part of another.
     pub(crate) fn call_until(&self, deadline: Instant) -> Call<'_> {
-        Call { client: self, deadline, in_doubt: false }
+        Call { client: self, deadline, now: None, in_doubt: false }
     }
 
     /// Sends several commands, whose order does not matter, within one budget.
@@ -131,7 +134,7 @@ impl Client {
         let mut failure = Failure::unavailable();
         for _ in 0..2 {
             let leg = Leg { line: link.up(deadline).await?, link: Arc::clone(&link), asking: false };
-            match self.attempt(&leg, &words("PING", &[]), deadline).await {
+            match self.attempt(&leg, &words("PING", &[]), Instant::now(), deadline).await {
                 Ok(reply) => return Ok(reply),
                 Err(Miss::Unanswered(why) | Miss::NotReady(why)) => failure = why,
                 Err(Miss::Elsewhere(_)) => {}
@@ -140,8 +143,13 @@ impl Client {
         Err(failure)
     }
 
-    async fn attempt<R: Request>(&self, leg: &Leg, request: &R, deadline: Instant) -> Result<R::Reply, Miss> {
-        let now = Instant::now();
+    async fn attempt<R: Request>(
+        &self,
+        leg: &Leg,
+        request: &R,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<R::Reply, Miss> {
         let (sent, patience) = (Sent::on(self, leg, now), now + self.attempt_timeout);
         let until = patience.min(deadline);
         let answered = match leg.asking {
@@ -201,12 +209,13 @@ impl Call<'_> {
 
     /// A miss is what more sends may mend, a failure is not.
     async fn send_once<R: Request>(
-        &self,
+        &mut self,
         request: &R,
         redirect: Option<Redirect>,
     ) -> Result<Result<R::Reply, Miss>, Failure> {
         let leg = self.leg(request, redirect).await?;
-        Ok(self.client.attempt(&leg, request, self.deadline).await)
+        let now = self.now.take().unwrap_or_else(Instant::now);
+        Ok(self.client.attempt(&leg, request, now, self.deadline).await)
     }
 
     /// What a miss after so many others says of the call, and how and when to go on.
@@ -232,15 +241,33 @@ impl Call<'_> {
     }
 
     /// The connection to send on: where the last answer has pointed, or where the request belongs.
-    async fn leg<R: Request>(&self, request: &R, redirect: Option<Redirect>) -> Result<Leg, Failure> {
+    async fn leg<R: Request>(&mut self, request: &R, redirect: Option<Redirect>) -> Result<Leg, Failure> {
         let route = &self.client.route;
         let asking = redirect.as_ref().is_some_and(|redirect| !redirect.to_stay);
-        let link = match redirect.and_then(|redirect| route.follow(&redirect)) {
+        let link = redirect.and_then(|redirect| route.follow(&redirect));
+        let link = link.or_else(|| route.known_link(|| request.slot()));
+        let line = link.as_ref().and_then(|link| link.is_up());
+        match (link, line) {
+            (Some(link), Some(line)) => Ok(Leg { link, line, asking }),
+            (link, _) => {
+                self.now = None;
+                Box::pin(self.leg_when_up(request, link, asking)).await
+            }
+        }
+    }
+
+    async fn leg_when_up<R: Request>(
+        &self,
+        request: &R,
+        link: Option<Arc<Link>>,
+        asking: bool,
+    ) -> Result<Leg, Failure> {
+        let route = &self.client.route;
+        let link = match link {
             Some(link) => link,
             None => route.link(|| request.slot(), self.deadline).await?,
         };
-        let up = link.up(self.deadline).await;
-        let line = up.inspect_err(|_| route.doubt())?;
+        let line = link.up(self.deadline).await.inspect_err(|_| route.doubt())?;
         Ok(Leg { link, line, asking })
     }
 

@@ -70,16 +70,16 @@ impl Cluster {
         Self { seeds, model, attempt_timeout, state: watch::Sender::new(State::default()) }
     }
 
-    /// The link to the node that has this slot.
-    pub(crate) async fn owner(self: &Arc<Self>, slot: u16, deadline: Instant) -> Result<Arc<Link>, Failure> {
-        if let Some(link) = self.state.borrow().owner(slot) {
-            return Ok(link);
-        }
-        // Few wait, and what all wait in has no room for it.
-        Box::pin(self.wait_for_owner(slot, deadline)).await
+    /// The link to the node that has this slot, as far as is known.
+    pub(crate) fn known_owner(&self, slot: u16) -> Option<Arc<Link>> {
+        self.state.borrow().owner(slot)
     }
 
-    async fn wait_for_owner(self: &Arc<Self>, slot: u16, deadline: Instant) -> Result<Arc<Link>, Failure> {
+    /// The link to the node that has this slot.
+    pub(crate) async fn owner(self: &Arc<Self>, slot: u16, deadline: Instant) -> Result<Arc<Link>, Failure> {
+        if let Some(link) = self.known_owner(slot) {
+            return Ok(link);
+        }
         let mut changes = self.state.subscribe();
         // A slot that nobody has may have somebody by now.
         self.refresh();

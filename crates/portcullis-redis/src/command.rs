@@ -157,16 +157,17 @@ fn put_word(packed: &mut Vec<u8>, word: &impl Word) {
 }
 
 fn put_number(packed: &mut Vec<u8>, mark: u8, number: usize) {
-    packed.push(mark);
-    put_decimal(packed, number);
-    packed.extend_from_slice(b"\r\n");
-}
-
-fn put_decimal(packed: &mut Vec<u8>, number: usize) {
-    if number >= 10 {
-        put_decimal(packed, number / 10);
+    let digit = |of: usize| b"0123456789".get(of % 10).copied().unwrap_or(b'0');
+    // Most are as short as this.
+    match number {
+        0..=9 => packed.extend_from_slice(&[mark, digit(number), b'\r', b'\n']),
+        10..=99 => packed.extend_from_slice(&[mark, digit(number / 10), digit(number), b'\r', b'\n']),
+        _ => {
+            packed.push(mark);
+            packed.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+            packed.extend_from_slice(b"\r\n");
+        }
     }
-    packed.push(b"0123456789".get(number % 10).copied().unwrap_or(b'0'));
 }
 
 impl Command {

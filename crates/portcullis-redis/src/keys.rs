@@ -25,7 +25,7 @@ pub(crate) enum Standing {
 }
 
 /// The parts of a session's name.
-pub(crate) struct SessionName<'a>([&'a str; 5]);
+pub(crate) struct SessionName<'a>([&'a [u8]; 5]);
 
 impl Word for SessionName<'_> {
     fn len(&self) -> usize {
@@ -33,7 +33,7 @@ impl Word for SessionName<'_> {
     }
 
     fn put(&self, packed: &mut Vec<u8>) {
-        self.0.iter().for_each(|part| packed.extend_from_slice(part.as_bytes()));
+        self.0.iter().for_each(|part| packed.extend_from_slice(part));
     }
 }
 
@@ -49,7 +49,8 @@ impl Keys {
 
     /// The same, to be put together where it goes out from.
     pub(crate) fn session_name<'a>(&'a self, key: &'a Key<'a>) -> SessionName<'a> {
-        SessionName([&self.prefix, ":", key.realm.as_str(), ":s:", key.locator.as_str()])
+        let realm = key.realm.as_str().as_bytes();
+        SessionName([self.prefix.as_bytes(), b":", realm, b":s:", key.locator.as_bytes()])
     }
 
     pub(crate) fn index(&self, user: UserKey<'_>) -> String {

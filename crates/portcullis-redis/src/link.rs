@@ -58,16 +58,16 @@ impl Link {
         Self { connector, attempt_timeout, state: watch::Sender::new(State::Idle) }
     }
 
-    /// The connection, once there is one, or why there is none.
-    pub(crate) async fn up(self: &Arc<Self>, deadline: Instant) -> Result<Arc<Line>, Failure> {
-        if let State::Up(line) = &*self.state.borrow() {
-            return Ok(Arc::clone(line));
-        }
-        // Few wait, and what all wait in has no room for it.
-        Box::pin(self.wait_until_up(deadline)).await
+    /// The connection, if there is one.
+    pub(crate) fn is_up(&self) -> Option<Arc<Line>> {
+        if let State::Up(line) = &*self.state.borrow() { Some(Arc::clone(line)) } else { None }
     }
 
-    async fn wait_until_up(self: &Arc<Self>, deadline: Instant) -> Result<Arc<Line>, Failure> {
+    /// The connection, once there is one, or why there is none.
+    pub(crate) async fn up(self: &Arc<Self>, deadline: Instant) -> Result<Arc<Line>, Failure> {
+        if let Some(line) = self.is_up() {
+            return Ok(line);
+        }
         let mut changes = self.state.subscribe();
         loop {
             match self.step() {
