@@ -124,6 +124,8 @@ pub struct Authenticate<S, A, R = DefaultResponder> {
     slot: &'static Slot,
 }
 
+/// Apart from the count of its owners, which all threads write to.
+#[repr(align(128))]
 struct Core<A, R> {
     authenticator: A,
     responder: R,
@@ -148,6 +150,7 @@ pin_project! {
 }
 
 /// How far a call has come.
+#[expect(clippy::large_enum_variant, reason = "a box for the request would be one more allocation")]
 enum Stage<S, V, B, Res> {
     /// A store is being asked; `inner` is the service that was ready when the request came.
     Opening {

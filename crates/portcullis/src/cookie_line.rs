@@ -1,14 +1,20 @@
 //! [`pairs`]: what a line of `Cookie` holds, for whoever looks for one cookie in it.
 
-use std::iter::once;
-
-use memchr::memchr_iter;
+use memchr::memchr;
 
 /// The pairs of a line of `Cookie` (RFC 6265, section 5.4), with the space around them. Most of its bytes belong to cookies
 /// that nobody here looks for, so they are passed over by a search.
 pub(crate) fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let ends = memchr_iter(b';', line).chain(once(line.len()));
-    ends.scan(0, |start, end| line.get(std::mem::replace(start, end + 1)..end))
+    let mut left = Some(line);
+    std::iter::from_fn(move || {
+        let line = left?;
+        let (pair, rest) = match memchr(b';', line) {
+            Some(end) => (line.get(..end)?, line.get(end + 1..)),
+            None => (line, None),
+        };
+        left = rest;
+        Some(pair)
+    })
 }
 
 /// The value of a pair, if its name is this one. A lenient reading: space around either counts for nothing.

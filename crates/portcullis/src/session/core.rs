@@ -42,6 +42,10 @@ pub enum OnUnavailable {
 }
 
 /// What every session of one layer shares.
+///
+/// On cache lines of its own: each request counts its owners, and what stands beside the count, threads would take from one
+/// another.
+#[repr(align(128))]
 pub(crate) struct Core {
     pub(crate) backend: Backend,
     pub(crate) realm: Realm,
