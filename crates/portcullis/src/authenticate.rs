@@ -149,6 +149,10 @@ pin_project! {
 }
 
 /// How far a call has come.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box for the request would be one more allocation"
+)]
 enum Stage<S, V, B, Res> {
     /// A store is being asked; `inner` is the service that was ready when the request came.
     Opening {
