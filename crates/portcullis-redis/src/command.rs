@@ -126,21 +126,31 @@ pub(crate) fn command_of<W: Word>(
     words: &[W],
     arguments: impl Iterator<Item: Word> + Clone,
 ) -> Command {
-    let len = name.iter().map(word_len).chain(words.iter().map(word_len)).sum::<usize>();
-    let (count, len) = arguments
-        .clone()
-        .fold((name.len() + words.len(), len), |(count, len), word| (count + 1, len + word_len(&word)));
-    let mut packed = Vec::with_capacity(FRAME_LEN + len);
-    put_number(&mut packed, b'*', count);
-    name.iter().for_each(|word| put_word(&mut packed, word));
-    words.iter().for_each(|word| put_word(&mut packed, word));
-    arguments.for_each(|word| put_word(&mut packed, &word));
+    let mut packed = Vec::new();
+    put_command(&mut packed, name, words, arguments);
     Command { packed }
 }
 
 /// A command of fixed words.
 pub(crate) fn words(name: &str, words: &[&str]) -> Command {
     command(name, words.iter().copied())
+}
+
+fn put_command<W: Word>(
+    packed: &mut Vec<u8>,
+    name: &[&str],
+    words: &[W],
+    arguments: impl Iterator<Item: Word> + Clone,
+) {
+    let len = name.iter().map(word_len).chain(words.iter().map(word_len)).sum::<usize>();
+    let (count, len) = arguments
+        .clone()
+        .fold((name.len() + words.len(), len), |(count, len), word| (count + 1, len + word_len(&word)));
+    packed.reserve(FRAME_LEN + len);
+    put_number(packed, b'*', count);
+    name.iter().for_each(|word| put_word(packed, word));
+    words.iter().for_each(|word| put_word(packed, word));
+    arguments.for_each(|word| put_word(packed, &word));
 }
 
 /// What a number and the marks around it take at most.
@@ -190,6 +200,17 @@ impl Command {
 }
 
 impl Commands {
+    /// None, with room for so many bytes.
+    pub(crate) fn with_room(len: usize) -> Self {
+        Self { packed: Vec::with_capacity(len), count: 0 }
+    }
+
+    /// Adds the command `name` with these arguments.
+    pub(crate) fn push(&mut self, name: &str, arguments: impl Iterator<Item: Word> + Clone) {
+        put_command(&mut self.packed, &[name], &NONE, arguments);
+        self.count += 1;
+    }
+
     pub(crate) fn add(&mut self, command: &Command) {
         self.packed.extend_from_slice(&command.packed);
         self.count += 1;
