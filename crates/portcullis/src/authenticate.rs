@@ -74,6 +74,7 @@ pub use self::closing::{Closed, Closing, Edits};
 pub use self::combine::OnConflict;
 use self::combine::combine;
 pub use self::opening::{Opened, Opening};
+use crate::guard::Head;
 use crate::identity::{Authentication, Carrier};
 use crate::realm::{DefaultRealm, Realm, Slot};
 use crate::rejection::{Challenge, Rejection, Unproven};
@@ -217,22 +218,29 @@ where
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    // A function of its own writes its future where the caller wants it; see `Guard`.
+    #[inline(never)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let (core, slot) = (Arc::clone(&self.core), self.slot);
-        let (stage, inside) = match core.authenticator.open(&mut request) {
+        match core.authenticator.open(&mut request) {
             Opening::Ready(opened) => match core.let_in(slot, opened, &mut request) {
-                Ok(visit) => (Stage::Inside { visit: Some(visit) }, Some(self.inner.call(request))),
-                Err(response) => (Stage::Refused { response: Some(response) }, None),
+                Ok(visit) => {
+                    let stage = Stage::Inside { visit: Some(visit) };
+                    AuthenticateFuture { core, slot, stage, inside: Some(self.inner.call(request)) }
+                }
+                Err(response) => {
+                    let stage = Stage::Refused { response: Some(response) };
+                    AuthenticateFuture { core, slot, stage, inside: None }
+                }
             },
             Opening::Pending(opening) => {
                 // The service that said it was ready goes with the request; a clone stays for the next one.
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
-                (Stage::Opening { opening, request: Some(request), inner }, None)
+                let stage = Stage::Opening { opening, request: Some(request), inner };
+                AuthenticateFuture { core, slot, stage, inside: None }
             }
-        };
-        AuthenticateFuture { core, slot, stage, inside }
+        }
     }
 }
 
@@ -255,8 +263,16 @@ impl<A: Authenticator, R> Core<A, R> {
                 self.authenticator.enter(&visit, request);
                 Ok(visit)
             }
-            Err(rejection) => Err(refuse(&self.responder, rejection, &RequestHead::of(&*request))),
+            Err(rejection) => Err(self.refused(rejection, Head::from(&*request))),
         }
+    }
+
+    #[cold]
+    fn refused<ResB>(&self, rejection: Rejection, head: Head<'_>) -> Response<ResB>
+    where
+        R: Responder<ResB>,
+    {
+        refuse(&self.responder, rejection, &RequestHead::of(head))
     }
 
     fn admit(
@@ -278,7 +294,18 @@ impl<A: Authenticator, R> Core<A, R> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(never)]
+    fn finished<ResB, E>(
+        &self,
+        closed: Closed,
+        polled: Poll<Result<Response<ResB>, E>>,
+    ) -> Poll<Result<Response<ResB>, E>>
+    where
+        R: Responder<ResB>,
+    {
+        polled.map_ok(|response| self.finish(closed, response))
+    }
+
     fn finish<ResB>(&self, closed: Closed, mut response: Response<ResB>) -> Response<ResB>
     where
         R: Responder<ResB>,
@@ -335,13 +362,17 @@ where
                     let Some(inside) = this.inside.as_mut().as_pin_mut().filter(|_| visit.is_some()) else {
                         return Poll::Pending;
                     };
-                    let response = ready!(inside.poll(cx));
-                    let (Some(visit), response) = (visit.take(), response?) else { return Poll::Pending };
-                    match this.core.authenticator.close(visit, &response) {
-                        Closing::Ready(closed) => {
-                            return Poll::Ready(Ok(this.core.finish(closed, response)));
+                    let polled = inside.poll(cx);
+                    let Poll::Ready(answer) = &polled else { return Poll::Pending };
+                    let (Some(visit), Ok(response)) = (visit.take(), answer) else { return polled };
+                    match this.core.authenticator.close(visit, response) {
+                        // As it came: a response is large.
+                        Closing::Ready(closed) if closed.is_nothing() && !is_unrendered(response) => {
+                            return polled;
                         }
+                        Closing::Ready(closed) => return this.core.finished(closed, polled),
                         Closing::Pending(closing) => {
+                            let Poll::Ready(Ok(response)) = polled else { return Poll::Pending };
                             this.inside.set(None);
                             Stage::Closing { closing, response: Some(response) }
                         }

@@ -42,7 +42,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::identity::{Authentication, Identity, IdentityExt};
-use crate::realm::{Presence, Realm};
+use crate::realm::Realm;
 use crate::rejection::Rejection;
 use crate::respond::{DefaultResponder, RequestHead, Responder, refuse};
 
@@ -99,7 +99,7 @@ pub struct Pass {
     extensions: Extensions,
     /// What is done to the request's extensions after that.
     then: Option<fn(&mut Extensions)>,
-    parting: Option<Parting>,
+    parting: Parting,
 }
 
 /// In the extensions of a response: the route is public on purpose. [`PublicLayer`](crate::require::PublicLayer) leaves
@@ -108,14 +108,25 @@ pub struct Pass {
 pub struct Public;
 
 /// What a check has said goes with the response. It costs an atomic increment at most.
-#[derive(Clone)]
-pub(crate) enum Parting {
-    Public,
-    /// In place of one of the same name.
-    Header(Arc<(HeaderName, HeaderValue)>),
-    /// What this makes of whoever is there by then.
-    #[cfg_attr(not(feature = "csrf"), expect(dead_code, reason = "only CsrfLayer asks who is there"))]
-    Of(Arc<dyn Presence>, fn(&dyn Presence, &mut HeaderMap)),
+///
+/// Fields beside one another, for most requests have none of it: an enum would be copied as a whole with each of them.
+#[derive(Clone, Default)]
+pub(crate) struct Parting {
+    public: bool,
+    words: Option<Arc<dyn Words>>,
+}
+
+/// What is said with a response in parting.
+pub(crate) trait Words: Send + Sync {
+    fn say(&self, headers: &mut HeaderMap);
+}
+
+/// A header, in place of one of the same name.
+impl Words for (HeaderName, HeaderValue) {
+    fn say(&self, headers: &mut HeaderMap) {
+        let (name, value) = self;
+        headers.insert(name, value.clone());
+    }
 }
 
 /// Puts a [`Check`] in front of a service.
@@ -138,6 +149,8 @@ pin_project! {
     pub struct GuardFuture<F, B> {
         #[pin]
         state: State<F, B>,
+        parting: Parting,
+        done: bool,
     }
 }
 
@@ -145,9 +158,9 @@ pin_project! {
     #[project = StateProj]
     enum State<F, B> {
         // The inner service has the request.
-        Forwarded { #[pin] response: F, parting: Option<Parting>, done: bool },
-        // There is a response, until it is taken.
-        Done { response: Option<Response<B>> },
+        Forwarded { #[pin] response: F },
+        // This is the response, until it is taken.
+        Refused { response: Option<Response<B>> },
     }
 }
 
@@ -198,18 +211,19 @@ impl Pass {
 
     /// The request goes on as it is, and its response is marked as [`Public`].
     pub fn public() -> Self {
-        Self::parting(&Parting::Public)
+        Self { parting: Parting { public: true, words: None }, ..Self::default() }
     }
 
     /// The request goes on as it is, and something with its response.
-    pub(crate) fn parting(parting: &Parting) -> Self {
-        Self { parting: Some(parting.clone()), ..Self::default() }
+    pub(crate) fn parting(words: Arc<dyn Words>) -> Self {
+        let mut pass = Self::new();
+        pass.part(words);
+        pass
     }
 
     /// Something goes with the response.
-    #[cfg_attr(not(feature = "csrf"), expect(dead_code, reason = "others know at once what goes along"))]
-    pub(crate) fn part(&mut self, parting: Parting) {
-        self.parting = Some(parting);
+    pub(crate) fn part(&mut self, words: Arc<dyn Words>) {
+        self.parting.words = Some(words);
     }
 
     /// Leaves one more value in the request's extensions.
@@ -223,31 +237,37 @@ impl Pass {
         self.then = Some(change);
     }
 
+    /// Of most there is nothing to do, which is seen where it is called.
     #[inline]
-    fn is_plain(&self) -> bool {
-        self.extensions.is_empty() && self.then.is_none() && self.parting.is_none()
+    fn apply(self, request: &mut Extensions) -> Parting {
+        let Self { extensions, then, parting } = self;
+        if !extensions.is_empty() || then.is_some() {
+            amend(request, extensions, then);
+        }
+        parting
     }
+}
 
-    fn apply(self, request: &mut Extensions) -> Option<Parting> {
-        if !self.extensions.is_empty() {
-            request.extend(self.extensions);
-        }
-        if let Some(change) = self.then {
-            change(request);
-        }
-        self.parting
+#[inline(never)]
+fn amend(request: &mut Extensions, with: Extensions, then: Option<fn(&mut Extensions)>) {
+    request.extend(with);
+    if let Some(change) = then {
+        change(request);
     }
 }
 
 impl Parting {
-    fn say<B>(&self, mut response: Response<B>) -> Response<B> {
-        match self {
-            Self::Public => _ = response.extensions_mut().insert(Public),
-            Self::Header(header) => {
-                let (name, value) = &**header;
-                response.headers_mut().insert(name, value.clone());
-            }
-            Self::Of(presence, add) => add(&**presence, response.headers_mut()),
+    #[inline]
+    fn is_silent(&self) -> bool {
+        !self.public && self.words.is_none()
+    }
+
+    fn say<B>(self, mut response: Response<B>) -> Response<B> {
+        if self.public {
+            response.extensions_mut().insert(Public);
+        }
+        if let Some(words) = self.words {
+            words.say(response.headers_mut());
         }
         response
     }
@@ -290,27 +310,34 @@ where
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    // A function of its own writes its future where the caller wants it. Compiled into the caller, the future of a request
+    // that passes was put together beside that of one that does not, and copied to where both meet; a request is large.
+    #[inline(never)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let mut parting = None;
-        if !self.core.check.passes(Head::from(&request)) {
+        let parting = if self.core.check.passes(Head::from(&request)) {
+            Parting::default()
+        } else {
             match self.core.check.check(Head::from(&request)) {
-                Ok(pass) if pass.is_plain() => {}
-                Ok(pass) => parting = pass.apply(request.extensions_mut()),
+                Ok(pass) => pass.apply(request.extensions_mut()),
                 Err(rejection) => {
-                    let response = self.core.refused(rejection, Head::from(&request));
-                    return GuardFuture { state: State::Done { response: Some(response) } };
+                    let response = Some(self.core.refused(rejection, Head::from(&request)));
+                    return GuardFuture::new(State::Refused { response }, Parting::default());
                 }
             }
-        }
+        };
         // The one place from which a request goes on: a second would be a second copy of what is compiled in here.
-        GuardFuture { state: State::Forwarded { response: self.inner.call(request), parting, done: false } }
+        GuardFuture::new(State::Forwarded { response: self.inner.call(request) }, parting)
+    }
+}
+
+impl<F, B> GuardFuture<F, B> {
+    #[inline]
+    const fn new(state: State<F, B>, parting: Parting) -> Self {
+        Self { state, parting, done: false }
     }
 }
 
 impl<C, R> Core<C, R> {
-    /// Apart from what passes, which then is so small that it is compiled into whatever calls it: a request is large,
-    /// and each function that hands it on copies it.
     #[cold]
     fn refused<B>(&self, rejection: Rejection, head: Head<'_>) -> Response<B>
     where
@@ -328,33 +355,30 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        match self.project().state.project() {
-            // Polled again after it was done, a future may do as it likes but panic.
-            StateProj::Forwarded { done: true, .. } => Poll::Pending,
-            StateProj::Forwarded { response, parting, done } => {
-                let mut polled = response.poll(cx);
-                *done = polled.is_ready();
-                if parting.is_some() {
-                    polled = parted(polled, parting);
-                }
-                polled
-            }
-            StateProj::Done { response } => response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it))),
+        let this = self.project();
+        // Polled again after it was done, a future may do as it likes but panic.
+        if *this.done {
+            return Poll::Pending;
         }
+        let mut polled = match this.state.project() {
+            StateProj::Forwarded { response } => response.poll(cx),
+            StateProj::Refused { response } => {
+                return response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it)));
+            }
+        };
+        *this.done = polled.is_ready();
+        if !this.parting.is_silent() {
+            polled = parted(polled, this.parting);
+        }
+        polled
     }
 }
 
 /// Says with the response, once it is there, what goes along. Apart, and by value: most requests have nothing to say, and a
 /// response that somebody has borrowed is copied once more.
 #[inline(never)]
-fn parted<B, E>(
-    polled: Poll<Result<Response<B>, E>>,
-    parting: &mut Option<Parting>,
-) -> Poll<Result<Response<B>, E>> {
-    polled.map_ok(|response| match parting.take() {
-        Some(parting) => parting.say(response),
-        None => response,
-    })
+fn parted<B, E>(polled: Poll<Result<Response<B>, E>>, parting: &mut Parting) -> Poll<Result<Response<B>, E>> {
+    polled.map_ok(|response| std::mem::take(parting).say(response))
 }
 
 impl<C, R> Clone for GuardLayer<C, R> {
@@ -371,11 +395,8 @@ impl<S: Clone, C, R> Clone for Guard<S, C, R> {
 
 impl fmt::Debug for Parting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Public => f.write_str("Public"),
-            Self::Header(header) => f.debug_tuple("Header").field(header).finish(),
-            Self::Of(..) => f.write_str("Of"),
-        }
+        let words = self.words.is_some();
+        f.debug_struct("Parting").field("public", &self.public).field("words", &words).finish()
     }
 }
 

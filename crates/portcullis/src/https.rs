@@ -56,7 +56,7 @@ use self::error::Kind;
 pub use self::forwarded::ProxyHeader;
 use self::origin::PublicOrigin;
 use self::proxies::Proxies;
-use crate::guard::{Check, Guard, GuardLayer, Head, Parting, Pass};
+use crate::guard::{Check, Guard, GuardLayer, Head, Pass, Words};
 use crate::rejection::{Misassembly, Rejection};
 use crate::respond::DefaultResponder;
 
@@ -99,7 +99,7 @@ pub struct Https {
     proxies: Proxies,
     original_uri: Option<FindUri>,
     allow_localhost: bool,
-    hsts: Parting,
+    hsts: Arc<dyn Words>,
 }
 
 type Find<T> = Arc<dyn Fn(&Extensions) -> Option<T> + Send + Sync>;
@@ -243,7 +243,7 @@ impl RequireHttpsBuilder {
             proxies,
             original_uri: self.original_uri,
             allow_localhost: self.allow_localhost,
-            hsts: Parting::Header(Arc::new((STRICT_TRANSPORT_SECURITY, self.hsts.header()))),
+            hsts: Arc::new((STRICT_TRANSPORT_SECURITY, self.hsts.header())),
         };
         Ok(RequireHttpsLayer { check, responder: DefaultResponder })
     }
@@ -286,7 +286,7 @@ impl Https {
 impl Check for Https {
     fn check(&self, head: Head<'_>) -> Result<Pass, Rejection> {
         match self.way(head).map_err(Rejection::Misconfigured)? {
-            Way::Secure => Ok(Pass::parting(&self.hsts)),
+            Way::Secure => Ok(Pass::parting(Arc::clone(&self.hsts))),
             Way::Local => Ok(Pass::new()),
             Way::Plain => Err(Rejection::InsecureTransport { redirect: self.redirect(head) }),
         }

@@ -71,9 +71,9 @@ pub(crate) use self::claim::Claim;
     expect(unused_imports, reason = "only session layers claim anything")
 )]
 pub(crate) use self::claim::Standing;
+pub(crate) use self::presence::Hold;
 #[cfg(any(feature = "csrf", feature = "session"))]
-pub(crate) use self::presence::Guest;
-pub(crate) use self::presence::{Hold, Presence};
+pub(crate) use self::presence::{Guest, Presence};
 #[cfg(feature = "csrf")]
 pub(crate) use self::presence::{Name, NameOrigin};
 use crate::identity::{Authentication, Identity, Look};

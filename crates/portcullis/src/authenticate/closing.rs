@@ -38,6 +38,14 @@ pub struct Edits {
     insert: Vec<(HeaderName, HeaderValue)>,
 }
 
+impl Closed {
+    /// Whether the response goes out as it is.
+    #[inline]
+    pub(super) fn is_nothing(&self) -> bool {
+        self.refusal.is_none() && self.edits.append.is_empty() && self.edits.insert.is_empty()
+    }
+}
+
 impl Closing {
     /// The response goes out as it is.
     pub fn nothing() -> Self {

@@ -12,7 +12,7 @@ use super::presented::offered_text;
 use super::tokens::Tokens;
 use super::withhold::withhold;
 use super::{CsrfVerdict, OnFailure, handle, nonce};
-use crate::guard::{Check, Head, Parting, Pass};
+use crate::guard::{Check, Head, Pass};
 use crate::realm::{Name, NameOrigin, looks};
 use crate::rejection::{CsrfReason, Rejection, Unproven};
 
@@ -163,7 +163,7 @@ impl Csrf {
 fn serve(tokens: &Arc<Tokens>, head: Head<'_>, pass: &mut Pass) {
     let (presence, new) = handle::host(head.extensions);
     let guest = presence.guest();
-    guest.leave(Arc::<Tokens>::clone(tokens));
+    guest.leave(Arc::<Tokens>::clone(tokens), nonce::part);
     if let Some(locator) = nonce::presented(head.headers) {
         let is_somebody = Binding::of_request(head.headers, head.extensions).is_of_somebody();
         let origin = if is_somebody { NameOrigin::Stale } else { NameOrigin::Presented };
@@ -172,7 +172,7 @@ fn serve(tokens: &Arc<Tokens>, head: Head<'_>, pass: &mut Pass) {
     if let Some(new) = new {
         pass.leave(new);
     }
-    pass.part(Parting::Of(presence, nonce::part));
+    pass.part(presence);
 }
 
 impl fmt::Debug for Csrf {

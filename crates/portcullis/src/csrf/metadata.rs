@@ -41,7 +41,9 @@ enum Source<'a> {
 
 const SAME_ORIGIN: &str = "same-origin";
 
-static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_SITE_NAME: &str = "sec-fetch-site";
+
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static(SEC_FETCH_SITE_NAME);
 
 /// What a token says that came along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +55,7 @@ pub(super) enum Offered {
 }
 
 /// What must not be there twice, because the decision hangs on it.
-static DECISIVE: [HeaderName; 3] = [ORIGIN, HeaderName::from_static("sec-fetch-site"), HOST];
+static DECISIVE: [HeaderName; 3] = [ORIGIN, HeaderName::from_static(SEC_FETCH_SITE_NAME), HOST];
 static DESTINATION: [HeaderName; 1] = [HOST];
 
 /// The decision, in the order of the module page's table.
@@ -138,7 +140,17 @@ pub(super) fn passes_at_a_glance(head: Head<'_>, and: impl FnOnce() -> bool) -> 
     if is_safe(head.method) {
         return !head.headers.keys().any(|name| *name == UPGRADE);
     }
-    *head.method != Method::CONNECT && and() && no_header_twice(head.headers) && is_same_origin(head.headers)
+    *head.method != Method::CONNECT && and() && is_of_own_page(head.headers)
+}
+
+/// Whether `Sec-Fetch-Site` says so, and no header is there twice.
+///
+/// The values are gone through, for no other header is likely to have this one.
+fn is_of_own_page(headers: &HeaderMap) -> bool {
+    let says_so = |(name, value): (&HeaderName, &HeaderValue)| {
+        value.as_bytes() == SAME_ORIGIN.as_bytes() && name.as_str() == SEC_FETCH_SITE_NAME
+    };
+    no_header_twice(headers) && headers.iter().any(says_so)
 }
 
 impl Policy {
@@ -203,12 +215,6 @@ fn once_each(headers: &HeaderMap, names: &[HeaderName]) -> Result<(), CsrfReason
 /// As many names as values: no header at all is there twice. That is usual, and costs no look-up.
 fn no_header_twice(headers: &HeaderMap) -> bool {
     headers.len() == headers.keys_len()
-}
-
-#[inline]
-fn is_same_origin(headers: &HeaderMap) -> bool {
-    let site = headers.iter().find_map(|(name, value)| (*name == SEC_FETCH_SITE).then_some(value));
-    site.is_some_and(|site| site.as_bytes() == SAME_ORIGIN.as_bytes())
 }
 
 impl Relation {

@@ -6,11 +6,13 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use http::Extensions;
+use http::{Extensions, HeaderMap};
 use portcullis_store::Locator;
 
+use crate::guard::Words;
+
 /// Who is there in a request, also after a login or logout of its own.
-pub(crate) trait Presence: Send + Sync {
+pub(crate) trait Presence: Words {
     /// The session that somebody is signed in by, if browsers send its token by themselves.
     fn session(&self) -> Option<Locator>;
 
@@ -22,10 +24,13 @@ pub(crate) trait Presence: Send + Sync {
 /// it costs nothing.
 #[derive(Default)]
 pub(crate) struct Guest {
-    left: OnceLock<Arc<dyn Any + Send + Sync>>,
+    left: OnceLock<(Arc<dyn Any + Send + Sync>, Farewell)>,
     name: Mutex<Option<Name>>,
     used: AtomicBool,
 }
+
+/// What is said with the response of whoever is there by then.
+type Farewell = fn(&dyn Presence, &mut HeaderMap);
 
 /// What a visitor is called who is not signed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,15 +60,24 @@ pub(crate) struct Hold {
     pub(crate) give_back: fn(&mut Extensions),
 }
 
+impl<P: Presence> Words for P {
+    fn say(&self, headers: &mut HeaderMap) {
+        if let Some((_, farewell)) = self.guest().left.get() {
+            farewell(self, headers);
+        }
+    }
+}
+
 impl Guest {
-    /// Leaves something for handlers to use; what was left first stays.
-    pub(crate) fn leave(&self, what: Arc<dyn Any + Send + Sync>) {
-        let _ = self.left.set(what);
+    /// Leaves something for handlers to use, and for the response; what was left first stays.
+    pub(crate) fn leave(&self, what: Arc<dyn Any + Send + Sync>, farewell: Farewell) {
+        let _ = self.left.set((what, farewell));
     }
 
     /// What was left, if it is a `T`.
     pub(crate) fn left<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        Arc::clone(self.left.get()?).downcast().ok()
+        let (left, _) = self.left.get()?;
+        Arc::clone(left).downcast().ok()
     }
 
     /// What the visitor is called.
