@@ -59,11 +59,16 @@ const OTHERS: usize = 16;
 const LAST_SECOND: u64 = 253_402_300_799;
 
 impl<'a> Claims<'a> {
-    /// Reads the payload.
+    /// What the payload says.
     pub(super) fn parse(json: &'a str, shape: &Shape) -> Result<Self, Refusal> {
         let mut claims = Self::default();
-        read(json, Reader { shape, claims: &mut claims }).map_err(|_| Refusal::MalformedClaims)?;
-        if claims.duplicate { Err(Refusal::DuplicateClaim) } else { Ok(claims) }
+        claims.fill(json, shape).map(|()| claims)
+    }
+
+    /// Reads the payload into claims that say nothing yet: they are large, and best made where they are used.
+    pub(super) fn fill(&mut self, json: &'a str, shape: &Shape) -> Result<(), Refusal> {
+        read(json, Reader { shape, claims: self }).map_err(|_| Refusal::MalformedClaims)?;
+        if self.duplicate { Err(Refusal::DuplicateClaim) } else { Ok(()) }
     }
 }
 

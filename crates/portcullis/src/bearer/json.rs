@@ -102,7 +102,9 @@ impl<'de> Rest<'de> {
         if is_there { Ok(()) } else { Err(Unreadable) }
     }
 
-    #[inline]
+    /// A function by itself, because its answer then comes back in two registers: compiled into those that call it, it makes
+    /// them so large that theirs come back by way of memory.
+    #[inline(never)]
     fn string(&mut self) -> Result<&'de str, Unreadable> {
         let rest = self.text.get(self.at..).and_then(|rest| rest.strip_prefix('"')).ok_or(Unreadable)?;
         let (string, _) =
@@ -314,7 +316,7 @@ mod tests {
         let mut accepted = 0;
         for (at, old) in payload.char_indices() {
             let (before, after) = payload.split_at(at);
-            let behind = &after[old.len_utf8()..];
+            let behind = after.strip_prefix(old).unwrap();
             for new in "{}[]\",:\\ -+.eE019tn/\u{1f}\u{7f}é".chars().map(Some).chain([None]) {
                 let new = new.map(String::from).unwrap_or_default();
                 for text in [format!("{before}{new}{after}"), format!("{before}{new}{behind}")] {
@@ -331,7 +333,7 @@ mod tests {
     fn a_text_that_ends_early_is_refused() {
         let payload = PAYLOAD.replace('\n', " ");
         for (at, _) in payload.char_indices() {
-            assert_eq!(ours(&payload[..at]), (None, false), "{at}");
+            assert_eq!(ours(payload.split_at(at).0), (None, false), "{at}");
         }
     }
 
