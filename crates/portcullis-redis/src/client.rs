@@ -31,6 +31,8 @@ pub(crate) struct Client {
 pub(crate) struct Call<'a> {
     client: &'a Client,
     deadline: Instant,
+    /// The moment that it is, while nothing has been waited for.
+    now: Option<Instant>,
     in_doubt: bool,
 }
 
@@ -96,7 +98,8 @@ impl Client {
 
     /// Begins a call; its budget runs from now.
     pub(crate) fn call(&self) -> Call<'_> {
-        self.call_until(self.deadline())
+        let now = Instant::now();
+        Call { now: Some(now), ..self.call_until(now + self.budget) }
     }
 
     /// When a call that begins now has to end.
@@ -106,7 +109,7 @@ impl Client {
 
     /// Begins a call that is a part of another.
     pub(crate) fn call_until(&self, deadline: Instant) -> Call<'_> {
-        Call { client: self, deadline, in_doubt: false }
+        Call { client: self, deadline, now: None, in_doubt: false }
     }
 
     /// Sends several commands, whose order does not matter, within one budget.
@@ -131,7 +134,7 @@ impl Client {
         let mut failure = Failure::unavailable();
         for _ in 0..2 {
             let leg = Leg { line: link.up(deadline).await?, link: Arc::clone(&link), asking: false };
-            match self.attempt(&leg, &words("PING", &[]), deadline).await {
+            match self.attempt(&leg, &words("PING", &[]), Instant::now(), deadline).await {
                 Ok(reply) => return Ok(reply),
                 Err(Miss::Unanswered(why) | Miss::NotReady(why)) => failure = why,
                 Err(Miss::Elsewhere(_)) => {}
@@ -140,13 +143,18 @@ impl Client {
         Err(failure)
     }
 
-    async fn attempt<R: Request>(&self, leg: &Leg, request: &R, deadline: Instant) -> Result<R::Reply, Miss> {
-        let now = Instant::now();
+    async fn attempt<R: Request>(
+        &self,
+        leg: &Leg,
+        request: &R,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<R::Reply, Miss> {
         let (sent, patience) = (Sent::on(self, leg, now), now + self.attempt_timeout);
         let until = patience.min(deadline);
         let answered = match leg.asking {
             false => request.send(&leg.line, until).await,
-            true => request.send_asking(&leg.line, until).await,
+            true => Box::pin(request.send_asking(&leg.line, until)).await,
         };
         match answered {
             Ok(reply) => sent.answered::<R>(reply),
@@ -174,29 +182,16 @@ impl Call<'_> {
     }
 
     async fn send_until_answered<R: Request>(&mut self, request: &R) -> Result<R::Reply, Failure> {
-        let mut redirect = None;
+        match self.send_once(request, None).await? {
+            Ok(reply) => Ok(reply),
+            // What all calls wait in has no room for what few of them do.
+            Err(miss) => Box::pin(self.send_again(request, miss)).await,
+        }
+    }
+
+    async fn send_again<R: Request>(&mut self, request: &R, mut miss: Miss) -> Result<R::Reply, Failure> {
         for sends in 0.. {
-            let leg = self.leg(request, redirect.take()).await?;
-            let (failure, pause) = match self.client.attempt(&leg, request, self.deadline).await {
-                Ok(reply) => return Ok(reply),
-                Err(Miss::Unanswered(failure)) => {
-                    self.in_doubt = true;
-                    self.client.route.doubt();
-                    // The first time another connection, or another reply, is probably at hand.
-                    (failure, if sends == 0 { Duration::ZERO } else { backoff::before_resend(sends) })
-                }
-                Err(Miss::NotReady(failure)) => {
-                    self.client.route.doubt();
-                    (failure, backoff::before_resend(sends + 1))
-                }
-                Err(Miss::Elsewhere(to)) => {
-                    counters::redirected(to.to_stay);
-                    redirect = Some(to);
-                    let pause =
-                        if sends < STRAIGHT_ON { Duration::ZERO } else { backoff::before_resend(sends) };
-                    (Failure::unavailable(), pause)
-                }
-            };
+            let (failure, pause, redirect) = self.after(miss, sends);
             // In less than this an answer is not to be expected, and the failure so far says more.
             let enough = self.client.attempt_timeout / 10;
             if Instant::now() + pause + enough >= self.deadline {
@@ -204,20 +199,75 @@ impl Call<'_> {
             }
             counters::resent();
             sleep(pause).await;
+            miss = match self.send_once(request, redirect).await? {
+                Ok(reply) => return Ok(reply),
+                Err(miss) => miss,
+            };
         }
         Err(Failure::timeout())
     }
 
+    /// A miss is what more sends may mend, a failure is not.
+    async fn send_once<R: Request>(
+        &mut self,
+        request: &R,
+        redirect: Option<Redirect>,
+    ) -> Result<Result<R::Reply, Miss>, Failure> {
+        let leg = self.leg(request, redirect).await?;
+        let now = self.now.take().unwrap_or_else(Instant::now);
+        Ok(self.client.attempt(&leg, request, now, self.deadline).await)
+    }
+
+    /// What a miss after so many others says of the call, and how and when to go on.
+    fn after(&mut self, miss: Miss, sends: u32) -> (Failure, Duration, Option<Redirect>) {
+        match miss {
+            Miss::Unanswered(failure) => {
+                self.in_doubt = true;
+                self.client.route.doubt();
+                // The first time another connection, or another reply, is probably at hand.
+                let pause = if sends == 0 { Duration::ZERO } else { backoff::before_resend(sends) };
+                (failure, pause, None)
+            }
+            Miss::NotReady(failure) => {
+                self.client.route.doubt();
+                (failure, backoff::before_resend(sends + 1), None)
+            }
+            Miss::Elsewhere(to) => {
+                counters::redirected(to.to_stay);
+                let pause = if sends < STRAIGHT_ON { Duration::ZERO } else { backoff::before_resend(sends) };
+                (Failure::unavailable(), pause, Some(to))
+            }
+        }
+    }
+
     /// The connection to send on: where the last answer has pointed, or where the request belongs.
-    async fn leg<R: Request>(&self, request: &R, redirect: Option<Redirect>) -> Result<Leg, Failure> {
+    async fn leg<R: Request>(&mut self, request: &R, redirect: Option<Redirect>) -> Result<Leg, Failure> {
         let route = &self.client.route;
         let asking = redirect.as_ref().is_some_and(|redirect| !redirect.to_stay);
-        let link = match redirect.and_then(|redirect| route.follow(&redirect)) {
+        let link = redirect.and_then(|redirect| route.follow(&redirect));
+        let link = link.or_else(|| route.known_link(|| request.slot()));
+        let line = link.as_ref().and_then(|link| link.is_up());
+        match (link, line) {
+            (Some(link), Some(line)) => Ok(Leg { link, line, asking }),
+            (link, _) => {
+                self.now = None;
+                Box::pin(self.leg_when_up(request, link, asking)).await
+            }
+        }
+    }
+
+    async fn leg_when_up<R: Request>(
+        &self,
+        request: &R,
+        link: Option<Arc<Link>>,
+        asking: bool,
+    ) -> Result<Leg, Failure> {
+        let route = &self.client.route;
+        let link = match link {
             Some(link) => link,
             None => route.link(|| request.slot(), self.deadline).await?,
         };
-        let up = link.up(self.deadline).await;
-        let line = up.inspect_err(|_| route.doubt())?;
+        let line = link.up(self.deadline).await.inspect_err(|_| route.doubt())?;
         Ok(Leg { link, line, asking })
     }
 

@@ -70,9 +70,14 @@ impl Cluster {
         Self { seeds, model, attempt_timeout, state: watch::Sender::new(State::default()) }
     }
 
+    /// The link to the node that has this slot, as far as is known.
+    pub(crate) fn known_owner(&self, slot: u16) -> Option<Arc<Link>> {
+        self.state.borrow().owner(slot)
+    }
+
     /// The link to the node that has this slot.
     pub(crate) async fn owner(self: &Arc<Self>, slot: u16, deadline: Instant) -> Result<Arc<Link>, Failure> {
-        if let Some(link) = self.state.borrow().owner(slot) {
+        if let Some(link) = self.known_owner(slot) {
             return Ok(link);
         }
         let mut changes = self.state.subscribe();

@@ -126,21 +126,31 @@ pub(crate) fn command_of<W: Word>(
     words: &[W],
     arguments: impl Iterator<Item: Word> + Clone,
 ) -> Command {
-    let len = name.iter().map(word_len).chain(words.iter().map(word_len)).sum::<usize>();
-    let (count, len) = arguments
-        .clone()
-        .fold((name.len() + words.len(), len), |(count, len), word| (count + 1, len + word_len(&word)));
-    let mut packed = Vec::with_capacity(FRAME_LEN + len);
-    put_number(&mut packed, b'*', count);
-    name.iter().for_each(|word| put_word(&mut packed, word));
-    words.iter().for_each(|word| put_word(&mut packed, word));
-    arguments.for_each(|word| put_word(&mut packed, &word));
+    let mut packed = Vec::new();
+    put_command(&mut packed, name, words, arguments);
     Command { packed }
 }
 
 /// A command of fixed words.
 pub(crate) fn words(name: &str, words: &[&str]) -> Command {
     command(name, words.iter().copied())
+}
+
+fn put_command<W: Word>(
+    packed: &mut Vec<u8>,
+    name: &[&str],
+    words: &[W],
+    arguments: impl Iterator<Item: Word> + Clone,
+) {
+    let len = name.iter().map(word_len).chain(words.iter().map(word_len)).sum::<usize>();
+    let (count, len) = arguments
+        .clone()
+        .fold((name.len() + words.len(), len), |(count, len), word| (count + 1, len + word_len(&word)));
+    packed.reserve(FRAME_LEN + len);
+    put_number(packed, b'*', count);
+    name.iter().for_each(|word| put_word(packed, word));
+    words.iter().for_each(|word| put_word(packed, word));
+    arguments.for_each(|word| put_word(packed, &word));
 }
 
 /// What a number and the marks around it take at most.
@@ -157,16 +167,17 @@ fn put_word(packed: &mut Vec<u8>, word: &impl Word) {
 }
 
 fn put_number(packed: &mut Vec<u8>, mark: u8, number: usize) {
-    packed.push(mark);
-    put_decimal(packed, number);
-    packed.extend_from_slice(b"\r\n");
-}
-
-fn put_decimal(packed: &mut Vec<u8>, number: usize) {
-    if number >= 10 {
-        put_decimal(packed, number / 10);
+    let digit = |of: usize| b"0123456789".get(of % 10).copied().unwrap_or(b'0');
+    // Most are as short as this.
+    match number {
+        0..=9 => packed.extend_from_slice(&[mark, digit(number), b'\r', b'\n']),
+        10..=99 => packed.extend_from_slice(&[mark, digit(number / 10), digit(number), b'\r', b'\n']),
+        _ => {
+            packed.push(mark);
+            packed.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+            packed.extend_from_slice(b"\r\n");
+        }
     }
-    packed.push(b"0123456789".get(number % 10).copied().unwrap_or(b'0'));
 }
 
 impl Command {
@@ -189,6 +200,17 @@ impl Command {
 }
 
 impl Commands {
+    /// None, with room for so many bytes.
+    pub(crate) fn with_room(len: usize) -> Self {
+        Self { packed: Vec::with_capacity(len), count: 0 }
+    }
+
+    /// Adds the command `name` with these arguments.
+    pub(crate) fn push(&mut self, name: &str, arguments: impl Iterator<Item: Word> + Clone) {
+        put_command(&mut self.packed, &[name], &NONE, arguments);
+        self.count += 1;
+    }
+
     pub(crate) fn add(&mut self, command: &Command) {
         self.packed.extend_from_slice(&command.packed);
         self.count += 1;

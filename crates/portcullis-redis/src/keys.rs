@@ -24,16 +24,16 @@ pub(crate) enum Standing {
     User { user: Locator },
 }
 
-/// The parts of a session's name.
-pub(crate) struct SessionName<'a>([&'a str; 5]);
+/// The parts of a name, to be put together where it goes out from.
+pub(crate) struct Name<'a>([&'a [u8]; 6]);
 
-impl Word for SessionName<'_> {
+impl Word for Name<'_> {
     fn len(&self) -> usize {
         self.0.iter().map(|part| part.len()).sum()
     }
 
     fn put(&self, packed: &mut Vec<u8>) {
-        self.0.iter().for_each(|part| packed.extend_from_slice(part.as_bytes()));
+        self.0.iter().for_each(|part| packed.extend_from_slice(part));
     }
 }
 
@@ -47,13 +47,18 @@ impl Keys {
         self.join([key.realm.as_str(), ":s:", key.locator.as_str(), ""])
     }
 
-    /// The same, to be put together where it goes out from.
-    pub(crate) fn session_name<'a>(&'a self, key: &'a Key<'a>) -> SessionName<'a> {
-        SessionName([&self.prefix, ":", key.realm.as_str(), ":s:", key.locator.as_str()])
+    /// [`session`](Self::session) in parts.
+    pub(crate) fn session_name<'a>(&'a self, key: &'a Key<'a>) -> Name<'a> {
+        self.name(key.realm, [b":s:", key.locator.as_bytes(), b""])
     }
 
     pub(crate) fn index(&self, user: UserKey<'_>) -> String {
         self.join([user.realm.as_str(), ":u:{", user.user.as_str(), "}"])
+    }
+
+    /// [`index`](Self::index) in parts.
+    pub(crate) fn index_name<'a>(&'a self, user: &'a UserKey<'a>) -> Name<'a> {
+        self.name(user.realm, [b":u:{", user.user.as_bytes(), b"}"])
     }
 
     pub(crate) fn credentials(&self, user: UserKey<'_>) -> String {
@@ -111,6 +116,11 @@ impl Keys {
         self.join([realm.as_str(), ":ended", "", ""])
     }
 
+    /// [`ended`](Self::ended) in parts.
+    pub(crate) fn ended_name<'a>(&'a self, realm: &'a Realm) -> Name<'a> {
+        self.name(realm, [b":ended", b"", b""])
+    }
+
     /// The channel on which revocations of tokens are told.
     pub(crate) fn revoked(&self, realm: &Realm) -> String {
         self.join([realm.as_str(), ":revoked", &self.database, ""])
@@ -157,6 +167,10 @@ impl Keys {
         key
     }
 
+    fn name<'a>(&'a self, realm: &'a Realm, [first, second, third]: [&'a [u8]; 3]) -> Name<'a> {
+        Name([self.prefix.as_bytes(), b":", realm.as_str().as_bytes(), first, second, third])
+    }
+
     fn join(&self, parts: [&str; 4]) -> String {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let mut key = String::with_capacity(self.prefix.len() + 1 + len);
@@ -176,12 +190,18 @@ mod tests {
         let realm: Realm = "staff".parse().unwrap();
         let locator = Locator::from_bytes([0; 16]);
         let keys = Keys::new("p", 0);
-        let session = Key { realm: &realm, locator };
-        let mut in_place = Vec::new();
-        keys.session_name(&session).put(&mut in_place);
+        let (session, user) = (Key { realm: &realm, locator }, UserKey { realm: &realm, user: locator });
         assert_eq!(keys.session(session), "p:staff:s:AAAAAAAAAAAAAAAAAAAAAA");
-        assert_eq!(keys.session(session).as_bytes(), in_place);
-        assert_eq!(keys.session_name(&session).len(), in_place.len());
+        let in_parts = [
+            (keys.session_name(&session), keys.session(session)),
+            (keys.index_name(&user), keys.index(user)),
+            (keys.ended_name(&realm), keys.ended(&realm)),
+        ];
+        for (name, text) in in_parts {
+            let mut put = Vec::new();
+            name.put(&mut put);
+            assert_eq!((put.as_slice(), name.len()), (text.as_bytes(), text.len()), "{text}");
+        }
         assert_eq!(
             keys.receipt(Key { realm: &realm, locator }),
             "p:staff:r:{p:staff:s:AAAAAAAAAAAAAAAAAAAAAA}"

@@ -47,7 +47,9 @@ impl Line {
     pub(crate) async fn send(&self, command: &Command, deadline: Instant) -> Result<Value, Unanswered> {
         match &self.connection {
             Connection::Own(wire) => wire.send(command.packed(), deadline).await,
-            Connection::Provided(provider) => in_time(provider.send(&command.cmd()), deadline).await,
+            Connection::Provided(provider) => {
+                Box::pin(in_time(provider.send(&command.cmd()), deadline)).await
+            }
         }
     }
 
@@ -60,7 +62,7 @@ impl Line {
         match &self.connection {
             Connection::Own(wire) => wire.send_all(commands.packed(), commands.len(), deadline).await,
             Connection::Provided(provider) => {
-                in_time(provider.send_all(&commands.pipeline()), deadline).await
+                Box::pin(in_time(provider.send_all(&commands.pipeline()), deadline)).await
             }
         }
     }

@@ -58,10 +58,15 @@ impl Link {
         Self { connector, attempt_timeout, state: watch::Sender::new(State::Idle) }
     }
 
+    /// The connection, if there is one.
+    pub(crate) fn is_up(&self) -> Option<Arc<Line>> {
+        if let State::Up(line) = &*self.state.borrow() { Some(Arc::clone(line)) } else { None }
+    }
+
     /// The connection, once there is one, or why there is none.
     pub(crate) async fn up(self: &Arc<Self>, deadline: Instant) -> Result<Arc<Line>, Failure> {
-        if let State::Up(line) = &*self.state.borrow() {
-            return Ok(Arc::clone(line));
+        if let Some(line) = self.is_up() {
+            return Ok(line);
         }
         let mut changes = self.state.subscribe();
         loop {

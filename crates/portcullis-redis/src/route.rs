@@ -38,7 +38,15 @@ impl Route {
         matches!(self, Self::Cluster(_))
     }
 
-    /// The link for a command of the slot that `slot` gives.
+    /// The link for a command of the slot that `slot` gives, as far as is known.
+    pub(crate) fn known_link(&self, slot: impl FnOnce() -> u16) -> Option<Arc<Link>> {
+        match self {
+            Self::One(link) => Some(Arc::clone(link)),
+            Self::Cluster(cluster) => cluster.known_owner(slot()),
+        }
+    }
+
+    /// The same, once it is known.
     pub(crate) async fn link(
         &self,
         slot: impl FnOnce() -> u16,

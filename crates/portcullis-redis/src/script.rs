@@ -44,8 +44,6 @@ pub(crate) const LAST_TIME: u64 = 1 << 52;
 pub(crate) static SAVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/save.lua")));
 pub(crate) static DESTROY_UNCHANGED: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/destroy_unchanged.lua")));
-pub(crate) static DESTROY_ENROLLED: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("lua/destroy_enrolled.lua")));
 pub(crate) static UNLINK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/unlink.lua")));
 pub(crate) static TOUCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/touch.lua")));
 pub(crate) static CREATE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/create.lua")));
@@ -110,7 +108,8 @@ impl Script {
     ) -> Result<Value, StoreError> {
         let reply = call.send(&running("EVALSHA", &self.sha1, keys, arguments)).await?;
         if is_unknown_script(&reply) {
-            return call.send(&self.whole(keys, arguments)).await;
+            let whole = self.whole(keys, arguments);
+            return Box::pin(call.send(&whole)).await;
         }
         Ok(reply)
     }
@@ -178,11 +177,10 @@ fn constants() -> [(&'static str, String); 18] {
 mod tests {
     use super::*;
 
-    fn all() -> [&'static Script; 19] {
+    fn all() -> [&'static Script; 18] {
         [
             &SAVE,
             &DESTROY_UNCHANGED,
-            &DESTROY_ENROLLED,
             &UNLINK,
             &TOUCH,
             &CREATE,

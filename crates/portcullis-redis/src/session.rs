@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::check::{self, Report};
 use crate::client::{Call, Client, Near};
-use crate::command::{Argument, Command, Commands, NONE, command};
+use crate::command::{Argument, Command, Commands, NONE, Word, command};
 use crate::config::{ConfigError, RedisConfig};
 use crate::durable::Durable;
 use crate::health::Health;
@@ -122,13 +122,16 @@ impl RedisBackend {
         enrolment.credential_version.map(|_| self.keys.credentials(enrolment.user))
     }
 
-    /// What tells those who watch that these have ended: one message for those of one realm that stand together.
-    fn messages(&self, ended: &[Key<'_>]) -> impl Iterator<Item = Command> {
-        ended.chunk_by(|one, next| one.realm == next.realm).filter_map(|keys| {
-            let locators: Vec<u8> = keys.iter().flat_map(|key| *key.locator.as_bytes()).collect();
-            let channel = self.keys.ended(keys.first()?.realm);
-            Some(command("PUBLISH", [channel.as_bytes(), locators.as_slice()].into_iter()))
-        })
+    /// Deletes these sessions, and then tells those who watch: one message of those of one realm that stand together.
+    fn ending(&self, keys: &[Key<'_>]) -> Commands {
+        let mut commands = Commands::with_room(ENDING_LEN);
+        commands.push("UNLINK", keys.iter().map(|key| self.keys.session_name(key)));
+        for together in keys.chunk_by(|one, next| one.realm == next.realm) {
+            let Some(key) = together.first() else { continue };
+            let words: [&dyn Word; 2] = [&self.keys.ended_name(key.realm), &Locators(together)];
+            commands.push("PUBLISH", words.into_iter());
+        }
+        commands
     }
 
     /// One by one, because the keys are on several servers: those of a server that is away keep no others alive.
@@ -144,11 +147,11 @@ impl RedisBackend {
         let name = self.keys.session(key);
         let mut call = self.client.call_until(deadline);
         accepted(call.send(&command("UNLINK", std::iter::once(name.as_bytes()))).await?)?;
-        for message in self.messages(&[key]) {
-            match call.send(&Near { key: &name, command: message }).await {
-                Ok(reply) => note_unpublished(reply),
-                Err(error) => unpublished(error.kind().label()),
-            }
+        let channel = self.keys.ended(key.realm);
+        let words = [channel.as_bytes(), key.locator.as_bytes()];
+        match call.send(&Near { key: &name, command: command("PUBLISH", words.into_iter()) }).await {
+            Ok(reply) => note_unpublished(reply),
+            Err(error) => unpublished(error.kind().label()),
         }
         Ok(())
     }
@@ -273,13 +276,7 @@ impl SessionBackend for RedisBackend {
         if self.client.route().spreads() {
             return self.destroy_each(keys).await;
         }
-        let names: Vec<String> = keys.iter().map(|key| self.keys.session(*key)).collect();
-        let unlink = command("UNLINK", names.iter().map(String::as_bytes));
-        let commands: Commands = std::iter::once(unlink).chain(self.messages(keys)).collect();
-        let mut replies = self.client.call().send(&commands).await?.into_iter();
-        accepted(replies.next().ok_or_else(unexpected)?)?;
-        replies.for_each(note_unpublished);
-        Ok(())
+        ended(self.client.call().send(&self.ending(keys)).await?)
     }
 
     /// First as ever, so that the sessions have ended, and all are told, however the rest goes.
@@ -314,15 +311,21 @@ impl SessionBackend for RedisBackend {
         }
     }
 
-    /// In a cluster the session and the index are on several servers.
+    /// No script, because nothing hangs on what one of the commands finds. In a cluster the session and the index are on
+    /// several servers.
     async fn destroy_enrolled(&self, key: Key<'_>, user: UserKey<'_>) -> Result<AtOnce, StoreError> {
         if self.client.route().spreads() {
             return Ok(AtOnce::NotDone);
         }
-        let (session, index) = (self.keys.session(key), self.keys.index(user));
-        let channel = self.keys.ended(key.realm);
-        let arguments: [&[u8]; 2] = [channel.as_bytes(), key.locator.as_bytes()];
-        at_once(script::DESTROY_ENROLLED.run(&mut self.client.call(), &[&session, &index], &arguments).await?)
+        let keys = [key];
+        let mut commands = self.ending(&keys);
+        let words: [&dyn Word; 2] = [&self.keys.index_name(&user), &Locators(&keys)];
+        commands.push("ZREM", words.into_iter());
+        let mut replies = self.client.call().send(&commands).await?;
+        let left = replies.pop().ok_or_else(unexpected)?;
+        ended(replies)?;
+        // An error would say that the session has not ended.
+        Ok(if accepted(left).is_ok() { AtOnce::Done } else { AtOnce::NotDone })
     }
 
     async fn supersede(
@@ -413,6 +416,14 @@ fn at_once(reply: Value) -> Result<AtOnce, StoreError> {
     }
 }
 
+/// What [`RedisBackend::ending`] was answered.
+fn ended(replies: Vec<Value>) -> Result<(), StoreError> {
+    let mut replies = replies.into_iter();
+    accepted(replies.next().ok_or_else(unexpected)?)?;
+    replies.for_each(note_unpublished);
+    Ok(())
+}
+
 /// The sessions have ended all the same; who watches finds out more slowly.
 fn note_unpublished(reply: Value) {
     if let Value::ServerError(error) = reply {
@@ -423,6 +434,22 @@ fn note_unpublished(reply: Value) {
 fn unpublished(code: &str) {
     tracing::warn!(target: "portcullis_redis", code, "cannot publish that a session has ended");
 }
+
+/// The names of sessions, one after the other.
+struct Locators<'a>(&'a [Key<'a>]);
+
+impl Word for Locators<'_> {
+    fn len(&self) -> usize {
+        self.0.len() * Locator::LEN
+    }
+
+    fn put(&self, packed: &mut Vec<u8>) {
+        self.0.iter().for_each(|key| packed.extend_from_slice(key.locator.as_bytes()));
+    }
+}
+
+/// As much as the end of one session takes.
+const ENDING_LEN: usize = 256;
 
 /// How long a deletion can be told from another's. A resend comes within the budget of its call, or nobody waits for
 /// its answer.

@@ -139,23 +139,28 @@ pin_project! {
     {
         core: Arc<Core<A, R>>,
         slot: &'static Slot,
+        stage: Stage<S, A::Visit, B, S::Response>,
+        // The inner service's future while that has the request. Beside the stage, and not in it: it may be large, and each
+        // change of a stage moves all of it.
         #[pin]
-        state: State<S, A::Visit, B, S::Future, S::Response>,
+        inside: Option<S::Future>,
     }
 }
 
-pin_project! {
-    #[project = StateProj]
-    enum State<S, V, B, F, Res> {
-        // A store is being asked; `inner` is the service that was ready when the request came.
-        Opening { opening: Pin<Box<dyn Future<Output = Opened<V>> + Send>>, request: Option<Request<B>>, inner: S },
-        // The inner service has the request.
-        Inside { #[pin] response: F, visit: Option<V> },
-        // The inner service has answered; a store is being told.
-        Closing { closing: Pin<Box<dyn Future<Output = Closed> + Send>>, response: Option<Res> },
-        // There is a response.
-        Done { response: Option<Res> },
-    }
+/// How far a call has come.
+enum Stage<S, V, B, Res> {
+    /// A store is being asked; `inner` is the service that was ready when the request came.
+    Opening {
+        opening: Pin<Box<dyn Future<Output = Opened<V>> + Send>>,
+        request: Option<Request<B>>,
+        inner: S,
+    },
+    /// The inner service has the request.
+    Inside { visit: Option<V> },
+    /// The inner service has answered; a store is being told.
+    Closing { closing: Pin<Box<dyn Future<Output = Closed> + Send>>, response: Option<Res> },
+    /// The request was refused.
+    Refused { response: Option<Res> },
 }
 
 impl<A: Authenticator> AuthenticateLayer<A> {
@@ -212,48 +217,42 @@ where
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let (core, slot) = (Arc::clone(&self.core), self.slot);
-        let state = match core.authenticator.open(&mut request) {
-            Opening::Ready(opened) => core.go_in(slot, &mut self.inner, opened, request),
+        let (stage, inside) = match core.authenticator.open(&mut request) {
+            Opening::Ready(opened) => match core.let_in(slot, opened, &mut request) {
+                Ok(visit) => (Stage::Inside { visit: Some(visit) }, Some(self.inner.call(request))),
+                Err(response) => (Stage::Refused { response: Some(response) }, None),
+            },
             Opening::Pending(opening) => {
                 // The service that said it was ready goes with the request; a clone stays for the next one.
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
-                State::Opening { opening, request: Some(request), inner }
+                (Stage::Opening { opening, request: Some(request), inner }, None)
             }
         };
-        AuthenticateFuture { core, slot, state }
+        AuthenticateFuture { core, slot, stage, inside }
     }
 }
 
-/// The states of a call whose inner service is `S`.
-type StateOf<S, V, B> =
-    State<S, V, B, <S as Service<Request<B>>>::Future, <S as Service<Request<B>>>::Response>;
-
 impl<A: Authenticator, R> Core<A, R> {
-    /// Lets the request in to `inner`, or refuses it.
+    /// Makes the request ready for the inner service, or refuses it.
     #[inline]
-    fn go_in<S, B, ResB>(
+    fn let_in<B, ResB>(
         &self,
         slot: &Slot,
-        inner: &mut S,
         opened: Opened<A::Visit>,
-        mut request: Request<B>,
-    ) -> StateOf<S, A::Visit, B>
+        request: &mut Request<B>,
+    ) -> Result<A::Visit, Response<ResB>>
     where
-        S: Service<Request<B>, Response = Response<ResB>>,
         R: Responder<ResB>,
     {
         let admitted = opened
             .and_then(|(found, visit)| self.admit(slot, found, request.extensions_mut()).map(|()| visit));
         match admitted {
             Ok(visit) => {
-                self.authenticator.enter(&visit, &mut request);
-                State::Inside { response: inner.call(request), visit: Some(visit) }
+                self.authenticator.enter(&visit, request);
+                Ok(visit)
             }
-            Err(rejection) => {
-                let response = refuse(&self.responder, rejection, &RequestHead::of(&request));
-                State::Done { response: Some(response) }
-            }
+            Err(rejection) => Err(refuse(&self.responder, rejection, &RequestHead::of(&*request))),
         }
     }
 
@@ -315,38 +314,48 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        // Polled again after it was done, a future may do as it likes but panic.
         loop {
-            let next = match this.state.as_mut().project() {
-                StateProj::Opening { opening, request, inner } => {
+            *this.stage = match this.stage {
+                Stage::Opening { opening, request, inner } => {
                     let opened = ready!(opening.as_mut().poll(cx));
-                    let Some(request) = request.take() else { return Poll::Pending };
-                    this.core.go_in(this.slot, inner, opened, request)
-                }
-                StateProj::Inside { response, visit } => {
-                    // Polled again after it was done, a future may do as it likes but panic.
-                    if visit.is_none() {
-                        return Poll::Pending;
+                    let Some(mut request) = request.take() else { return Poll::Pending };
+                    match this.core.let_in(this.slot, opened, &mut request) {
+                        Ok(visit) => {
+                            this.inside.set(Some(inner.call(request)));
+                            Stage::Inside { visit: Some(visit) }
+                        }
+                        Err(response) => Stage::Refused { response: Some(response) },
                     }
-                    let response = ready!(response.poll(cx));
+                }
+                Stage::Inside { visit } => {
+                    let Some(inside) = this.inside.as_mut().as_pin_mut().filter(|_| visit.is_some()) else {
+                        return Poll::Pending;
+                    };
+                    let response = ready!(inside.poll(cx));
                     let (Some(visit), response) = (visit.take(), response?) else { return Poll::Pending };
                     match this.core.authenticator.close(visit, &response) {
-                        // Not by way of a state: a response is large.
                         Closing::Ready(closed) => {
                             return Poll::Ready(Ok(this.core.finish(closed, response)));
                         }
-                        Closing::Pending(closing) => State::Closing { closing, response: Some(response) },
+                        Closing::Pending(closing) => {
+                            this.inside.set(None);
+                            Stage::Closing { closing, response: Some(response) }
+                        }
                     }
                 }
-                StateProj::Closing { closing, response } => {
+                Stage::Closing { closing, response } => {
+                    if response.is_none() {
+                        return Poll::Pending;
+                    }
                     let closed = ready!(closing.as_mut().poll(cx));
-                    let response = response.take().map(|response| this.core.finish(closed, response));
-                    State::Done { response }
+                    let Some(response) = response.take() else { return Poll::Pending };
+                    return Poll::Ready(Ok(this.core.finish(closed, response)));
                 }
-                StateProj::Done { response } => {
+                Stage::Refused { response } => {
                     return response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it)));
                 }
             };
-            this.state.set(next);
         }
     }
 }

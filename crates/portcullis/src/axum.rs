@@ -142,11 +142,25 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::identity::OnRead;
+    use crate::identity::SessionMark;
+    use crate::realm::{Claim, Hold};
+    use crate::rejection::Challenge;
 
-    struct Read(AtomicBool);
+    struct Read(AtomicBool, Challenge);
 
-    impl OnRead for Read {
+    impl SessionMark for Read {
+        fn challenge(&self) -> &Challenge {
+            &self.1
+        }
+
+        fn claim(&self) -> Claim {
+            Claim::default()
+        }
+
+        fn hold(&self) -> Option<&'static Hold> {
+            None
+        }
+
         fn on_read(&self) {
             self.0.store(true, Ordering::SeqCst);
         }
@@ -157,11 +171,11 @@ mod tests {
         for authentication in
             [Authentication::anonymous(), Authentication::authenticated(Identity::new("ada"))]
         {
-            let (read_by_one, read_by_other) =
-                (Arc::new(Read(AtomicBool::new(false))), Arc::new(Read(AtomicBool::new(false))));
+            let unread = || Arc::new(Read(AtomicBool::new(false), Challenge::new("Cookie")));
+            let (read_by_one, read_by_other) = (unread(), unread());
             let head = |read: &Arc<Read>| {
                 let mut request = http::Request::new(());
-                request.extensions_mut().insert(authentication.clone().on_read(Arc::<Read>::clone(read)));
+                request.extensions_mut().insert(authentication.clone().marked(Arc::<Read>::clone(read)));
                 request.into_parts().0
             };
             let _ =

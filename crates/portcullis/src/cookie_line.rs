@@ -17,7 +17,7 @@ pub(crate) fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     expect(dead_code, reason = "CsrfLayer reads its one cookie in its one spelling")
 )]
 pub(crate) fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let rest = pair.trim_ascii().strip_prefix(name.as_bytes())?;
+    let rest = pair.trim_ascii_start().strip_prefix(name.as_bytes())?;
     rest.trim_ascii_start().strip_prefix(b"=").map(<[u8]>::trim_ascii)
 }
 

@@ -35,8 +35,11 @@ use std::sync::Arc;
 use portcullis_store::{Locator, Timestamp};
 use serde::de::DeserializeOwned;
 
-#[cfg_attr(not(feature = "session"), expect(unused_imports, reason = "only sessions want to be told"))]
-pub(crate) use self::authentication::OnRead;
+#[cfg_attr(
+    not(feature = "session"),
+    expect(unused_imports, reason = "only session layers say more of themselves")
+)]
+pub(crate) use self::authentication::SessionMark;
 pub use self::authentication::{Authentication, IdentityExt, Outcome};
 pub(crate) use self::authentication::{Challenges, Look, Seen};
 pub use self::builder::{ClaimsError, IdentityBuilder};

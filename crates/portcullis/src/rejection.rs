@@ -182,7 +182,7 @@ impl Rejection {
     /// Nobody is signed in; `authentication` knows which schemes are configured.
     #[must_use]
     pub fn unauthenticated<M>(authentication: &Authentication<M>) -> Self {
-        Self::unauthenticated_by(authentication.look().challenges().clone())
+        Self::unauthenticated_by(authentication.look().challenges().cloned().collect())
     }
 
     /// Whoever answers one of these challenges is let in.

@@ -174,7 +174,7 @@ impl Check for Require {
         let look = self.slot.look(head.extensions).ok_or(Rejection::missing(FORGOTTEN, self.slot.name))?;
         look.mark_read();
         match look.seen {
-            Seen::Anonymous => Err(Rejection::unauthenticated_by(look.challenges().clone())),
+            Seen::Anonymous => Err(Rejection::unauthenticated_by(look.challenges().cloned().collect())),
             Seen::Unavailable { retry_after } => Err(Rejection::Unavailable { retry_after }),
             Seen::Authenticated(who) => self.judge(who, look, head).map(|()| Pass::new()),
         }
@@ -234,7 +234,7 @@ impl Rule {
     fn unmet(&self, who: &Person, look: Look<'_>) -> Rejection {
         let bearer = look.token_challenge();
         // Of a caller without a token too: every 401 says what would do (RFC 9110, section 15.5.2).
-        let challenge = || bearer.or(look.challenges().first()).cloned();
+        let challenge = || bearer.or_else(|| look.challenges().next()).cloned();
         let lack = match self {
             Self::Scopes(scopes) | Self::AnyScope(scopes) => Lack::Scope(scopes.clone()),
             Self::Role(_) => Lack::Role,

@@ -106,7 +106,8 @@ impl Queue {
         if self.out.len() + packed.len() > MOST {
             return Err((redis::ErrorKind::Io, "the server takes nothing").into());
         }
-        let replies = if commands == 1 { Replies::One(None) } else { Replies::Several(Vec::new()) };
+        let replies =
+            if commands == 1 { Replies::One(None) } else { Replies::Several(Vec::with_capacity(commands)) };
         let (was_empty, was_idle) = (self.out.is_empty(), self.due.is_empty());
         let seat = self.seats.insert(Seat {
             deadline,

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::pin::Pin;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use smallvec::SmallVec;
 
 use crate::rejection::Rejection;
 use crate::respond::RequestHead;
@@ -34,7 +33,8 @@ pub enum Closing {
 #[derive(Debug, Default)]
 pub struct Edits {
     /// One is usual, a `Vary`.
-    append: SmallVec<[(HeaderName, HeaderValue); 1]>,
+    first: Option<(HeaderName, HeaderValue)>,
+    append: Vec<(HeaderName, HeaderValue)>,
     insert: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -58,7 +58,10 @@ impl Closing {
 impl Edits {
     /// Adds a header beside others of its name.
     pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        self.append.push((name, value));
+        match &mut self.first {
+            None => self.first = Some((name, value)),
+            Some(_) => self.append.push((name, value)),
+        }
     }
 
     /// Sets a header in place of others of its name.
@@ -71,7 +74,7 @@ impl Edits {
         for (name, value) in self.insert {
             headers.insert(name, value);
         }
-        for (name, value) in self.append {
+        for (name, value) in self.first.into_iter().chain(self.append) {
             headers.append(name, value);
         }
     }

@@ -26,7 +26,7 @@ use super::token::{Malformed, Offered};
 use super::token_source::{Place, Sources, subprotocol};
 use super::verifier::{Occasion, Verified, Verifier};
 use crate::authenticate::{Authenticator, Closing, Edits, OnConflict, Opening};
-use crate::identity::{Authentication, Identity};
+use crate::identity::{Authentication, Challenges, Identity, Look};
 use crate::realm::Slot;
 use crate::rejection::{Challenge, Rejection};
 use crate::respond::DPOP_NONCE;
@@ -457,8 +457,8 @@ impl BearerAuthenticator {
 
     /// Names every scheme that is configured, here and further out.
     fn unauthenticated(&self, extensions: &Extensions) -> Rejection {
-        let outer = self.slot.look(extensions).map(|look| look.challenges().clone());
-        let mut challenges = outer.unwrap_or_default();
+        let outer = self.slot.look(extensions).into_iter().flat_map(Look::challenges);
+        let mut challenges: Challenges = outer.cloned().collect();
         for challenge in self.challenges(Place::Authorization) {
             // An outer layer of the same kind has left the same one.
             if !challenges.contains(&challenge) {

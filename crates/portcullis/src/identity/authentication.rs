@@ -21,14 +21,19 @@ pub struct Authentication<M = DefaultRealm> {
 /// What goes with an outcome, in whatever realm.
 #[derive(Clone, Default)]
 struct Found {
-    challenges: Challenges,
-    reader: Option<Arc<dyn OnRead>>,
-    /// The session layer's among them.
-    claim: Option<Claim>,
-    /// The way to the session layer's handle, where it leaves one.
-    hold: Option<&'static Hold>,
+    /// The layers', the outermost first.
+    marks: SmallVec<[Mark; 2]>,
     /// Of a place in a stack where there is no layer, and which so leaves nothing.
     nobody_looked: bool,
+}
+
+/// What a layer says of itself.
+#[derive(Clone)]
+enum Mark {
+    /// By which scheme it lets people in.
+    Challenge(Challenge),
+    /// A session layer's, which says more. One pointer stands for all of it, since most requests are asked nothing.
+    Session(Arc<dyn SessionMark>),
 }
 
 /// The result within an [`Authentication`].
@@ -63,8 +68,18 @@ pub(crate) enum Seen<'a> {
 /// The challenges of the configured schemes, for whoever must answer 401.
 pub(crate) type Challenges = SmallVec<[Challenge; 2]>;
 
-/// Is told that a handler has looked at who is calling, so that the response can say `Vary`.
-pub(crate) trait OnRead: Send + Sync {
+/// What a session layer says of itself, and hears of a request.
+pub(crate) trait SessionMark: Send + Sync {
+    /// By which scheme it lets people in.
+    fn challenge(&self) -> &Challenge;
+
+    /// What it says to other session layers.
+    fn claim(&self) -> Claim;
+
+    /// The way to its handle, where it leaves one.
+    fn hold(&self) -> Option<&'static Hold>;
+
+    /// A handler has looked at who is calling, so the response depends on the session.
     fn on_read(&self);
 }
 
@@ -168,27 +183,15 @@ impl<M> Authentication<M> {
     }
 
     pub(crate) fn add_challenge(&mut self, challenge: Option<Challenge>) {
-        self.found.challenges.extend(challenge);
+        self.found.marks.extend(challenge.map(Mark::Challenge));
     }
 
     #[cfg_attr(
         not(feature = "session"),
-        expect(dead_code, reason = "only a session's cookie makes responses vary")
+        expect(dead_code, reason = "only session layers say more of themselves")
     )]
-    pub(crate) fn on_read(mut self, reader: Arc<dyn OnRead>) -> Self {
-        self.found.reader = Some(reader);
-        self
-    }
-
-    #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only session layers claim anything"))]
-    pub(crate) fn claimed(mut self, claim: Claim) -> Self {
-        self.found.claim = Some(claim);
-        self
-    }
-
-    #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "only session layers leave handles"))]
-    pub(crate) fn held(mut self, hold: Option<&'static Hold>) -> Self {
-        self.found.hold = hold;
+    pub(crate) fn marked(mut self, mark: Arc<dyn SessionMark>) -> Self {
+        self.found.marks.push(Mark::Session(mark));
         self
     }
 
@@ -200,37 +203,35 @@ impl<M> Authentication<M> {
 
     /// What an outer layer had found, kept together with what this one found.
     pub(crate) fn on_top_of(mut self, outer: Self, outcome: Outcome<M>) -> Self {
-        let own = std::mem::replace(&mut self.found.challenges, outer.found.challenges);
-        // Two copies of one layer on one path have one challenge.
-        for challenge in own {
-            if !self.found.challenges.contains(&challenge) {
-                self.found.challenges.push(challenge);
+        let own = std::mem::replace(&mut self.found.marks, outer.found.marks);
+        for mark in own {
+            // Two copies of one layer on one path have one challenge.
+            let is_there = matches!(&mark, Mark::Challenge(challenge) if self.found.has(challenge));
+            if !is_there {
+                self.found.marks.push(mark);
             }
         }
-        self.found.reader = self.found.reader.or(outer.found.reader);
-        self.found.claim = self.found.claim.or(outer.found.claim);
-        self.found.hold = self.found.hold.or(outer.found.hold);
         self.outcome = outcome;
         self
     }
 }
 
 impl<'a> Look<'a> {
-    pub(crate) fn challenges(self) -> &'a Challenges {
-        &self.found.challenges
+    pub(crate) fn challenges(self) -> impl Iterator<Item = &'a Challenge> {
+        self.found.challenges()
     }
 
     /// The challenge of tokens, if they are accepted: of the scheme that was used, where there are two.
     pub(crate) fn token_challenge(self) -> Option<&'a Challenge> {
-        self.found.challenges.iter().find(|challenge| challenge.has_errors())
+        self.challenges().find(|challenge| challenge.has_errors())
     }
 
     pub(crate) fn claim(self) -> Option<Claim> {
-        self.found.claim
+        self.found.session().map(SessionMark::claim)
     }
 
     pub(crate) fn hold(self) -> Option<&'static Hold> {
-        self.found.hold
+        self.found.session()?.hold()
     }
 
     /// On behalf of a handler.
@@ -240,9 +241,28 @@ impl<'a> Look<'a> {
 }
 
 impl Found {
+    fn challenges(&self) -> impl Iterator<Item = &Challenge> {
+        self.marks.iter().map(|mark| match mark {
+            Mark::Challenge(challenge) => challenge,
+            Mark::Session(session) => session.challenge(),
+        })
+    }
+
+    fn has(&self, challenge: &Challenge) -> bool {
+        self.challenges().any(|held| held == challenge)
+    }
+
+    /// The session layer's among them.
+    fn session(&self) -> Option<&dyn SessionMark> {
+        self.marks.iter().find_map(|mark| match mark {
+            Mark::Challenge(_) => None,
+            Mark::Session(session) => Some(&**session),
+        })
+    }
+
     fn mark_read(&self) {
-        if let Some(reader) = &self.reader {
-            reader.on_read();
+        if let Some(session) = self.session() {
+            session.on_read();
         }
     }
 }

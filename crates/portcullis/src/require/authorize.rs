@@ -124,7 +124,7 @@ impl Authorizer {
         let look = self.slot.look(head.extensions).ok_or(missing.clone())?;
         look.mark_read();
         match look.seen {
-            Seen::Anonymous => Err(Rejection::unauthenticated_by(look.challenges().clone())),
+            Seen::Anonymous => Err(Rejection::unauthenticated_by(look.challenges().cloned().collect())),
             Seen::Unavailable { retry_after } => Err(Rejection::Unavailable { retry_after }),
             Seen::Authenticated(_) => {
                 let deciding = (self.policy)(head).ok_or(missing)?;

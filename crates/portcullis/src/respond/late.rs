@@ -22,10 +22,12 @@ pub(crate) struct LateHead {
 }
 
 impl LateHead {
+    #[inline]
     pub(crate) fn of(head: Head<'_>) -> Self {
         let Asked { protocol, accept, navigates } = Asked::by(head);
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        let mut texts = SmallVec::from_slice(target.as_bytes());
+        let mut texts = SmallVec::new();
+        texts.extend_from_slice(target.as_bytes());
         texts.extend_from_slice(accept.map_or(&[], |accept| accept.as_bytes()));
         let (target_len, accepts) = (target.len(), accept.is_some());
         Self { method: head.method.clone(), protocol, navigates, texts, target_len, accepts }

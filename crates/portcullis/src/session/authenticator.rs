@@ -21,14 +21,13 @@ use crate::authenticate::{Authenticator, Closed, Closing, Edits, Opened, Opening
 use crate::guard::Head;
 use crate::identity::{Authentication, Carrier, Outcome};
 use crate::realm::{Realm, Slot, Standing};
-use crate::rejection::{Challenge, Rejection};
+use crate::rejection::Rejection;
 use crate::respond::LateHead;
 
 /// Finds a request's session by its cookie, and saves it on the way out.
 #[derive(Clone, Debug)]
 pub struct SessionAuthenticator {
     core: Arc<Core>,
-    challenge: Challenge,
     seat: Seat,
 }
 
@@ -60,7 +59,7 @@ enum Stay {
 }
 
 /// What is due of a session's own accord.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Chores {
     /// Its idle deadline is to be moved.
     touch: bool,
@@ -68,13 +67,12 @@ struct Chores {
     renewal: Renewal,
 }
 
-/// What could be had without waiting, and whether it may have changed since.
-type LoadedNow = (Result<Option<Record>, StoreError>, bool);
+/// What was loaded, and whether it may have changed since.
+type Loaded = (Result<Option<Record>, StoreError>, bool);
 
 impl SessionAuthenticator {
     pub(crate) fn new(core: Core, seat: Seat) -> Self {
-        let challenge = core.transport.challenge();
-        Self { core: Arc::new(core), challenge, seat }
+        Self { core: Arc::new(core), seat }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -103,7 +101,7 @@ impl SessionAuthenticator {
             core.emit(SessionEventKind::Rejected(why), locator.as_ref(), None);
         }
         match candidates.as_slice() {
-            [] => Opening::Ready(Ok(Visit::of_nobody(core, Held::Nothing, false, self.late_head(head)))),
+            [] => Opening::Ready(Ok(Visit::of_nobody(core, Held::Nothing, false, || self.late_head(head)))),
             [one] => self.look_up(*one, head),
             _ => self.look_all_up(candidates, head),
         }
@@ -111,18 +109,13 @@ impl SessionAuthenticator {
 
     fn look_up(&self, one: Presented, head: Head<'_>) -> Opening<Visit> {
         let (core, now) = (&self.core, self.core.clock.now());
-        if let Some((loaded, may_be_old)) = load_now(core, &one, now) {
-            let judged = judge_one(core, &one, loaded, now, || self.late_head(head));
-            return Opening::Ready(judged.inspect(|(_, visit)| {
-                if may_be_old {
-                    visit.note_may_be_old();
-                }
-            }));
+        if let Some(loaded) = load_now(core, &one, now) {
+            return Opening::Ready(judge_one(core, &one, loaded, now, || self.late_head(head)));
         }
         let (core, late) = (Arc::clone(core), self.late_head(head));
         Opening::pending(async move {
             let loaded = core.backend.load_and_keep(core.key(one.locator)).await;
-            judge_one(&core, &one, loaded, core.clock.now(), || late)
+            judge_one(&core, &one, (loaded, false), core.clock.now(), || late)
         })
     }
 
@@ -131,7 +124,7 @@ impl SessionAuthenticator {
         Opening::pending(async move {
             let keys: Vec<Key<'_>> = candidates.iter().map(|one| core.key(one.locator)).collect();
             let loaded = core.backend.load_many(&keys).await;
-            judge(&core, &candidates, loaded, core.clock.now(), late)
+            judge(&core, &candidates, loaded, core.clock.now(), || late)
         })
     }
 
@@ -149,6 +142,10 @@ impl SessionAuthenticator {
     }
 
     fn seal(&self, session: Arc<Shared>, presented: bool, chores: Chores, is_5xx: bool) -> Closing {
+        if chores == Chores::default() && session.is_left_as_it_was() {
+            let varies = presented || session.was_read();
+            return if varies { Closing::edits(self.varying()) } else { Closing::nothing() };
+        }
         let mut state = session.lock();
         if let Some(stored) = state.stored() {
             chores.behind_the_response(stored, &self.core);
@@ -193,10 +190,6 @@ impl Seat {
 impl Authenticator for SessionAuthenticator {
     type Visit = Visit;
 
-    fn challenge(&self) -> Option<Challenge> {
-        Some(self.challenge.clone())
-    }
-
     fn open<B>(&self, request: &mut Request<B>) -> Opening<Visit> {
         self.core.transport.hide(request.headers_mut());
         self.look(Head::from(&*request))
@@ -214,7 +207,7 @@ impl Authenticator for SessionAuthenticator {
 }
 
 /// From the cache, or else from a store that has no need to wait.
-fn load_now(core: &Core, one: &Presented, now: Timestamp) -> Option<LoadedNow> {
+fn load_now(core: &Core, one: &Presented, now: Timestamp) -> Option<Loaded> {
     match core.backend.cached(one, now) {
         Some(record) => Some((Ok(Some(record)), true)),
         None => core.backend.load_now(core.key(one.locator)).map(|loaded| (loaded, false)),
@@ -225,14 +218,14 @@ fn load_now(core: &Core, one: &Presented, now: Timestamp) -> Option<LoadedNow> {
 fn judge_one(
     core: &Arc<Core>,
     presented: &Presented,
-    loaded: Result<Option<Record>, StoreError>,
+    (loaded, may_be_old): Loaded,
     now: Timestamp,
     late: impl FnOnce() -> Option<LateHead>,
 ) -> Opened<Visit> {
     match loaded.and_then(|record| good(core, presented, record, now)) {
-        Ok(Some(session)) => Ok(Visit::of(core, session, late())),
-        Ok(None) => Ok(Visit::of_nobody(core, Held::Nothing, true, late())),
-        Err(error) => unavailable(core, &error, late()),
+        Ok(Some(session)) => Ok(Visit::of(core, session, may_be_old, late)),
+        Ok(None) => Ok(Visit::of_nobody(core, Held::Nothing, true, late)),
+        Err(error) => unavailable(core, &error, late),
     }
 }
 
@@ -242,7 +235,7 @@ fn judge(
     candidates: &[Presented],
     loaded: Result<Vec<Option<Record>>, StoreError>,
     now: Timestamp,
-    late: Option<LateHead>,
+    late: impl FnOnce() -> Option<LateHead>,
 ) -> Opened<Visit> {
     let sessions = match loaded.and_then(|records| good_ones(core, candidates, records, now)) {
         Ok(sessions) => sessions,
@@ -251,7 +244,7 @@ fn judge(
     let mut sessions = sessions.into_iter();
     match (sessions.next(), sessions.next()) {
         (None, _) => Ok(Visit::of_nobody(core, Held::Nothing, true, late)),
-        (Some(session), None) => Ok(Visit::of(core, session, late)),
+        (Some(session), None) => Ok(Visit::of(core, session, false, late)),
         (Some(_), Some(_)) => {
             core.emit(SessionEventKind::Rejected(RejectedReason::Ambiguous), None, None);
             Err(Rejection::BadRequest { challenge: None, description: "the request presents two sessions" })
@@ -308,7 +301,11 @@ fn good(
     Ok(Some(Good { stored, proof, chores: Chores { touch: age == Age::TouchDue, renewal } }))
 }
 
-fn unavailable(core: &Arc<Core>, error: &StoreError, late: Option<LateHead>) -> Opened<Visit> {
+fn unavailable(
+    core: &Arc<Core>,
+    error: &StoreError,
+    late: impl FnOnce() -> Option<LateHead>,
+) -> Opened<Visit> {
     core.store_failed(StoreOperation::Load, error.kind(), None);
     match core.on_unavailable {
         OnUnavailable::Reject => Err(Rejection::Unavailable { retry_after: RETRY_AFTER }),
@@ -317,25 +314,20 @@ fn unavailable(core: &Arc<Core>, error: &StoreError, late: Option<LateHead>) -> 
 }
 
 impl Visit {
-    /// What it holds came from the cache.
-    fn note_may_be_old(&self) {
-        if let Stay::Writable { session, .. } = &self.0 {
-            session.lock().note_may_be_old();
-        }
-    }
-
     fn of(
         core: &Arc<Core>,
         Good { stored, proof, chores }: Good,
-        head: Option<LateHead>,
+        may_be_old: bool,
+        late: impl FnOnce() -> Option<LateHead>,
     ) -> (Authentication, Self) {
         if proof == Proof::Previous {
             core.emit_of(SessionEventKind::PreviousSecretUsed, &stored);
         }
         let outcome = stored.identity.clone().map_or(Outcome::Anonymous, Outcome::Authenticated);
-        match head {
+        match late() {
             Some(head) => {
-                let session = Arc::new(Shared::new(Arc::clone(core), Held::Stored(stored), head));
+                let held = Held::Stored(stored);
+                let session = Arc::new(Shared::new(Arc::clone(core), held, may_be_old, head));
                 Self::writable(session, true, chores, outcome)
             }
             None => Self::read_only(core, chores.are_due().then(|| Box::new((stored, chores))), outcome),
@@ -346,15 +338,15 @@ impl Visit {
         core: &Arc<Core>,
         held: Held,
         presented: bool,
-        head: Option<LateHead>,
+        late: impl FnOnce() -> Option<LateHead>,
     ) -> (Authentication, Self) {
         let outcome = match held {
             Held::Unavailable => Outcome::Unavailable { retry_after: RETRY_AFTER },
             Held::Nothing | Held::Stored(_) | Held::Ended | Held::Withheld => Outcome::Anonymous,
         };
-        match head {
+        match late() {
             Some(head) => {
-                let session = Arc::new(Shared::new(Arc::clone(core), held, head));
+                let session = Arc::new(Shared::new(Arc::clone(core), held, false, head));
                 Self::writable(session, presented, Chores::default(), outcome)
             }
             None => Self::read_only(core, None, outcome),
@@ -367,21 +359,17 @@ impl Visit {
         chores: Chores,
         outcome: Outcome,
     ) -> (Authentication, Self) {
-        let mut found = Authentication::from(outcome).claimed(session.core.claim).held(session.core.hold);
-        if !presented {
-            // Only then it matters whether somebody looks: otherwise the response varies anyway.
-            found = found.on_read(Arc::clone(&session) as _);
-        }
+        let found = Authentication::from(outcome).marked(Arc::clone(&session) as _);
         (found, Self(Stay::Writable { session, presented, chores }))
     }
 
-    /// The response varies whether anybody looks or not, so nobody is told of it.
     fn read_only(
-        core: &Core,
+        core: &Arc<Core>,
         due: Option<Box<(Stored, Chores)>>,
         outcome: Outcome,
     ) -> (Authentication, Self) {
-        (Authentication::from(outcome).claimed(core.claim), Self(Stay::ReadOnly { due }))
+        let found = Authentication::from(outcome).marked(Arc::clone(core) as _);
+        (found, Self(Stay::ReadOnly { due }))
     }
 }
 

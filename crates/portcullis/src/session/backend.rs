@@ -412,13 +412,14 @@ impl Backend {
         WithinBudget::new(future, Some(self.budget))
     }
 
-    /// The same for what is left of a budget that began then.
-    pub(crate) fn within_budget_since<T, E, F>(&self, began: Instant, future: F) -> WithinBudget<F>
+    /// The same for what is left of a budget that began then, or begins now.
+    pub(crate) fn within_budget_since<T, E, F>(&self, began: Option<Instant>, future: F) -> WithinBudget<F>
     where
         F: Future<Output = Result<T, E>>,
         E: From<StoreError>,
     {
-        WithinBudget::new(future, Some(self.budget.saturating_sub(began.elapsed())))
+        let used = began.map_or(Duration::ZERO, |began| began.elapsed());
+        WithinBudget::new(future, Some(self.budget.saturating_sub(used)))
     }
 
     /// Whether each of its calls ends by itself within the budget.

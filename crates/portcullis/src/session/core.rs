@@ -24,8 +24,9 @@ use super::state::Stored;
 use super::tag::new_tag;
 use super::transport::Transport;
 use crate::dependents::Dependents;
-use crate::identity::Carrier;
+use crate::identity::{Carrier, SessionMark};
 use crate::realm::{Claim, Hold};
+use crate::rejection::Challenge;
 use crate::{Identity, names};
 
 /// What to do with a request that presents a session while the store is out of reach.
@@ -46,8 +47,10 @@ pub(crate) struct Core {
     pub(crate) realm: Realm,
     /// What the layer says of itself to another on the same path.
     pub(crate) claim: Claim,
-    /// How others find the handles that the layer leaves.
+    /// How others find the handles that the layer leaves; `None` if it leaves none.
     pub(crate) hold: Option<&'static Hold>,
+    /// What somebody is told who is not signed in.
+    pub(crate) challenge: Challenge,
     pub(crate) issuer: Option<String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) user: Lifetime,
@@ -99,6 +102,23 @@ pub(crate) struct Ending {
     pub(crate) user: Option<Locator>,
 }
 
+/// Of a layer whose handlers have no handle. Its responses vary whether anybody looks or not.
+impl SessionMark for Core {
+    fn challenge(&self) -> &Challenge {
+        &self.challenge
+    }
+
+    fn claim(&self) -> Claim {
+        self.claim
+    }
+
+    fn hold(&self) -> Option<&'static Hold> {
+        None
+    }
+
+    fn on_read(&self) {}
+}
+
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core")
@@ -126,7 +146,7 @@ impl Core {
 
     /// An empty payload of this realm.
     pub(crate) fn payload(&self) -> Payload {
-        Payload { realm: self.realm.as_str().into(), ..Payload::default() }
+        Payload { realm: self.realm.as_str().as_bytes().into(), ..Payload::default() }
     }
 
     /// Something has happened.
@@ -228,13 +248,17 @@ impl Core {
     /// load it.
     pub(crate) fn loaded(&self, locator: Locator, record: Record) -> Result<Stored, StoreError> {
         let stored = self.stored(locator, record)?;
+        self.remember(&stored);
+        Ok(stored)
+    }
+
+    fn remember(&self, stored: &Stored) {
         stored.record.remember(|| Read {
             realm: self.realm.clone(),
-            locator,
+            locator: stored.locator,
             carrier: self.transport.carrier_of_identity(),
             identity: stored.identity.clone(),
         });
-        Ok(stored)
     }
 
     /// What stands now where `before` stood. A write changes values far more often than who is signed in.
@@ -244,7 +268,10 @@ impl Core {
             && old.absolute_deadline == new.absolute_deadline
             && same_identity(&before.record.payload, &record.payload);
         if is_same {
-            return Ok(Stored { locator: before.locator, record, identity: before.identity.clone() });
+            let stored = Stored { locator: before.locator, record, identity: before.identity.clone() };
+            // The next request that loads it need not read it either.
+            self.remember(&stored);
+            return Ok(stored);
         }
         self.stored(before.locator, record)
     }

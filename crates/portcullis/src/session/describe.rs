@@ -29,6 +29,7 @@ impl fmt::Display for SessionPolicy<'_> {
             backend,
             realm,
             claim: _,
+            challenge: _,
             hold: _,
             issuer,
             clock: _,

@@ -54,9 +54,7 @@ impl Shared {
         }
         let stored = state.holding()?.ok_or(Reason::NotStored)?.clone();
         let (core, head) = (Arc::clone(&self.core), self.head.clone());
-        let detached = Self::new(core, Held::Stored(stored), head);
-        detached.lock().note_may_be_old();
-        Ok(Arc::new(detached))
+        Ok(Arc::new(Self::new(core, Held::Stored(stored), true, head)))
     }
 
     /// Looks up what has become of the session. What is recorded stays recorded, on top of it.

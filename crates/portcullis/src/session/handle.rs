@@ -15,6 +15,7 @@ use super::key::SessionKey;
 use super::login::Login;
 use super::ops::Operation;
 use super::shared::Shared;
+use super::state::State;
 use super::watch::SessionWatch;
 use crate::Identity;
 use crate::realm::{DefaultRealm, Realm};
@@ -44,13 +45,13 @@ impl<M> Session<M> {
     /// The public name of the session, for logs and device lists; `None` while nothing is stored.
     #[must_use]
     pub fn session_ref(&self) -> Option<String> {
-        self.0.lock_to_read().stored().map(|stored| stored.locator.to_string())
+        self.0.read(|state| state.stored().map(|stored| stored.locator.to_string()))
     }
 
     /// Who is signed in by this session, as of now: after a [`login`](Self::login) in this request, its user.
     #[must_use]
     pub fn identity(&self) -> Option<Identity<M>> {
-        let identity = self.0.lock_to_read().stored().and_then(|stored| stored.identity.clone());
+        let identity = self.0.read(State::identity);
         identity.map(Identity::in_realm)
     }
 
@@ -59,9 +60,9 @@ impl<M> Session<M> {
     /// # Errors
     /// [`Value`](super::SessionErrorKind::Value) when it cannot be read as a `T`. Other values are not affected.
     pub fn get<T: DeserializeOwned>(&self, key: &SessionKey<T>) -> Result<Option<T>, SessionError> {
-        let state = self.0.lock_to_read();
         let codec = &self.0.core.codec;
-        state.value(key.name())?.map(|bytes| codec.decode(key.name(), bytes)).transpose()
+        let decode = |bytes: &[u8]| codec.decode(key.name(), bytes);
+        self.0.read(|state| state.value(key.name())?.map(decode).transpose())
     }
 
     /// Sets the value under `key`. Of several requests that do, the last wins.
@@ -175,7 +176,8 @@ impl<M> Session<M> {
     /// new session was revoked before it had what goes along; and when the new session cannot be stored, or
     /// the old one not be destroyed. Then nobody is newly signed in, and the session before goes on.
     pub async fn login(&self, login: impl Into<Login<M>>) -> Result<(), SessionError> {
-        let done = self.0.login(login.into().what).await;
+        // A handler that signs in at times has no room for it in the future of each request: so with what follows.
+        let done = Box::pin(self.0.login(login.into().what)).await;
         done.inspect_err(|error| self.0.note_failure(StoreOperation::Login, error))
     }
 
@@ -184,7 +186,7 @@ impl<M> Session<M> {
     /// # Errors
     /// When the store did not answer: then the session may still be alive, and so its cookie stays.
     pub async fn logout(&self) -> Result<(), SessionError> {
-        let done = self.0.logout().await;
+        let done = Box::pin(self.0.logout()).await;
         done.inspect_err(|error| self.0.note_failure(StoreOperation::Logout, error))
     }
 
@@ -195,7 +197,7 @@ impl<M> Session<M> {
     /// # Errors
     /// As [`commit`](Self::commit). When the answer was lost, the way out finds out what became of it.
     pub async fn rotate(&self) -> Result<(), SessionError> {
-        self.0.renew(false).await
+        Box::pin(self.0.renew(false)).await
     }
 
     /// Notes that the user has just proved who they are, and gives the session a new secret. Commits.
@@ -203,7 +205,7 @@ impl<M> Session<M> {
     /// # Errors
     /// [`SignedOut`](super::SessionErrorKind::SignedOut) when nobody is signed in; else as [`commit`](Self::commit).
     pub async fn reauthenticated(&self) -> Result<(), SessionError> {
-        self.0.renew(true).await
+        Box::pin(self.0.renew(true)).await
     }
 
     /// The end of this session, to be awaited by what outlives the request: a WebSocket, a stream. After a
@@ -259,7 +261,7 @@ impl<M: Realm> fmt::Debug for Session<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("realm", &M::NAME)
-            .field("session_ref", &self.0.lock().stored().map(|stored| stored.locator))
+            .field("session_ref", &self.0.peek(|state| state.stored().map(|stored| stored.locator)))
             .finish_non_exhaustive()
     }
 }

@@ -55,13 +55,10 @@ impl Token {
 impl Presented {
     /// Reads a token; `None` unless it is one that [`Token::value`] could have made.
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
-        let (locator, rest) = value.split_at_checked(Locator::LEN)?;
+        let (locator, rest) = value.split_first_chunk::<{ Locator::LEN }>()?;
         let (dot, secret) = rest.split_first()?;
-        let legal = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        // Every byte is looked at, which takes less time than stopping at the first bad one would save.
-        let all_legal = |secret: &[u8]| secret.iter().fold(true, |all, byte| all & legal(byte));
-        let well_formed = *dot == b'.' && secret.len() == SECRET_LEN && all_legal(secret);
-        let locator = Locator::parse(std::str::from_utf8(locator).ok()?)?;
+        let well_formed = *dot == b'.' && is_base64url(secret.try_into().ok()?);
+        let locator = Locator::from_ascii(locator)?;
         well_formed.then(|| Self { locator, hash: hash(secret) })
     }
 
@@ -93,6 +90,14 @@ pub(crate) enum Proof {
     Previous,
     /// Neither.
     None,
+}
+
+/// Every byte is looked at, sixteen at a time, which takes less time than stopping at the first bad one would save.
+fn is_base64url(secret: &[u8; SECRET_LEN]) -> bool {
+    let mut padded = [b'A'; SECRET_LEN.next_multiple_of(16)];
+    padded.iter_mut().zip(secret).for_each(|(to, byte)| *to = *byte);
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() | (*byte == b'-') | (*byte == b'_');
+    padded.iter().fold(true, |all, byte| all & legal(byte))
 }
 
 fn hash(secret: &[u8]) -> SecretHash {

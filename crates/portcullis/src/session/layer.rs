@@ -81,6 +81,7 @@ impl SessionLayer {
             realm: RealmName::default(),
             claim: Claim::default(),
             hold: None,
+            challenge: Transport::default().challenge(),
             issuer: None,
             clock: Arc::new(SystemClock),
             user: Lifetime::USER,
@@ -383,6 +384,7 @@ impl<M: Realm, R> SessionLayerBuilder<M, R> {
         }
         self.core.claim = Claim::new(self.core.transport.place());
         self.core.hold = Some(hold::<M>());
+        self.core.challenge = self.core.transport.challenge();
         let authenticator = SessionAuthenticator::new(self.core, Seat::of::<M>());
         let layer = AuthenticateLayer::with_responder(authenticator, self.responder);
         SessionLayer(layer.realm::<M>(), PhantomData)

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, future};
 
-use hashbrown::{DefaultHashBuilder, Equivalent};
+use hashbrown::{DefaultHashBuilder, Equivalent, HashTable};
 use portcullis_store::{
     Clock, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
     SessionBackend, StoreError, StoreErrorKind, SystemClock, Tag, Timestamp, Touched, UserKey, Watcher,
@@ -48,7 +48,7 @@ struct Padded<T>(T);
 
 #[derive(Default)]
 struct Sessions {
-    records: hashbrown::HashMap<OwnedKey, Record>,
+    records: HashTable<(OwnedKey, Record)>,
     /// How many records there may be before expired ones are looked for.
     sweep_at: usize,
 }
@@ -72,6 +72,13 @@ struct Versions {
 struct Members {
     deadlines: HashMap<Locator, Timestamp>,
     sweep_at: usize,
+}
+
+/// A session's key, and the hash by which its shard is found and its place therein.
+#[derive(Clone, Copy)]
+struct Hashed<'a> {
+    key: Key<'a>,
+    hash: u64,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -128,28 +135,24 @@ impl Store {
         }
     }
 
-    fn sessions(&self, locator: Locator) -> Option<MutexGuard<'_, Sessions>> {
-        self.lock(&self.sessions, locator)
+    /// The key's hash, and the shard that it is in.
+    fn sessions<'a>(&self, key: Key<'a>) -> Option<(Hashed<'a>, MutexGuard<'_, Sessions>)> {
+        let hash = self.hasher.hash_one(key.locator);
+        Some((Hashed { key, hash }, lock(&self.sessions, hash)?))
     }
 
     fn indexes(&self, user: Locator) -> Option<MutexGuard<'_, Indexes>> {
-        self.lock(&self.indexes, user)
-    }
-
-    /// `None` cannot happen: there is a shard for every hash.
-    fn lock<'a, T>(&self, shards: &'a [Padded<Mutex<T>>], locator: Locator) -> Option<MutexGuard<'a, T>> {
-        let hash = usize::try_from(self.hasher.hash_one(locator) % SHARDS as u64).unwrap_or(0);
-        shards.get(hash).map(|shard| shard.0.lock().unwrap_or_else(PoisonError::into_inner))
+        lock(&self.indexes, self.hasher.hash_one(user))
     }
 
     fn load(&self, key: Key<'_>) -> Option<Record> {
         let now = self.clock.now();
-        let sessions = self.sessions(key.locator)?;
-        sessions.records.get(&key).filter(|record| record.header.expires() > now).cloned()
+        let (at, sessions) = self.sessions(key)?;
+        sessions.get(at).filter(|record| record.header.expires() > now).cloned()
     }
 
     fn holds(&self, key: Key<'_>) -> bool {
-        self.sessions(key.locator).is_some_and(|sessions| sessions.records.contains_key(&key))
+        self.sessions(key).is_some_and(|(at, sessions)| sessions.get(at).is_some())
     }
 
     fn create(&self, key: Key<'_>, record: &Record) -> Result<Created, StoreError> {
@@ -157,10 +160,10 @@ impl Store {
         if self.count.load(Ordering::Relaxed) >= self.max_sessions {
             self.make_room(now);
         }
-        let Some(mut sessions) = self.sessions(key.locator) else {
+        let Some((at, mut sessions)) = self.sessions(key) else {
             return Err(StoreErrorKind::Unavailable.into());
         };
-        if let Some(held) = sessions.live(key, now, &self.count) {
+        if let Some(held) = sessions.live(at, now, &self.count) {
             let resent = held.header.tags.contains(&record.header.tag());
             return Ok(if resent { Created::Done } else { Created::Taken });
         }
@@ -169,14 +172,14 @@ impl Store {
             self.count.fetch_sub(1, Ordering::Relaxed);
             return Err(StoreErrorKind::Full.into());
         }
-        sessions.records.insert(key.into(), record.clone());
+        sessions.insert(at, record.clone(), &self.hasher);
         Ok(Created::Done)
     }
 
     fn save(&self, key: Key<'_>, expected: Tag, record: &Record) -> Saved {
         let now = self.clock.now();
-        let Some(mut sessions) = self.sessions(key.locator) else { return Saved::Gone };
-        let Some(held) = sessions.live(key, now, &self.count) else { return Saved::Gone };
+        let Some((at, mut sessions)) = self.sessions(key) else { return Saved::Gone };
+        let Some(held) = sessions.live(at, now, &self.count) else { return Saved::Gone };
         if held.header.tags.contains(&record.header.tag()) {
             return Saved::Done;
         }
@@ -193,8 +196,8 @@ impl Store {
 
     fn touch(&self, key: Key<'_>) -> Touched {
         let now = self.clock.now();
-        let Some(mut sessions) = self.sessions(key.locator) else { return Touched::Gone };
-        let Some(held) = sessions.live(key, now, &self.count) else { return Touched::Gone };
+        let Some((at, mut sessions)) = self.sessions(key) else { return Touched::Gone };
+        let Some(held) = sessions.live(at, now, &self.count) else { return Touched::Gone };
         let header = &mut held.header;
         let moved = now.saturating_add(header.idle).min(header.absolute_deadline);
         header.idle_deadline = header.idle_deadline.max(moved);
@@ -202,21 +205,19 @@ impl Store {
     }
 
     fn destroy(&self, key: Key<'_>) {
-        let removed = self.sessions(key.locator).and_then(|mut sessions| sessions.records.remove(&key));
-        if removed.is_some() {
-            self.count.fetch_sub(1, Ordering::Relaxed);
+        if let Some((at, mut sessions)) = self.sessions(key) {
+            sessions.remove(at, &self.count);
         }
     }
 
     fn destroy_unchanged(&self, key: Key<'_>, expected: Tag) -> Destroyed {
         let now = self.clock.now();
-        let Some(mut sessions) = self.sessions(key.locator) else { return Destroyed::Gone };
-        let Some(held) = sessions.live(key, now, &self.count) else { return Destroyed::Gone };
+        let Some((at, mut sessions)) = self.sessions(key) else { return Destroyed::Gone };
+        let Some(held) = sessions.live(at, now, &self.count) else { return Destroyed::Gone };
         if held.header.tag() != expected {
             return Destroyed::Conflict { current: held.clone() };
         }
-        sessions.records.remove(&key);
-        self.count.fetch_sub(1, Ordering::Relaxed);
+        sessions.remove(at, &self.count);
         Destroyed::Done
     }
 
@@ -292,19 +293,42 @@ impl Store {
     }
 }
 
+/// `None` cannot happen: there is a shard for every hash. It is told by other bits than the place in the shard's table, in
+/// which all hashes would else be alike where it matters.
+fn lock<T>(shards: &[Padded<Mutex<T>>], hash: u64) -> Option<MutexGuard<'_, T>> {
+    let shard = usize::try_from((hash >> 32) % SHARDS as u64).unwrap_or(0);
+    shards.get(shard).map(|shard| shard.0.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 fn index_key(user: UserKey<'_>) -> Key<'_> {
     Key { realm: user.realm, locator: user.user }
 }
 
 impl Sessions {
-    /// The record under `key`; one that has expired is taken away.
-    fn live(&mut self, key: Key<'_>, now: Timestamp, count: &AtomicUsize) -> Option<&mut Record> {
-        if self.records.get(&key)?.header.expires() <= now {
-            self.records.remove(&key);
-            count.fetch_sub(1, Ordering::Relaxed);
+    fn get(&self, at: Hashed<'_>) -> Option<&Record> {
+        self.records.find(at.hash, |(owned, _)| at.key.equivalent(owned)).map(|(_, record)| record)
+    }
+
+    /// The record; one that has expired is taken away.
+    fn live(&mut self, at: Hashed<'_>, now: Timestamp, count: &AtomicUsize) -> Option<&mut Record> {
+        if self.get(at)?.header.expires() <= now {
+            self.remove(at, count);
             return None;
         }
-        self.records.get_mut(&key)
+        self.records.find_mut(at.hash, |(owned, _)| at.key.equivalent(owned)).map(|(_, record)| record)
+    }
+
+    /// Of a key that is not there.
+    fn insert(&mut self, at: Hashed<'_>, record: Record, hasher: &DefaultHashBuilder) {
+        let hash = |(owned, _): &(OwnedKey, Record)| hasher.hash_one(owned.locator);
+        self.records.insert_unique(at.hash, (at.key.into(), record), hash);
+    }
+
+    fn remove(&mut self, at: Hashed<'_>, count: &AtomicUsize) {
+        if let Ok(found) = self.records.find_entry(at.hash, |(owned, _)| at.key.equivalent(owned)) {
+            found.remove();
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Takes expired records away whenever their number has doubled.
@@ -313,7 +337,7 @@ impl Sessions {
             return;
         }
         let before = self.records.len();
-        self.records.retain(|_, record| record.header.expires() > now);
+        self.records.retain(|(_, record)| record.header.expires() > now);
         count.fetch_sub(before - self.records.len(), Ordering::Relaxed);
         self.sweep_at = (2 * self.records.len()).max(FIRST_SWEEP);
     }
@@ -390,6 +414,11 @@ impl SessionBackend for MemoryBackend {
 
     fn load_now(&self, key: Key<'_>) -> Option<Result<Option<Record>, StoreError>> {
         Some(Ok(self.0.load(key)))
+    }
+
+    /// Nothing is waited for.
+    fn budget(&self) -> Option<Duration> {
+        Some(Duration::ZERO)
     }
 
     fn load_many(

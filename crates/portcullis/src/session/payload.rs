@@ -14,17 +14,30 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use smallvec::SmallVec;
+
 use super::network::NetworkPrefix;
+use crate::Identity;
 use crate::identity::Words;
 
 /// A payload taken apart, to be changed.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Payload {
-    pub(crate) realm: Box<str>,
-    pub(crate) identity: Option<Words>,
+    /// At most 32 bytes, so it stands here.
+    pub(crate) realm: SmallVec<[u8; 32]>,
+    pub(crate) identity: Option<Who>,
     pub(crate) device: Box<str>,
     pub(crate) network: Option<NetworkPrefix>,
     pub(crate) values: Vec<Value>,
+}
+
+/// Who is signed in.
+#[derive(Clone)]
+pub(crate) enum Who {
+    /// As it was read before: a clone is one atomic increment.
+    Known(Identity),
+    /// As it stands in the payload.
+    Read(Words),
 }
 
 /// One value of the application's, as its codec wrote it.
@@ -48,11 +61,11 @@ const SEPARATOR: char = '\u{1f}';
 impl Payload {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.encoded_len());
-        put_u8(&mut out, self.realm.as_bytes());
+        put_u8(&mut out, &self.realm);
         let start = out.len();
         out.extend_from_slice(&[0; 4]);
-        if let Some(words) = &self.identity {
-            words.encode(&mut out);
+        if let Some(who) = &self.identity {
+            who.words().encode(&mut out);
         }
         let len = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX).to_be_bytes();
         for (slot, byte) in out.iter_mut().skip(start).zip(len) {
@@ -73,7 +86,7 @@ impl Payload {
 
     /// How many bytes [`encode`](Self::encode) gives.
     pub(crate) fn encoded_len(&self) -> usize {
-        let identity = self.identity.as_ref().map_or(0, Words::encoded_len);
+        let identity = self.identity.as_ref().map_or(0, |who| who.words().encoded_len());
         let values: usize = self.values.iter().map(|value| 6 + value.key.len() + value.bytes.len()).sum();
         1 + self.realm.len() + 4 + identity + 2 + self.device_section().len() + 2 + values
     }
@@ -86,6 +99,11 @@ impl Payload {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        Self::decode_of(bytes, None)
+    }
+
+    /// The same of a payload whose identity has been read already.
+    pub(crate) fn decode_of(bytes: &[u8], known: Option<&Identity>) -> Result<Self, Malformed> {
         let mut reader = Reader(bytes);
         let sections = reader.sections().ok_or(Malformed)?;
         let mut values = Vec::with_capacity(usize::from(sections.count));
@@ -98,8 +116,12 @@ impl Payload {
         let whole = reader.0.is_empty();
         let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Malformed);
         let (device, network) = device_and_network(text(sections.device)?);
-        let realm = text(sections.realm)?.into();
-        let payload = Self { realm, identity: sections.identity()?, device: device.into(), network, values };
+        let realm = sections.realm.into();
+        let identity = match known {
+            Some(identity) => Some(Who::Known(identity.clone())),
+            None => sections.identity()?.map(Who::Read),
+        };
+        let payload = Self { realm, identity, device: device.into(), network, values };
         if whole { Ok(payload) } else { Err(Malformed) }
     }
 
@@ -122,6 +144,24 @@ impl Payload {
         Some(self.values.remove(index).bytes)
     }
 }
+
+impl Who {
+    fn words(&self) -> &Words {
+        match self {
+            Self::Known(identity) => identity.words(),
+            Self::Read(words) => words,
+        }
+    }
+}
+
+/// They are the same if they are written the same.
+impl PartialEq for Who {
+    fn eq(&self, other: &Self) -> bool {
+        self.words() == other.words()
+    }
+}
+
+impl Eq for Who {}
 
 /// A network that cannot be read is none: it is not worth a session.
 fn device_and_network(section: &str) -> (&str, Option<NetworkPrefix>) {
@@ -232,13 +272,12 @@ fn put_u16(out: &mut Vec<u8>, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Identity;
 
     fn sample() -> Payload {
         let identity = Identity::new("ada").role("admin").claim("n", &1).unwrap().build();
         let mut payload = Payload {
-            realm: "staff".into(),
-            identity: Some(identity.words().clone()),
+            realm: b"staff"[..].into(),
+            identity: Some(Who::Known(identity)),
             device: "Firefox".into(),
             network: Some(network("2001:db8:1:2::3")),
             values: Vec::new(),
@@ -259,7 +298,7 @@ mod tests {
             Payload { network: None, ..sample() },
             Payload { device: Box::default(), ..sample() },
             Payload { network: Some(network("203.0.113.77")), ..sample() },
-            Payload { realm: "default".into(), ..Payload::default() },
+            Payload { realm: b"default"[..].into(), ..Payload::default() },
         ];
         for payload in payloads {
             let bytes = payload.encode();

@@ -13,7 +13,7 @@ use super::devices::{self, Device};
 use super::error::{Reason, SessionError};
 use super::events::{EventUser, StoreOperation};
 use super::layer::SessionLayer;
-use super::payload::Payload;
+use super::payload::{Payload, Who};
 use super::state::Stored;
 use super::tag::new_tag;
 use crate::identity::IdentityBuilder;
@@ -338,7 +338,7 @@ fn changed(
     }
     let mut payload =
         Payload::decode(&stored.record.payload).map_err(|_| StoreError::new(StoreErrorKind::Corrupt))?;
-    payload.identity = Some(after.words().clone());
+    payload.identity = Some(Who::Known(after));
     core.fits(&payload)?;
     let mut header = stored.record.header;
     header.tags = header.tags_after(new_tag()?);

@@ -3,11 +3,10 @@
 //! Whoever acts on the store holds the turn, so that answers cannot be mistaken for each other's.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portcullis_store::{AtOnce, Created, Key, Locator, Record, Saved, StoreError, StoreErrorKind, Tag};
-use tokio::time::Instant;
 
 use super::admission::{Admission, left_behind};
 use super::core::{Core, Ending, Holder};
@@ -18,10 +17,13 @@ use super::handover::{Handover, Inheritance};
 use super::id::Token;
 use super::login::SignIn;
 use super::ops::Operation;
-use super::state::{CookieChange, Held, State, Step, Stored};
+use super::payload::Who;
+use super::state::{Attempt, CookieChange, Held, State, Step, Stored};
 use crate::Identity;
-use crate::identity::OnRead;
-use crate::realm::Guest;
+use crate::budget::waited;
+use crate::identity::SessionMark;
+use crate::realm::{Claim, Guest, Hold};
+use crate::rejection::Challenge;
 use crate::respond::LateHead;
 
 /// What all handles on one request's session share.
@@ -29,7 +31,10 @@ pub(crate) struct Shared {
     pub(crate) core: Arc<Core>,
     state: Mutex<State>,
     turn: tokio::sync::Mutex<()>,
+    /// Whether handlers have learnt anything of it.
     read: AtomicBool,
+    /// Whether somebody had the state in a way to change it.
+    touched: AtomicBool,
     /// For layers further in.
     pub(crate) guest: Guest,
     /// The request's, to answer by should the last commit fail.
@@ -63,25 +68,49 @@ struct Orphan {
 }
 
 impl Shared {
-    pub(crate) fn new(core: Arc<Core>, held: Held, head: LateHead) -> Self {
+    #[inline]
+    pub(crate) fn new(core: Arc<Core>, held: Held, may_be_old: bool, head: LateHead) -> Self {
         Self {
             core,
-            state: Mutex::new(State::new(held)),
+            state: Mutex::new(State::new(held, may_be_old)),
             turn: tokio::sync::Mutex::const_new(()),
             read: AtomicBool::new(false),
+            touched: AtomicBool::new(false),
             guest: Guest::default(),
             head,
         }
     }
 
+    /// To change the state, or to look at it where that is no part of what most requests do.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.touched.store(true, Ordering::Relaxed);
+        state
     }
 
     /// For handlers: what they learn makes the response depend on the cookie.
     pub(crate) fn lock_to_read(&self) -> MutexGuard<'_, State> {
         self.on_read();
         self.lock()
+    }
+
+    /// Looks at the state, and cannot change it.
+    pub(crate) fn peek<T>(&self, see: impl FnOnce(&State) -> T) -> T {
+        see(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same for handlers.
+    pub(crate) fn read<T>(&self, see: impl FnOnce(&State) -> T) -> T {
+        self.on_read();
+        self.peek(see)
+    }
+
+    /// Whether the state is as it was at first, and stays so because nobody else has a hold on it.
+    pub(crate) fn is_left_as_it_was(self: &Arc<Self>) -> bool {
+        let alone = Arc::strong_count(self) == 1;
+        // What the others did came before they let go of it.
+        fence(Ordering::Acquire);
+        alone && !self.touched.load(Ordering::Relaxed)
     }
 
     pub(crate) fn was_read(&self) -> bool {
@@ -107,14 +136,13 @@ impl Shared {
                 let _turn = self.turn.lock().await;
                 self.commit_steps().await
             };
-            return backend.within_budget(waiting).await;
+            return Box::pin(backend.within_budget(waiting)).await;
         };
-        let began = Instant::now();
-        self.commit_step().await?;
-        if self.lock().is_committed() {
+        let (step, waiting_since) = waited(self.commit_step()).await;
+        if !step? {
             return Ok(());
         }
-        backend.within_budget_since(began, self.commit_steps()).await
+        Box::pin(backend.within_budget_since(waiting_since, self.commit_steps())).await
     }
 
     /// A new secret for the session that is stored, committed with whatever else is recorded.
@@ -159,8 +187,10 @@ impl Shared {
     }
 
     fn noted(&self, committed: Result<(), SessionError>) -> Result<(), SessionError> {
-        self.lock().note(&committed);
-        committed.inspect_err(|error| self.note_failure(StoreOperation::Save, error))
+        committed.inspect_err(|error| {
+            self.lock().note_failure(error);
+            self.note_failure(StoreOperation::Save, error);
+        })
     }
 
     pub(crate) fn note_failure(&self, operation: StoreOperation, error: &SessionError) {
@@ -173,41 +203,45 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether there was anything left to do.
+    /// Whether anything is left to do.
     async fn commit_step(&self) -> Result<bool, SessionError> {
         match self.next_step()? {
-            None => return Ok(false),
+            None => Ok(false),
             Some(Step::Create(creation)) => {
                 let key = self.core.key(creation.token.locator);
                 ensure_new(self.core.backend.create(key, &creation.record).await?)?;
                 let created = self.lock().created(creation, &self.core);
                 self.core.emit(SessionEventKind::Created, Some(&key.locator), None);
-                created?;
+                created
             }
             Some(Step::Save(attempt)) => {
-                let key = self.core.key(attempt.locator);
-                let saved = self.core.backend.save(key, attempt.expected, &attempt.record).await?;
-                self.saved(attempt.locator, saved)?;
+                let Attempt { locator, expected, record, .. } = attempt;
+                let saved = self.core.backend.save(self.core.key(locator), expected, &record).await?;
+                // Whoever else has it by now is the store.
+                drop(record);
+                self.saved(locator, saved)
             }
         }
-        Ok(true)
     }
 
     /// A save was answered; what that means, and what is to be told of it.
-    fn saved(&self, locator: Locator, saved: Saved) -> Result<(), SessionError> {
-        let who = self.identity();
-        let (done, told) = {
+    fn saved(&self, locator: Locator, saved: Saved) -> Result<bool, SessionError> {
+        let (done, told, who) = {
             let mut state = self.lock();
+            // What is saved without more ado changes nobody's identity, and is seldom told of.
+            let before = if matches!(saved, Saved::Done) { None } else { state.identity() };
             let late = matches!(saved, Saved::Gone) && !state.only_renews();
             let conflict = matches!(saved, Saved::Conflict { .. });
             let done = state.saved(saved, &self.core);
             let retried = conflict && state.recorded() > 0;
+            let rotated = state.take_rotated();
+            let who = if rotated { before.or_else(|| state.identity()) } else { before };
             let told = [
                 late.then_some(SessionEventKind::LateWriteDropped),
                 retried.then_some(SessionEventKind::ConflictRetried),
-                state.take_rotated().then_some(SessionEventKind::Rotated),
+                rotated.then_some(SessionEventKind::Rotated),
             ];
-            (done, told)
+            (done, told, who)
         };
         for kind in told.into_iter().flatten() {
             self.core.emit(kind, Some(&locator), who.as_ref());
@@ -307,7 +341,7 @@ impl Shared {
             payload.device = label.into();
         }
         payload.network = wanted.network.or(payload.network);
-        payload.identity = Some(identity.words().clone());
+        payload.identity = Some(Who::Known(identity.clone()));
         core.fits(&payload)?;
         let token = Token::mint()?;
         let holder = if wanted.remember { Holder::Remembered(identity) } else { Holder::User(identity) };
@@ -372,7 +406,7 @@ impl Shared {
 
     /// Who is signed in by the session that is held.
     fn identity(&self) -> Option<Identity> {
-        self.lock().stored().and_then(|stored| stored.identity.clone())
+        self.lock().identity()
     }
 
     fn plan_end(&self) -> Result<Option<Ending>, SessionError> {
@@ -428,12 +462,24 @@ impl Drop for Orphan {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let session_ref = self.lock().stored().map(|stored| stored.locator);
+        let session_ref = self.peek(|state| state.stored().map(|stored| stored.locator));
         f.debug_struct("Shared").field("session_ref", &session_ref).finish_non_exhaustive()
     }
 }
 
-impl OnRead for Shared {
+impl SessionMark for Shared {
+    fn challenge(&self) -> &Challenge {
+        &self.core.challenge
+    }
+
+    fn claim(&self) -> Claim {
+        self.core.claim
+    }
+
+    fn hold(&self) -> Option<&'static Hold> {
+        self.core.hold
+    }
+
     fn on_read(&self) {
         self.read.store(true, Ordering::Relaxed);
     }

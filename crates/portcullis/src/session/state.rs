@@ -30,7 +30,8 @@ pub(crate) struct State {
     sealed: bool,
     /// The last commit failed in a way that leaves it open what is stored.
     failed: bool,
-    /// What was loaded may have changed long before it is saved.
+    /// What was loaded may have changed long before it is saved. So "nothing changes" is for the store to say, and not for
+    /// what was loaded.
     may_be_old: bool,
 }
 
@@ -111,7 +112,8 @@ pub(crate) enum CookieChange {
 }
 
 impl State {
-    pub(crate) fn new(held: Held) -> Self {
+    #[inline]
+    pub(crate) fn new(held: Held, may_be_old: bool) -> Self {
         Self {
             held,
             pending: Vec::new(),
@@ -121,14 +123,8 @@ impl State {
             rotated: false,
             sealed: false,
             failed: false,
-            may_be_old: false,
+            may_be_old,
         }
-    }
-
-    /// What was loaded may have changed long before it is saved. So "nothing changes" is for the store to say, and not
-    /// for what was loaded.
-    pub(crate) fn note_may_be_old(&mut self) {
-        self.may_be_old = true;
     }
 
     pub(crate) fn may_be_old(&self) -> bool {
@@ -146,6 +142,11 @@ impl State {
             Held::Stored(stored) => Some(stored),
             Held::Nothing | Held::Ended | Held::Unavailable | Held::Withheld => None,
         }
+    }
+
+    /// Who is signed in by the session that is held.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.stored().and_then(|stored| stored.identity.clone())
     }
 
     /// The value under `key`, with what is pending applied.
@@ -243,9 +244,9 @@ impl State {
         }
     }
 
-    /// A commit ended.
-    pub(crate) fn note(&mut self, committed: &Result<(), SessionError>) {
-        self.failed = committed.as_ref().is_err_and(|error| match error.kind() {
+    /// A commit failed.
+    pub(crate) fn note_failure(&mut self, error: &SessionError) {
+        self.failed = match error.kind() {
             SessionErrorKind::Store(_) | SessionErrorKind::Uncertain | SessionErrorKind::Entropy => true,
             // The handler was told, and nothing is open.
             SessionErrorKind::Ended
@@ -258,7 +259,7 @@ impl State {
             | SessionErrorKind::Withheld
             | SessionErrorKind::TooLarge
             | SessionErrorKind::Value => false,
-        });
+        };
     }
 
     /// Whether a new secret is among the first recorded operations.
@@ -289,9 +290,11 @@ impl State {
         self.cookie.take()
     }
 
-    /// Whether a commit has nothing to do.
-    pub(crate) fn is_committed(&self) -> bool {
-        self.pending.is_empty() && self.attempt.is_none()
+    /// Whether a commit has more to do. If not, it has succeeded, whatever became of those before.
+    fn has_more(&mut self) -> bool {
+        let has_more = !self.pending.is_empty() || self.attempt.is_some();
+        self.failed &= has_more;
+        has_more
     }
 
     /// What a commit has to do next; `None` when it is done.
@@ -300,14 +303,17 @@ impl State {
             attempt.in_doubt = true;
             return Ok(Some(Step::Save((**attempt).clone())));
         }
-        if self.pending.is_empty() {
+        if !self.has_more() {
             return Ok(None);
         }
         let step = self.plan(core).inspect_err(|_| self.discard())?;
         match &step {
             Some(Step::Save(attempt)) => self.attempt = Some(Box::new(attempt.clone())),
             Some(Step::Create(_)) => {}
-            None => self.discard(),
+            None => {
+                self.discard();
+                self.failed = false;
+            }
         }
         Ok(step)
     }
@@ -343,16 +349,20 @@ impl State {
         }
     }
 
-    /// A new session was created.
-    pub(crate) fn created(&mut self, creation: Creation, core: &Core) -> Result<(), SessionError> {
+    /// A new session was created. Whether a commit has more to do.
+    pub(crate) fn created(&mut self, creation: Creation, core: &Core) -> Result<bool, SessionError> {
         let Creation { token, record, operations } = creation;
         self.held = Held::Stored(Stored { locator: token.locator, record, identity: None });
         self.cookie = Some(CookieChange::Set(token));
-        self.committed(operations, core)
+        self.committed(operations, core).map(|()| self.has_more())
     }
 
-    /// A save was answered.
-    pub(crate) fn saved(&mut self, saved: Saved, core: &Core) -> Result<(), SessionError> {
+    /// A save was answered. Whether a commit has more to do.
+    pub(crate) fn saved(&mut self, saved: Saved, core: &Core) -> Result<bool, SessionError> {
+        self.take_answer(saved, core).map(|()| self.has_more())
+    }
+
+    fn take_answer(&mut self, saved: Saved, core: &Core) -> Result<(), SessionError> {
         let Some(attempt) = self.attempt.take() else { return Ok(()) };
         match saved {
             Saved::Done => {
@@ -442,7 +452,7 @@ impl State {
         core: &Core,
     ) -> Result<Payload, SessionError> {
         let mut view = match current {
-            Some(record) => View::of(record)?,
+            Some(record) => View::of(record, None)?,
             None => View { header: core.blank_header(), payload: core.payload() },
         };
         let applied = match (&self.attempt, current) {
@@ -502,16 +512,16 @@ impl State {
 
     fn fresh_view(&self, core: &Core) -> Result<View, SessionError> {
         match self.stored() {
-            Some(stored) => View::of(&stored.record),
+            Some(stored) => View::of(&stored.record, stored.identity.as_ref()),
             None => Ok(View { header: core.blank_header(), payload: core.payload() }),
         }
     }
 }
 
 impl View {
-    fn of(record: &Record) -> Result<Self, SessionError> {
+    fn of(record: &Record, who: Option<&Identity>) -> Result<Self, SessionError> {
         let payload =
-            Payload::decode(&record.payload).map_err(|_| StoreError::new(StoreErrorKind::Corrupt))?;
+            Payload::decode_of(&record.payload, who).map_err(|_| StoreError::new(StoreErrorKind::Corrupt))?;
         Ok(Self { header: record.header, payload })
     }
 

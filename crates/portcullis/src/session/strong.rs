@@ -10,6 +10,7 @@ use super::authenticator::Seat;
 use super::core::RETRY_AFTER;
 use super::error::SessionErrorKind;
 use super::shared::Shared;
+use super::state::State;
 use crate::Identity;
 use crate::authenticate::{Authenticate, AuthenticateLayer, Authenticator, Opening};
 use crate::identity::{Authentication, Outcome, Seen};
@@ -117,7 +118,7 @@ impl Strong {
         let Some(Seen::Authenticated(found)) = self.slot.look(extensions).map(|look| look.seen) else {
             return false;
         };
-        let held = session.lock().stored().map(|stored| stored.locator);
+        let held = session.peek(|state| state.stored().map(|stored| stored.locator));
         held.is_some() && found.session() == held
     }
 }
@@ -129,13 +130,13 @@ impl Authenticator for Strong {
         let Some(session) = self.seat.look(request.extensions()).map(Arc::clone) else {
             return Opening::refused(Rejection::missing("SessionLayer", self.slot.name));
         };
-        if !session.lock().may_be_old() {
+        if !session.peek(State::may_be_old) {
             return Opening::anonymous(Confirmed(Verdict::Stands));
         }
         let is_its_own = self.is_its_own(&session, request.extensions());
         Opening::pending(async move {
             let identity = match session.confirm().await {
-                Ok(()) => session.lock().stored().and_then(|stored| stored.identity.clone()),
+                Ok(()) => session.lock().identity(),
                 Err(error) if error.kind() == SessionErrorKind::Ended => None,
                 Err(_) => return Err(Rejection::Unavailable { retry_after: RETRY_AFTER }),
             };

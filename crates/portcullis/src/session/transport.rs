@@ -1,5 +1,6 @@
 //! [`Transport`]: how a session's token is found in a request and put on a response. [`SessionCarrier`]: in what.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use http::header::{
@@ -113,14 +114,16 @@ impl Transport {
 
     fn gather<'a>(&self, realm: &Realm, values: impl Iterator<Item = &'a [u8]>) -> Found {
         let mut found = Found::default();
-        for token in values.filter(|value| !value.is_empty()).map(|value| self.read(realm, value)) {
-            match token {
-                Ok(_) if found.candidates.len() == MAX_CANDIDATES => break,
+        // Not a loop: an iterator that is made of several goes through them in less time of its own accord.
+        let _ = values.filter(|value| !value.is_empty()).try_for_each(|value| {
+            match self.read(realm, value) {
+                Ok(_) if found.candidates.len() == MAX_CANDIDATES => return ControlFlow::Break(()),
                 Ok(token) if found.candidates.contains(&token) => {}
                 Ok(token) => found.candidates.push(token),
                 Err(rejected) => _ = found.rejected.get_or_insert(rejected),
             }
-        }
+            ControlFlow::Continue(())
+        });
         found
     }
 

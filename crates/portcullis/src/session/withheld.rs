@@ -27,10 +27,11 @@ pub(crate) const fn hold<M: Realm>() -> &'static Hold {
 
 impl Presence for Shared {
     fn session(&self) -> Option<Locator> {
-        let state = self.lock();
-        let stored = state.stored()?;
-        let by_cookie = stored.identity.as_ref()?.carrier() == Carrier::Ambient;
-        by_cookie.then_some(stored.locator)
+        self.peek(|state| {
+            let stored = state.stored()?;
+            let by_cookie = stored.identity.as_ref()?.carrier() == Carrier::Ambient;
+            by_cookie.then_some(stored.locator)
+        })
     }
 
     fn guest(&self) -> &Guest {
@@ -41,7 +42,7 @@ impl Presence for Shared {
 impl Shared {
     /// An empty one, that cannot be written to. It belongs to no layer, so no response says anything of it.
     fn empty(&self) -> Arc<Self> {
-        Arc::new(Self::new(Arc::clone(&self.core), Held::Withheld, self.head.clone()))
+        Arc::new(Self::new(Arc::clone(&self.core), Held::Withheld, false, self.head.clone()))
     }
 }
 
