@@ -117,9 +117,10 @@ impl Authenticator for BearerAuthenticator {
     }
 
     fn open<B>(&self, request: &mut Request<B>) -> Opening<Visit> {
-        self.sources.mark_sensitive(request.headers_mut(), self.possession.speaks_dpop());
+        let may_be_there = self.sources.mark_sensitive(request.headers_mut(), self.possession.speaks_dpop());
         let request = &*request;
-        let offered = match self.find(request) {
+        let found = if may_be_there { self.find(request) } else { Ok(None) };
+        let offered = match found {
             Ok(Some(offered)) => offered,
             Ok(None) => return self.absent(request.extensions()),
             Err(malformed) => return Opening::refused(self.bad_request(malformed)),
@@ -241,11 +242,16 @@ impl BearerAuthenticator {
             let (identity, confirmation) = (known.identity.clone(), known.confirmation.clone());
             return Found::Accepted(Accepted { identity, marks: known.marks, confirmation });
         }
-        // What is good is made of what tokens are made of, so only of the rest that has to be told.
-        self.verify(token, occasion).map_or_else(
-            |failure| offered.check().map_or_else(Found::Malformed, |_| Found::Failed(failure)),
-            Found::Accepted,
-        )
+        let failure = match self.verify(token, occasion) {
+            Ok(accepted) => return Found::Accepted(accepted),
+            Err(failure) => failure,
+        };
+        // What was decoded is made of what tokens are made of, so only of the rest that has to be told.
+        let is_raw = matches!(failure, Failure::Refused(refusal) if refusal.is_of_raw_text());
+        if is_raw && let Err(malformed) = offered.check() {
+            return Found::Malformed(malformed);
+        }
+        Found::Failed(failure)
     }
 
     fn occasion(&self, place: Place) -> Occasion {

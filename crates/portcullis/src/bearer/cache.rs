@@ -4,10 +4,11 @@
 //! and is then compared whole, in constant time; it is wiped from memory when it goes.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use hashbrown::DefaultHashBuilder;
 use portcullis_store::Timestamp;
 use zeroize::Zeroizing;
 
@@ -53,7 +54,7 @@ pub struct CacheUsage {
 /// Tokens of which something was found out a moment ago: that they were verified, as a rule.
 pub(super) struct Cache<V = Remembered> {
     shelves: Box<[Padded<Mutex<Shelf<V>>>]>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     max_bytes_on_shelf: usize,
 }
 
@@ -153,7 +154,7 @@ impl<V: Perishable> Cache<V> {
         let shelves = limits.max_tokens.div_ceil(WIDTH);
         Self {
             shelves: (0..shelves).map(|_| Padded(Mutex::new(Shelf::new()))).collect(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             max_bytes_on_shelf: limits.max_bytes / shelves.max(1),
         }
     }

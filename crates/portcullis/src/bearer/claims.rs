@@ -7,15 +7,17 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use portcullis_store::Timestamp;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::confirmation::Confirmation;
+use super::json::read;
 use super::members::Members;
 use super::refusal::Refusal;
 use super::shape::{Granted, Shape};
-use super::text::{Text, Texts};
+use super::text::{Text, Texts, next_text};
 
 /// The claims that mean something to the layer.
 #[derive(Debug, Default)]
@@ -50,19 +52,23 @@ pub(super) struct Claims<'a> {
 /// The claim by which a token names the version of its user, where an issuer states one.
 pub(super) const VERSION: &str = "tv";
 
+/// How many claims besides those that mean something a token has as a rule.
+const OTHERS: usize = 16;
+
 /// 9999-12-31T23:59:59Z.
 const LAST_SECOND: u64 = 253_402_300_799;
 
 impl<'a> Claims<'a> {
-    /// Reads the payload.
+    /// What the payload says.
     pub(super) fn parse(json: &'a str, shape: &Shape) -> Result<Self, Refusal> {
         let mut claims = Self::default();
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        Reader { shape, claims: &mut claims }
-            .deserialize(&mut deserializer)
-            .and_then(|()| deserializer.end())
-            .map_err(|_| Refusal::MalformedClaims)?;
-        if claims.duplicate { Err(Refusal::DuplicateClaim) } else { Ok(claims) }
+        claims.fill(json, shape).map(|()| claims)
+    }
+
+    /// Reads the payload into claims that say nothing yet: they are large, and best made where they are used.
+    pub(super) fn fill(&mut self, json: &'a str, shape: &Shape) -> Result<(), Refusal> {
+        read(json, Reader { shape, claims: self }).map_err(|_| Refusal::MalformedClaims)?;
+        if self.duplicate { Err(Refusal::DuplicateClaim) } else { Ok(()) }
     }
 }
 
@@ -95,7 +101,7 @@ impl<'a> Claims<'a> {
 
 /// The issuer that an unverified payload names, to find its keys by.
 pub(super) fn peek_issuer(json: &str) -> Result<Cow<'_, str>, Refusal> {
-    let Peeked(iss) = serde_json::from_str(json).map_err(|_| Refusal::MalformedClaims)?;
+    let Peeked(iss) = read(json, PhantomData).map_err(|_| Refusal::MalformedClaims)?;
     iss.ok_or(Refusal::MissingClaim)
 }
 
@@ -123,52 +129,64 @@ impl<'de> Visitor<'de> for Reader<'_, 'de> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Self::Value, A::Error> {
         // A payload of 6 KiB has room for a thousand names at most, and an issuer has signed it, so looking through
         // them all is bounded.
-        let mut names = Members::<24>::default();
+        let mut others = Members::<OTHERS>::default();
         while let Some(Text(name)) = members.next_key()? {
-            self.read(&name, &mut members)?;
-            self.claims.duplicate |= names.add(name);
+            self.claims.duplicate |= self.read(name, &mut members, &mut others)?;
         }
         Ok(())
     }
 }
 
 impl<'de> Reader<'_, 'de> {
-    fn read<A: MapAccess<'de>>(&mut self, name: &Cow<'de, str>, members: &mut A) -> Result<(), A::Error> {
+    /// Whether the claim was there before: one that is kept is there to be found again, and of all others the name is.
+    #[inline]
+    fn read<A: MapAccess<'de>>(
+        &mut self,
+        name: Cow<'de, str>,
+        members: &mut A,
+        others: &mut Members<'de, OTHERS>,
+    ) -> Result<bool, A::Error> {
         let Self { shape, claims } = self;
-        match &**name {
-            "iss" => claims.iss = text(members)?,
-            "sub" => claims.sub = text(members)?,
-            "aud" => claims.aud = Some(members.next_value()?),
-            "exp" => claims.exp = date(members)?,
-            "nbf" => claims.nbf = date(members)?,
-            "iat" => claims.iat = date(members)?,
-            "jti" => claims.jti = text(members)?,
-            "sid" => claims.sid = text(members)?,
-            VERSION if shape.versioned => claims.version = Some(members.next_value()?),
-            "client_id" => claims.client_id = text(members)?,
-            "typ" => claims.typ = text(members)?,
-            "token_use" => claims.token_use = text(members)?,
-            "acr" => claims.acr = text(members)?,
-            "amr" => claims.amr = Some(members.next_value()?),
-            "auth_time" => claims.auth_time = date(members)?,
-            "nonce" | "at_hash" | "c_hash" | "events" => {
+        // Of bytes the compiler makes one decision, by length first; strings it compares one after the other.
+        let is_there = match name.as_bytes() {
+            b"iss" => claims.iss.replace(next_text(members)?).is_some(),
+            b"sub" => claims.sub.replace(next_text(members)?).is_some(),
+            b"aud" => claims.aud.replace(members.next_value()?).is_some(),
+            b"exp" => claims.exp.replace(date(members)?).is_some(),
+            b"nbf" => claims.nbf.replace(date(members)?).is_some(),
+            b"iat" => claims.iat.replace(date(members)?).is_some(),
+            b"jti" => claims.jti.replace(next_text(members)?).is_some(),
+            b"sid" => claims.sid.replace(next_text(members)?).is_some(),
+            b"client_id" => claims.client_id.replace(next_text(members)?).is_some(),
+            b"typ" => claims.typ.replace(next_text(members)?).is_some(),
+            b"token_use" => claims.token_use.replace(next_text(members)?).is_some(),
+            b"acr" => claims.acr.replace(next_text(members)?).is_some(),
+            b"amr" => claims.amr.replace(members.next_value()?).is_some(),
+            b"auth_time" => claims.auth_time.replace(date(members)?).is_some(),
+            b"cnf" => claims.cnf.replace(members.next_value()?).is_some(),
+            b"nonce" | b"at_hash" | b"c_hash" | b"events" => {
                 claims.is_marked = true;
                 members.next_value::<IgnoredAny>()?;
+                others.add(name)
             }
-            "cnf" => claims.cnf = Some(members.next_value()?),
-            _ if shape.names(name) => claims.named.push((name.clone(), members.next_value()?)),
-            _ => return shape.read(name, members, &mut claims.granted),
-        }
-        Ok(())
+            _ if shape.versioned && name == VERSION => {
+                claims.version.replace(members.next_value()?).is_some()
+            }
+            _ if shape.names(&name) => {
+                claims.named.push((name.clone(), members.next_value()?));
+                others.add(name)
+            }
+            _ => {
+                shape.read(&name, members, &mut claims.granted)?;
+                others.add(name)
+            }
+        };
+        Ok(is_there)
     }
 }
 
-fn text<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
-    members.next_value::<Text<'de>>().map(|Text(text)| Some(text))
-}
-
-fn date<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Option<Timestamp>, A::Error> {
-    members.next_value::<NumericDate>().map(|NumericDate(at)| Some(at))
+fn date<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Timestamp, A::Error> {
+    members.next_value::<NumericDate>().map(|NumericDate(at)| at)
 }
 
 /// Whole seconds since the epoch.
@@ -210,9 +228,42 @@ impl<'de> Visitor<'de> for Peek {
             } else if iss.is_some() {
                 return Err(A::Error::duplicate_field("iss"));
             } else {
-                iss = text(&mut members)?;
+                iss = Some(next_text(&mut members)?);
             }
         }
         Ok(Peeked(iss))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_claim_stands_twice() {
+        let shape = Shape {
+            scopes: vec!["scope".into()],
+            roles: Some(["realm", "roles"].into()),
+            named: vec!["org".to_owned()],
+            versioned: true,
+        };
+        let texts = ["iss", "sub", "jti", "sid", "client_id", "typ", "token_use", "acr"];
+        let others = ["aud", "amr", "cnf", "nonce", "at_hash", "c_hash", "events", "org", "scope", "azp", ""];
+        let dates = ["exp", "nbf", "iat", "auth_time", "tv"];
+        let texts = texts.into_iter().chain(others).map(|name| (name, "\"a\""));
+        let values = texts.chain(dates.map(|name| (name, "7"))).chain([("realm", "{}")]);
+        for (name, value) in values {
+            let once = format!(r#"{{"x":1,"{name}":{value}}}"#);
+            assert!(Claims::parse(&once, &shape).is_ok(), "{once}");
+            // In plain text, and in text that is not.
+            for twice in [
+                format!(r#"{{"{name}":{value},"x":1,"{name}":{value}}}"#),
+                format!(r#"{{"{name}":{value},"\u0078":1,"{name}":{value}}}"#),
+            ] {
+                assert_eq!(Claims::parse(&twice, &shape).err(), Some(Refusal::DuplicateClaim), "{twice}");
+            }
+        }
+        let by_escape = r#"{"sub":"a","s\u0075b":"b"}"#;
+        assert_eq!(Claims::parse(by_escape, &shape).err(), Some(Refusal::DuplicateClaim));
     }
 }

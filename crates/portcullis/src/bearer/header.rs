@@ -6,13 +6,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::algorithm::Algorithm;
+use super::json::read;
 use super::members::Members;
 use super::refusal::Refusal;
-use super::text::Text;
+use super::text::{Text, next_text};
 
 /// The members that matter.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ impl<'a> JoseHeader<'a> {
     pub(super) fn parse(json: &'a [u8]) -> Result<Self, Refusal> {
         // Of strings that are skipped the parser would not see whether they are UTF-8 (RFC 7515, section 5.2).
         let text = std::str::from_utf8(json).map_err(|_| Refusal::MalformedHeader)?;
-        let raw: Raw<'a> = serde_json::from_str(text).map_err(|_| Refusal::MalformedHeader)?;
+        let raw: Raw<'a> = read(text, PhantomData).map_err(|_| Refusal::MalformedHeader)?;
         if let Some(refusal) = raw.refusal {
             return Err(refusal);
         }
@@ -84,19 +86,22 @@ impl<'de> Visitor<'de> for RawVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let mut raw = Raw::default();
         // A header of 1 KiB has room for some hundred names at most, so looking through them all is bounded.
-        let mut names = Members::<8>::default();
+        let mut others = Members::<8>::default();
         while let Some(Text(name)) = members.next_key()? {
-            match &*name {
-                "alg" => raw.alg = Some(members.next_value::<Text<'de>>()?.0),
-                "kid" => raw.kid = Some(members.next_value::<Text<'de>>()?.0),
-                "typ" => raw.typ = Some(members.next_value::<Text<'de>>()?.0),
-                "crit" | "b64" | "enc" | "zip" => {
+            // A member that is kept is there to be found again; of all others the name is.
+            let is_there = match name.as_bytes() {
+                b"alg" => raw.alg.replace(next_text(&mut members)?).is_some(),
+                b"kid" => raw.kid.replace(next_text(&mut members)?).is_some(),
+                b"typ" => raw.typ.replace(next_text(&mut members)?).is_some(),
+                other => {
+                    if matches!(other, b"crit" | b"b64" | b"enc" | b"zip") {
+                        raw.refusal = raw.refusal.or(Some(Refusal::CriticalHeader));
+                    }
                     members.next_value::<IgnoredAny>()?;
-                    raw.refusal = raw.refusal.or(Some(Refusal::CriticalHeader));
+                    others.add(name)
                 }
-                _ => drop(members.next_value::<IgnoredAny>()?),
-            }
-            if names.add(name) {
+            };
+            if is_there {
                 raw.refusal = raw.refusal.or(Some(Refusal::DuplicateHeaderMember));
             }
         }

@@ -15,6 +15,7 @@ pub(super) struct Members<'a, const N: usize> {
 impl<'a, const N: usize> Members<'a, N> {
     /// Adds a name, and says whether it was there. Names are compared only where their marks are alike: of twenty
     /// different ones hardly any are.
+    #[inline]
     pub(super) fn add(&mut self, name: Cow<'a, str>) -> bool {
         let mark = mark(&name);
         let is_there = self.marks & mark != 0 && self.names.contains(&name);

@@ -76,6 +76,7 @@ mod expiry;
 mod header;
 mod introspection;
 mod issuer;
+mod json;
 mod jws;
 mod keys;
 mod layer;

@@ -120,6 +120,11 @@ impl Refusal {
         }
     }
 
+    /// Whether the token may be made of anything: it was refused before it was decoded.
+    pub(super) const fn is_of_raw_text(self) -> bool {
+        matches!(self, Self::TooLarge | Self::HeaderTooLarge | Self::NotThreeParts | Self::NotBase64url)
+    }
+
     /// Whether it is the client's certificate that is not the token's.
     pub(super) const fn is_of_certificate(self) -> bool {
         matches!(self, Self::NoCertificateBound | Self::NoCertificate | Self::WrongCertificate)

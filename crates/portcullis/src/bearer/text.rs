@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
 /// One string.
@@ -24,6 +24,12 @@ impl<'a> Texts<'a> {
             Self::Many(many) => many,
         }
     }
+}
+
+/// The value of a member that is a string.
+#[inline]
+pub(super) fn next_text<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Cow<'de, str>, A::Error> {
+    members.next_value::<Text<'de>>().map(|Text(text)| text)
 }
 
 impl<'de> Deserialize<'de> for Text<'de> {

@@ -104,7 +104,8 @@ fn after_spaces(bytes: &[u8]) -> Option<&[u8]> {
 
 /// `tchar` of RFC 9110, section 5.6.2.
 pub(super) fn is_token_char(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    let mark = matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
+    mark || byte.is_ascii_alphanumeric()
 }
 
 /// `b64token` of RFC 6750, section 2.1: some characters of the base64 alphabets, then any number of `=`.
@@ -132,6 +133,14 @@ mod tests {
         for byte in 0..=u8::MAX {
             let expected = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
             assert_eq!(is_b64token_char(byte), expected, "{byte}");
+        }
+    }
+
+    #[test]
+    fn the_characters_of_a_scheme_are_those_of_rfc_9110() {
+        for byte in 0..=u8::MAX {
+            let expected = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            assert_eq!(is_token_char(byte), expected, "{byte}");
         }
     }
 

@@ -161,16 +161,17 @@ impl Sources {
     }
 
     /// Keeps the credentials out of logs: a sensitive value prints as `Sensitive`. A proof is one while it is new.
-    pub(super) fn mark_sensitive(&self, headers: &mut HeaderMap, speaks_dpop: bool) {
-        if let Some(value) = headers.get_mut(AUTHORIZATION) {
-            value.set_sensitive(true);
-        }
+    ///
+    /// Says whether there may be a token: most requests without one have nothing where it could stand.
+    pub(super) fn mark_sensitive(&self, headers: &mut HeaderMap, speaks_dpop: bool) -> bool {
+        let authorization = headers.get_mut(AUTHORIZATION).map(|value| value.set_sensitive(true));
         let proof = speaks_dpop.then_some(DPOP);
         for name in self.0.iter().filter_map(TokenSource::header).chain(proof) {
             if let http::header::Entry::Occupied(mut values) = headers.entry(name) {
                 values.iter_mut().for_each(|value| value.set_sensitive(true));
             }
         }
+        authorization.is_some() || !self.0.is_empty()
     }
 
     /// Takes the credential off the request that stood there.

@@ -81,7 +81,8 @@ impl Verifier {
         let keys = issuer.keys.snapshot();
         let key = issuer.verify(&header, &jws, &keys, occasion.now)?;
         let payload = text(jws.payload())?;
-        let claims = Claims::parse(payload, &issuer.shape)?;
+        let mut claims = Claims::default();
+        claims.fill(payload, &issuer.shape)?;
         issuer.rules.judge(&header, &claims, occasion.now)?;
         if claims.cnf.is_some() && !occasion.wants_proof {
             return Err(Refusal::SenderConstrained.into());

@@ -102,6 +102,7 @@ impl Challenge {
         let Scheme { name, params, .. } = &*self.0;
         let mut text = String::with_capacity(160);
         text.push_str(name);
+        text.push(' ');
         for (name, held) in params {
             let other = more.iter().find(|(other, _)| other == name);
             push(&mut text, name, other.map_or(held.as_str(), |(_, value)| &**value));
@@ -109,8 +110,9 @@ impl Challenge {
         for (name, value) in more.iter().filter(|(name, _)| params.iter().all(|(held, _)| held != name)) {
             push(&mut text, name, value);
         }
+        text.truncate(text.trim_end_matches([',', ' ']).len());
         // Only printable ASCII is left, so this cannot fail unless the scheme or a parameter's name is not a token.
-        HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Unknown"))
+        HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("Unknown"))
     }
 
     /// Forgets how it was sent before.
@@ -140,17 +142,18 @@ impl PartialEq for Scheme {
 
 impl Eq for Scheme {}
 
-/// Appends a parameter, the first behind a space.
+/// Appends a parameter, and what stands before the next one.
 fn push(text: &mut String, name: &str, value: &str) {
-    text.push_str(if text.contains(' ') { ", " } else { " " });
     text.push_str(name);
     text.push_str("=\"");
-    if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+    // Without a way out in between, so that the compiler can look at many bytes at once.
+    let is_plain = |all, byte| all & matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
+    if value.bytes().fold(true, is_plain) {
         text.push_str(value);
     } else {
         text.extend(value.chars().filter(|c| matches!(c, ' '..='~')).flat_map(escaped));
     }
-    text.push('"');
+    text.push_str("\", ");
 }
 
 /// A character of a quoted string (RFC 9110, section 5.6.4).
