@@ -2,23 +2,24 @@
 
 use portcullis_testkit::redis::RedisServer;
 
-use crate::example::redis::warnings;
+use crate::example::redis::look;
+use crate::support::logs::captured;
 
 #[tokio::test]
 async fn a_redis_that_would_lose_sessions_is_warned_of() {
     let redis = RedisServer::builder().arg("--appendonly", "yes").start();
-    assert_eq!(warnings(&redis.url()).await, [""; 0]);
+    let (looked, logged) = captured(look(&redis.url())).await;
+    assert_eq!((looked, logged.as_str()), (Ok(()), ""));
     redis.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
-    let found = warnings(&redis.url()).await;
-    assert!(found.len() == 1 && found[0].contains("noeviction"), "{found:?}");
+    let (looked, logged) = captured(look(&redis.url())).await;
+    assert_eq!((looked, logged.matches("noeviction").count()), (Ok(()), 1), "{logged}");
 }
 
 #[tokio::test]
 async fn a_redis_that_is_away_is_said_to_be() {
     let redis = RedisServer::start();
     redis.kill();
-    let found = warnings(&redis.url()).await;
-    assert!(found.len() == 1 && found[0].contains("503"), "{found:?}");
-    let found = warnings("http://localhost").await;
-    assert_eq!(found.len(), 1, "no address of a Redis: {found:?}");
+    let said = look(&redis.url()).await.unwrap_err();
+    assert!(said.contains("503"), "{said}");
+    look("http://localhost").await.expect_err("no address of a Redis");
 }

@@ -165,7 +165,7 @@ const ROWS: &[Row] = &[
         elsewhere: &[],
         path: "/logout",
         trips: 2,
-        commands: "evalsha 1, get 1, publish 1, unlink 1, zrem 1",
+        commands: "get 1, publish 1, unlink 1, zrem 1",
     },
     Row {
         name: "revoke one",
