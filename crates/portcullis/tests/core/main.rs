@@ -25,4 +25,5 @@ mod require;
 mod respond;
 #[cfg(all(feature = "bearer", feature = "csrf", feature = "session"))]
 mod stack;
+#[cfg(feature = "axum")]
 mod table;
