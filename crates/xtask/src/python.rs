@@ -12,27 +12,27 @@ struct Library {
     variable: &'static str,
     /// What `pip` calls it, and what comes with it.
     packages: &'static [&'static str],
-    /// What a program that has it can import.
-    modules: &'static str,
+    /// What a program that has it, in a version that will do, can run.
+    probe: &'static str,
     /// Below `target`; tests look there, too, when nobody tells them.
     folder: &'static str,
 }
 
 const LIBRARIES: [Library; 3] = [
     // A gRPC client.
-    Library { variable: "GRPC_PYTHON_BIN", packages: &["grpcio"], modules: "grpc", folder: "grpcio" },
+    Library { variable: "GRPC_PYTHON_BIN", packages: &["grpcio"], probe: "import grpc", folder: "grpcio" },
     // A verifier of tokens, with what it needs for signatures of key pairs.
     Library {
         variable: "PYJWT_PYTHON",
         packages: &["pyjwt[crypto]==2.10.1"],
-        modules: "jwt, cryptography",
+        probe: "import cryptography, jwt; assert tuple(map(int, jwt.__version__.split('.')[:2])) >= (2, 10)",
         folder: "verifiers",
     },
     // A provider of tokens.
     Library {
         variable: "AUTHLIB_PYTHON",
         packages: &["authlib==1.9.10", "flask==3.1.3"],
-        modules: "authlib.integrations.flask_oauth2, joserfc",
+        probe: "import authlib.integrations.flask_oauth2, joserfc",
         folder: "provider",
     },
 ];
@@ -73,7 +73,7 @@ impl Library {
 
     fn is_in(&self, python: &OsStr) -> bool {
         let asked = std::process::Command::new(python)
-            .args(["-c", &format!("import {}", self.modules)])
+            .args(["-c", self.probe])
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .status();

@@ -42,7 +42,7 @@ impl Closed {
     /// Whether the response goes out as it is.
     #[inline]
     pub(super) fn is_nothing(&self) -> bool {
-        self.refusal.is_none() && self.edits.append.is_empty() && self.edits.insert.is_empty()
+        self.refusal.is_none() && self.edits.is_empty()
     }
 }
 
@@ -75,6 +75,12 @@ impl Edits {
     /// Sets a header in place of others of its name.
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
         self.insert.push((name, value));
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        // What is appended comes here first.
+        self.first.is_none() && self.insert.is_empty()
     }
 
     #[inline]

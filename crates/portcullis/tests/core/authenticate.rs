@@ -105,6 +105,39 @@ async fn the_way_out_edits_the_response_whether_it_waits_or_not() {
     }
 }
 
+/// Has one thing to say on the way out.
+struct Says {
+    appended: bool,
+}
+
+impl Authenticator for Says {
+    type Visit = ();
+
+    fn open<B>(&self, _: &mut Request<B>) -> Opening<()> {
+        Opening::anonymous(())
+    }
+
+    fn close<B>(&self, (): (), _: &Response<B>) -> Closing {
+        let mut edits = Edits::default();
+        let value = HeaderValue::from_static("cookie");
+        if self.appended {
+            edits.append(VARY, value)
+        } else {
+            edits.insert(VARY, value)
+        }
+        Closing::edits(edits)
+    }
+}
+
+#[tokio::test]
+async fn a_single_edit_of_either_kind_goes_out() {
+    for appended in [true, false] {
+        let inner = service_fn(async |_: Request<String>| Ok::<_, Infallible>(Response::new(String::new())));
+        let service = AuthenticateLayer::new(Says { appended }).layer(inner);
+        assert_eq!(all(&answer(&service, get()).await, "vary"), ["cookie"], "appended: {appended}");
+    }
+}
+
 #[tokio::test]
 async fn a_cancelled_request_applies_nothing() {
     for traced in Traced::all() {
