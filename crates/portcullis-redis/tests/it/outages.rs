@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use portcullis_redis::RedisBackend;
+use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::{SessionBackend, StoreErrorKind};
 use portcullis_testkit::redis::{Proxy, RedisServer};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::support::{BUDGET, MARGIN, Session, backend, recovery, timed};
+use crate::support::{BUDGET, MARGIN, Session, backend, commands, recovery, timed};
 
 const A_SECOND: Duration = Duration::from_secs(1);
 
@@ -209,6 +209,19 @@ async fn one_slow_answer_does_not_cost_the_connection() {
     assert_eq!(loaded.unwrap(), None, "answered within the budget");
     assert_eq!(backend.load(session.key()).await.unwrap(), None);
     assert_eq!(proxy.connections(), 1);
+}
+
+#[tokio::test]
+async fn what_a_connection_takes_is_not_taken_off_the_time_of_its_first_command() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let config =
+        RedisConfig::standalone(proxy.url()).unwrap().budget(10 * A_SECOND).attempt_timeout(A_SECOND);
+    let (backend, session) = (RedisBackend::connect(config).unwrap(), Session::new());
+    // Each in time, and both together not.
+    proxy.delay(Duration::from_millis(700));
+    let (loaded, sent) = commands(&server, backend.load(session.key())).await;
+    assert_eq!((loaded.unwrap(), sent["get"]), (None, 1), "it is sent once");
 }
 
 #[test]
