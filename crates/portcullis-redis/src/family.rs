@@ -13,10 +13,10 @@ use portcullis_store::{
 use redis::Value;
 
 use crate::announcement;
+use crate::backend::RedisBackend;
 use crate::reply::{Answer, accepted, answer, epoch, number, octets, unexpected, unreadable};
 use crate::script::answer::{DONE, GONE, STALE, TAKEN, UNREADABLE};
 use crate::script::{self, FAMILY_FORMAT, FAMILY_SECRETS, LAST_TIME};
-use crate::session::RedisBackend;
 
 impl RedisBackend {
     /// The family, its mark and the epoch of its user.

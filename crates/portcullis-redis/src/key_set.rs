@@ -10,10 +10,10 @@ use portcullis_store::{
 };
 use redis::Value;
 
+use crate::backend::RedisBackend;
 use crate::reply::{Answer, accepted, answer, number, unexpected, unreadable};
 use crate::script::answer::{DONE, GONE, TAKEN};
 use crate::script::{self, LAST_TIME, Script};
-use crate::session::RedisBackend;
 
 const DIGITS: usize = 16;
 

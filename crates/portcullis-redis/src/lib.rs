@@ -183,6 +183,7 @@
 //! `portcullis_redis_redirects_total` (`kind`: `moved`, `ask`).
 
 mod announcement;
+mod backend;
 mod backoff;
 mod check;
 mod client;
@@ -193,6 +194,8 @@ mod connector;
 mod counters;
 mod dial;
 mod durable;
+mod entry;
+mod expiry;
 mod family;
 mod health;
 mod key_set;
@@ -220,9 +223,9 @@ mod unique;
 mod verdict;
 mod wire;
 
+pub use backend::RedisBackend;
 pub use check::{Report, ServerReport};
 pub use config::{ConfigError, ConfigErrorKind, RedisConfig};
 pub use health::{Health, LinkHealth};
-pub use session::RedisBackend;
 #[cfg(feature = "tls")]
 pub use tls::TlsConfig;

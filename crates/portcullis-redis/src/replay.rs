@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use portcullis_store::{Claimed, Locator, Realm, ReplayBackend, StoreError};
 
+use crate::backend::RedisBackend;
 use crate::reply::{Answer, answer, unexpected};
 use crate::script::answer::{DONE, TAKEN};
 use crate::script::{self, LAST_TIME};
-use crate::session::RedisBackend;
 use crate::unique::unique;
 
 impl ReplayBackend for RedisBackend {

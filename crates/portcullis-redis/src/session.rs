@@ -1,117 +1,28 @@
 //! [`RedisBackend`] as a [`SessionBackend`]: what each operation sends.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use portcullis_store::{
-    AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Header, Key, Locator, Realm, Record,
-    Saved, SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
+    AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
+    SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
 };
 use redis::Value;
 use tokio::time::Instant;
 
-use crate::check::{self, Report};
-use crate::client::{Call, Client, Near};
+use crate::backend::RedisBackend;
+use crate::client::{Call, Near};
 use crate::command::{Argument, Command, Commands, NONE, Word, command};
-use crate::config::{ConfigError, RedisConfig};
-use crate::durable::Durable;
-use crate::health::Health;
-use crate::keys::Keys;
+use crate::entry::Entry;
+use crate::expiry::expiry;
 use crate::reply::{
     Answer, accepted, answer, decode, enrolled, locators, number, record, unexpected, unreadable,
 };
-use crate::route::Route;
 use crate::script::answer::{APART, DONE, GONE, UNREADABLE};
 use crate::script::{self, LAST_TIME};
-use crate::subscriber::Subscriber;
-use crate::token::Everyone;
-
-/// Sessions, and which bearer tokens are revoked, in Redis or Valkey, over one shared connection.
-///
-/// Clones share the connection. Every call ends within the [budget](RedisConfig::budget); the crate's page says what
-/// it does until then. It is to be called inside a tokio runtime with I/O and time enabled.
-#[derive(Clone)]
-pub struct RedisBackend {
-    pub(crate) client: Client,
-    durable: Durable,
-    pub(crate) subscriber: Subscriber,
-    pub(crate) keys: Keys,
-    max_record_len: usize,
-    pub(crate) everyone: Everyone,
-}
 
 impl RedisBackend {
-    /// A backend with this configuration.
-    ///
-    /// Nothing is sent: the first call connects, so that a service boots while its Redis is down.
-    ///
-    /// # Errors
-    /// [`ConfigError`], when the configuration cannot be used.
-    pub fn connect(config: RedisConfig) -> Result<Self, ConfigError> {
-        let route = Route::new(config.topology()?, config.attempt_timeout);
-        let keys = Keys::new(&config.key_prefix, config.database_number());
-        let client = Client::new(route.clone(), config.budget, config.attempt_timeout);
-        Ok(Self {
-            subscriber: Subscriber::new(client.clone(), keys.clone(), config.attempt_timeout),
-            durable: Durable::new(route, config.attempt_timeout),
-            client,
-            keys,
-            max_record_len: config.max_record_len,
-            everyone: Everyone::default(),
-        })
-    }
-
-    /// How the connections are, without asking anybody: see [`Health`].
-    #[must_use]
-    pub fn health(&self) -> Health {
-        self.client.route().health()
-    }
-
-    /// Asks every server that holds sessions whether it is there, within one [budget](RedisConfig::budget): for a readiness
-    /// probe.
-    ///
-    /// # Errors
-    /// Of the first server that does not answer, or refuses to.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        for reply in self.client.ping().await? {
-            accepted(reply)?;
-        }
-        Ok(())
-    }
-
-    /// Looks for what would go wrong later, at the start of a service for example, and says so in the [`Report`] and in a
-    /// `tracing` event for each of its [warnings](Report::warnings): permissions that are missing, a replica, a version or
-    /// a policy of eviction with which sessions are lost.
-    ///
-    /// Every command of this crate is sent once to every server that holds sessions, on a connection of its own, within
-    /// one [budget](RedisConfig::budget), with a key `<prefix>::check:{..}`, which no session has; it is gone afterwards, at
-    /// the latest after a minute. What needs permissions that are not needed otherwise (`+info`, `+config|get`, `+role`) is left out
-    /// without them.
-    ///
-    /// ```no_run
-    /// # use portcullis_redis::{RedisBackend, RedisConfig};
-    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    /// let backend = RedisBackend::connect(RedisConfig::standalone("redis://10.0.0.5")?)?;
-    /// let looking = backend.clone();
-    /// // A service need not wait for it.
-    /// tokio::spawn(async move {
-    ///     if let Err(error) = looking.check().await {
-    ///         eprintln!("Redis could not be looked at: {error}");
-    ///     }
-    /// });
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// When a server could not be asked: as any call. A user who may not do something is no error, one who may not log in
-    /// is.
-    pub async fn check(&self) -> Result<Report, StoreError> {
-        check::check(self.client.route(), &self.keys, self.client.deadline()).await
-    }
-
     fn fitting<'r>(&self, record: &'r Record) -> Result<&'r Record, StoreError> {
         let fits = record.encoded_len() <= self.max_record_len;
         if fits { Ok(record) } else { Err(StoreErrorKind::TooLarge.into()) }
@@ -455,75 +366,6 @@ const ENDING_LEN: usize = 256;
 /// its answer.
 const RECEIPT_KEPT_MS: &str = "60000";
 
-/// An enrolment as the scripts take it.
-struct Entry<'a> {
-    deadline: String,
-    /// Without them a script has less to do.
-    conditions: Option<Conditions<'a>>,
-}
-
-struct Conditions<'a> {
-    limit: String,
-    version: String,
-    replaces: Option<Locator>,
-    evicted: &'a [Locator],
-}
-
-impl<'a> Entry<'a> {
-    fn of(enrolment: &Enrolment<'a>) -> Self {
-        let Enrolment { limit, credential_version: version, evicted, .. } = *enrolment;
-        let conditional = limit.is_some() || version.is_some() || !evicted.is_empty();
-        let conditions = conditional.then(|| Conditions {
-            limit: limit.map_or_else(String::new, |limit| limit.to_string()),
-            version: version.map_or_else(String::new, |version| version.0.to_string()),
-            replaces: enrolment.replaces,
-            evicted,
-        });
-        Self { deadline: score(enrolment.deadline), conditions }
-    }
-
-    fn push_onto<'b>(&'b self, arguments: &mut Vec<Argument<'b>>) {
-        arguments.push((&*self.deadline).into());
-        let Some(conditions) = &self.conditions else { return };
-        let replaces = conditions.replaces.as_ref().map_or(&b""[..], |locator| locator.as_bytes());
-        arguments.extend::<[Argument<'_>; 3]>([
-            (&*conditions.limit).into(),
-            (&*conditions.version).into(),
-            replaces.into(),
-        ]);
-        arguments.extend(conditions.evicted.iter().map(|locator| Argument::from(locator.as_bytes())));
-    }
-}
-
-impl fmt::Debug for RedisBackend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisBackend")
-            .field("client", &self.client)
-            .field("keys", &self.keys)
-            .finish_non_exhaustive()
-    }
-}
-
-/// When a new record's key expires, as an option of SET and its value in milliseconds.
-///
-/// Deadlines are by the application's clock, and the key expires by the server's. What lies between the record's
-/// beginning and its deadline is the same by either, however far they are apart. The beginning is the later of
-/// `created` and `secret_since`: a new record comes with a new secret, and may continue an older session. If that is no
-/// beginning, because it is past the deadline, the deadline is taken as it is.
-fn expiry(header: &Header) -> (&'static str, u64) {
-    let (begins, expires) = (header.created.max(header.secret_since), header.expires());
-    // The server takes no zero, and nothing beyond 2^63 when it has added the time that it is.
-    if begins < expires {
-        ("PX", expires.as_millis().saturating_sub(begins.as_millis()).min(LAST_TIME / 2))
-    } else {
-        ("PXAT", expires.as_millis().clamp(1, LAST_TIME))
-    }
-}
-
-fn score(deadline: Timestamp) -> String {
-    deadline.as_millis().min(LAST_TIME).to_string()
-}
-
 fn moment(decimal: &[u8]) -> Option<Timestamp> {
     std::str::from_utf8(decimal).ok()?.parse().ok().map(Timestamp::from_millis)
 }
@@ -538,41 +380,5 @@ fn whose(reply: Value, tag: Tag) -> Created {
     match record(reply) {
         Ok(Some(record)) if record.header.tags.contains(&tag) => Created::Done,
         _ => Created::Taken,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use portcullis_store::SecretHash;
-    use std::time::Duration;
-
-    #[test]
-    fn a_new_key_lives_from_its_beginning_to_its_sooner_deadline() {
-        // name, created, secret_since, idle deadline, absolute deadline
-        let cases = [
-            ("idle ends first", 1000, 1000, 1500, 9000, ("PX", 500)),
-            ("absolute ends first", 1000, 1000, 1500, 1200, ("PX", 200)),
-            ("continues an older session", 1000, 5000, 5500, 9000, ("PX", 500)),
-            ("dead on arrival", 1000, 1000, 1000, 9000, ("PXAT", 1000)),
-            ("a beginning past the end", 1000, u64::MAX, 1500, 9000, ("PXAT", 1500)),
-            ("no times at all", 0, 0, 0, 0, ("PXAT", 1)),
-            ("for ever", 1000, 1000, u64::MAX, u64::MAX, ("PX", LAST_TIME / 2)),
-        ];
-        for (name, created, secret_since, idle_deadline, absolute_deadline, expected) in cases {
-            let header = Header {
-                tags: [Tag::default(); 4],
-                flags: 0,
-                secret: SecretHash([0; 32]),
-                previous: None,
-                secret_since: Timestamp::from_millis(secret_since),
-                created: Timestamp::from_millis(created),
-                authenticated: None,
-                absolute_deadline: Timestamp::from_millis(absolute_deadline),
-                idle: Duration::from_millis(500),
-                idle_deadline: Timestamp::from_millis(idle_deadline),
-            };
-            assert_eq!(expiry(&header), expected, "{name}");
-        }
     }
 }

@@ -16,13 +16,14 @@ use redis::{ServerError, Value};
 use tokio::time::Instant;
 
 use crate::announcement;
+use crate::backend::RedisBackend;
 use crate::client::Request;
 use crate::command::{Command, command};
 use crate::line::Line;
 use crate::reply::{Answer, accepted, answer, epoch, unexpected, unreadable};
 use crate::script::answer::UNREADABLE;
 use crate::script::{self, LAST_TIME, Script};
-use crate::session::{RedisBackend, get};
+use crate::session::get;
 use crate::wire::Unanswered;
 
 /// Since when tokens of everyone are good, as it was known a moment ago. Clones share it.

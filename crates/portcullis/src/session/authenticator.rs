@@ -143,8 +143,11 @@ impl SessionAuthenticator {
 
     fn seal(&self, session: Arc<Shared>, presented: bool, chores: Chores, is_5xx: bool) -> Closing {
         if chores == Chores::default() && session.is_left_as_it_was() {
-            let varies = presented || session.was_read();
-            return if varies { Closing::edits(self.varying()) } else { Closing::nothing() };
+            return if varies(&session, presented) {
+                Closing::edits(self.varying())
+            } else {
+                Closing::nothing()
+            };
         }
         let mut state = session.lock();
         if let Some(stored) = state.stored() {
@@ -438,10 +441,14 @@ fn edits(shared: &Shared, mut state: MutexGuard<'_, State>, presented: bool) -> 
         edits.append(name, value);
         edits.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    if presented || shared.was_read() {
+    if varies(shared, presented) {
         edits.append(VARY, transport.vary());
     }
     edits
+}
+
+fn varies(shared: &Shared, presented: bool) -> bool {
+    presented || shared.was_read()
 }
 
 fn log_lost(error: &SessionError) {

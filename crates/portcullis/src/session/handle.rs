@@ -176,7 +176,7 @@ impl<M> Session<M> {
     /// new session was revoked before it had what goes along; and when the new session cannot be stored, or
     /// the old one not be destroyed. Then nobody is newly signed in, and the session before goes on.
     pub async fn login(&self, login: impl Into<Login<M>>) -> Result<(), SessionError> {
-        // A handler that signs in at times has no room for it in the future of each request: so with what follows.
+        // In a box, as are those below: each request of a handler that may sign in would have room for it in its future.
         let done = Box::pin(self.0.login(login.into().what)).await;
         done.inspect_err(|error| self.0.note_failure(StoreOperation::Login, error))
     }

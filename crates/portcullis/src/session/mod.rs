@@ -85,6 +85,7 @@ mod socket;
 mod state;
 mod stream;
 mod strong;
+mod succession;
 mod tag;
 mod transport;
 mod vigil;

@@ -6,19 +6,15 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use portcullis_store::{AtOnce, Created, Key, Locator, Record, Saved, StoreError, StoreErrorKind, Tag};
+use portcullis_store::{Created, Key, Locator, Saved, StoreError, StoreErrorKind};
 
-use super::admission::{Admission, left_behind};
-use super::core::{Core, Ending, Holder};
+use super::core::{Core, Ending};
 use super::devices;
-use super::error::{Reason, SessionError, SessionErrorKind};
-use super::events::{DestroyedReason, EventUser, LimitOutcome, SessionEventKind, StoreOperation};
-use super::handover::{Handover, Inheritance};
+use super::error::{Reason, SessionError};
+use super::events::{DestroyedReason, EventUser, SessionEventKind, StoreOperation};
 use super::id::Token;
-use super::login::SignIn;
 use super::ops::Operation;
-use super::payload::Who;
-use super::state::{Attempt, CookieChange, Held, State, Step, Stored};
+use super::state::{Attempt, CookieChange, Held, State, Step};
 use crate::Identity;
 use crate::budget::waited;
 use crate::identity::SessionMark;
@@ -39,32 +35,6 @@ pub(crate) struct Shared {
     pub(crate) guest: Guest,
     /// The request's, to answer by should the last commit fail.
     pub(crate) head: LateHead,
-}
-
-/// A new session that is to take the place of the one before.
-struct Login {
-    token: Token,
-    stored: Stored,
-    user: Locator,
-    previous: Option<Previous>,
-    /// How many recorded operations went into it.
-    operations: usize,
-}
-
-/// The session whose place a login takes.
-struct Previous {
-    ending: Ending,
-    /// As of when it was loaded, or last committed.
-    seen: Tag,
-    who: Option<Identity>,
-    inheritance: Inheritance,
-}
-
-/// A session that is stored and whose token nobody has. Dropped before it is kept, by an error or by cancellation, it
-/// is ended.
-struct Orphan {
-    core: Arc<Core>,
-    ending: Option<Ending>,
 }
 
 impl Shared {
@@ -254,107 +224,6 @@ impl Shared {
         self.lock().next_step(&self.core)
     }
 
-    pub(crate) async fn login(&self, wanted: SignIn) -> Result<(), SessionError> {
-        let _turn = self.turn.lock().await;
-        let core = &self.core;
-        let credential_version = wanted.credential_version;
-        let mut login = self.plan_login(wanted)?;
-        let (locator, user) = (login.stored.locator, login.user);
-        let orphan = Orphan { core: Arc::clone(core), ending: Some(Ending { locator, user: Some(user) }) };
-        let admission = Admission {
-            locator,
-            record: &login.stored.record,
-            user,
-            who: login.stored.identity.as_ref(),
-            replaces: login.previous.as_ref().map(|previous| previous.ending.locator),
-            credential_version,
-        };
-        if let Some(previous) = &login.previous {
-            core.end_dependents(previous.ending.user, &[previous.ending.locator]).await?;
-        }
-        let superseded = match &login.previous {
-            Some(previous) => admission.run_at_once(previous.ending.locator, previous.seen, core).await?,
-            None => AtOnce::NotDone,
-        };
-        if superseded == AtOnce::NotDone
-            && let Err(error) = admission.run(core).await
-        {
-            if error.kind() == SessionErrorKind::LimitReached {
-                let refused = SessionEventKind::LimitReached(LimitOutcome::Refused);
-                core.emit(refused, None, login.stored.identity.as_ref());
-            }
-            return Err(orphan.refused(error).await);
-        }
-        self.take_over(&mut login, superseded).await?;
-        orphan.keep();
-        let who = login.stored.identity.clone();
-        let (held, cookie) = (Held::Stored(login.stored), CookieChange::Set(login.token));
-        let replaced = self.lock().replace(held, cookie, login.operations, core);
-        core.emit(SessionEventKind::SignedIn, Some(&locator), who.as_ref());
-        replaced
-    }
-
-    /// Ends the session before, when the new one has all that goes along.
-    async fn take_over(&self, login: &mut Login, superseded: AtOnce) -> Result<(), SessionError> {
-        let Some(previous) = &login.previous else { return Ok(()) };
-        let Ending { locator, user } = previous.ending;
-        let destroyed = match superseded {
-            AtOnce::Done => true,
-            AtOnce::NotDone => {
-                // The cookie can no longer go out: then the session before is the only one that the browser has.
-                self.lock().for_login()?;
-                let handover = Handover {
-                    shared: self,
-                    new: &mut login.stored,
-                    previous: locator,
-                    inheritance: previous.inheritance,
-                    operations: login.operations,
-                };
-                self.core.backend.within_budget(handover.run(previous.seen)).await?
-            }
-        };
-        if let Some(user) = user {
-            self.core.withdraw(user, &[locator]).await;
-        }
-        if destroyed {
-            let kind = SessionEventKind::Destroyed(DestroyedReason::Login);
-            self.core.emit(kind, Some(&locator), previous.who.as_ref());
-        }
-        Ok(())
-    }
-
-    fn plan_login(&self, wanted: SignIn) -> Result<Login, SessionError> {
-        let core = &self.core;
-        let identity = &core.settled(wanted.identity);
-        let state = self.lock_to_read();
-        let previous = state.for_login()?;
-        let user = Core::user_of(identity);
-        let mut payload = state.contents(core)?;
-        let previous = previous.map(|stored| Previous {
-            ending: Core::ending(stored),
-            seen: stored.record.header.tag(),
-            who: stored.identity.clone(),
-            inheritance: Inheritance::of(stored.identity.as_ref(), user),
-        });
-        previous.as_ref().map_or(Inheritance::Marked, |previous| previous.inheritance).apply(&mut payload);
-        if let Some(label) = wanted.device {
-            payload.device = label.into();
-        }
-        payload.network = wanted.network.or(payload.network);
-        payload.identity = Some(Who::Known(identity.clone()));
-        core.fits(&payload)?;
-        let token = Token::mint()?;
-        let holder = if wanted.remember { Holder::Remembered(identity) } else { Holder::User(identity) };
-        let record = Record::new(core.header(&token, holder)?, payload.encode());
-        Ok(Login {
-            stored: core.stored(token.locator, record)?,
-            token,
-            user,
-            previous,
-            operations: state.recorded(),
-        })
-    }
-
     pub(crate) async fn logout(&self) -> Result<(), SessionError> {
         let _turn = self.turn.lock().await;
         self.end_held().await
@@ -433,30 +302,6 @@ fn ensure_new(created: Created) -> Result<(), SessionError> {
     match created {
         Created::Done => Ok(()),
         Created::Taken => Err(StoreError::new(StoreErrorKind::Corrupt).into()),
-    }
-}
-
-impl Orphan {
-    /// A login failed. If it was refused, what it has stored is ended before that is said; else when it can be.
-    async fn refused(mut self, error: SessionError) -> SessionError {
-        if let Some(ending) = self.ending.and_then(|new| left_behind(&error, new))
-            && self.core.end(ending).await.is_ok()
-        {
-            self.ending = None;
-        }
-        error
-    }
-
-    fn keep(mut self) {
-        self.ending = None;
-    }
-}
-
-impl Drop for Orphan {
-    fn drop(&mut self) {
-        if let Some(ending) = self.ending {
-            self.core.end_later(ending);
-        }
     }
 }
 
