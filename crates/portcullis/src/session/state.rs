@@ -162,19 +162,21 @@ impl State {
     /// Records an operation. One that cannot be applied is not recorded.
     pub(crate) fn record(&mut self, operation: Operation, core: &Core) -> Result<(), SessionError> {
         self.writable()?;
-        let mut view = match self.view.take() {
-            Some(view) => view,
-            None => Box::new(self.fresh_view(core)?),
+        // It stays where it is while a closure of the handler's runs: one that panics takes nothing along.
+        let mut fresh = match self.view {
+            Some(_) => None,
+            None => Some(Box::new(self.fresh_view(core)?)),
         };
+        let Some(view) = self.view.as_mut().or(fresh.as_mut()) else { return Ok(()) };
         let applied =
             operation.apply(&mut view.header, &mut view.payload).and_then(|()| core.fits(&view.payload));
         if applied.is_ok() {
-            self.view = Some(view);
+            self.view = self.view.take().or(fresh);
             // One is usual, and four are what a list makes room for.
             self.pending.reserve_exact(usize::from(self.pending.is_empty()));
             self.pending.push(operation);
         } else {
-            self.view = self.rebuilt_view(core)?;
+            self.rebuild_view(core)?;
         }
         applied
     }
@@ -490,21 +492,22 @@ impl State {
         self.rebuild_view(core)
     }
 
-    /// What cannot be applied to the session as it stands is dropped, and said.
+    /// What cannot be applied to the session as it stands is dropped, and said. So is all that is pending if a closure of
+    /// the handler's panics: what was made of the session before must not be committed over what it is now.
     fn rebuild_view(&mut self, core: &Core) -> Result<(), SessionError> {
-        let rebuilt = self.rebuilt_view(core);
-        if rebuilt.is_err() {
-            self.discard();
-        }
-        rebuilt.map(|view| self.view = view)
+        let (pending, attempt) = (std::mem::take(&mut self.pending), self.attempt.take());
+        self.view = None;
+        self.view = self.view_with(&pending, core)?;
+        (self.pending, self.attempt) = (pending, attempt);
+        Ok(())
     }
 
-    fn rebuilt_view(&self, core: &Core) -> Result<Option<Box<View>>, SessionError> {
-        if self.pending.is_empty() {
+    fn view_with(&self, operations: &[Operation], core: &Core) -> Result<Option<Box<View>>, SessionError> {
+        if operations.is_empty() {
             return Ok(None);
         }
         let mut view = self.fresh_view(core)?;
-        for operation in &self.pending {
+        for operation in operations {
             operation.apply(&mut view.header, &mut view.payload)?;
         }
         Ok(Some(Box::new(view)))
