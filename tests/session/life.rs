@@ -10,8 +10,9 @@ use portcullis::{Identity, Session};
 use portcullis_store::Clock;
 use portcullis_testkit::client::Client;
 
-use portcullis::session::{Lifetime, MemoryBackend, SessionLayer};
+use portcullis::session::{Lifetime, MemoryBackend, SessionError, SessionLayer};
 use portcullis_testkit::spy::Operation;
+use tokio::sync::Notify;
 
 use crate::support::app::{World, now, on_each_store};
 use crate::support::store::AnyStore;
@@ -192,6 +193,66 @@ async fn an_update_runs_once_when_nobody_else_writes() {
         .layer(SessionLayer::new(MemoryBackend::new()));
     Client::<Router>::new(app).get("/").await.assert_status(200);
     assert_eq!(runs.load(Ordering::Relaxed), 1);
+}
+
+/// The first run of `update`'s closure panics in a task of the handler's; what was set before is committed all the same.
+#[tokio::test]
+async fn an_update_that_panics_takes_no_earlier_write_along() {
+    use crate::support::app::{A, COUNT};
+    let app = Router::new()
+        .route(
+            "/",
+            get(async |session: Session| {
+                session.set(&A, &"kept".to_owned())?;
+                let panics = async move { session.update(&COUNT, |_| panic!("a handler's mistake")) };
+                assert!(tokio::spawn(panics).await.is_err());
+                Ok::<_, SessionError>(())
+            }),
+        )
+        .route("/seen", get(async |session: Session| session.get(&A).map(Option::unwrap_or_default)))
+        .layer(SessionLayer::new(MemoryBackend::new()));
+    let browser = Client::<Router>::new(app);
+    browser.get("/").await.assert_status(200);
+    assert_eq!(browser.get("/seen").await.text(), "kept");
+}
+
+/// The second run of the closure, over what another request wrote meanwhile, panics in a task of the handler's: nothing of
+/// the session as it was before is written over the other's value or the other's new secret.
+#[tokio::test]
+async fn an_update_that_panics_when_it_is_applied_again_writes_nothing_old() {
+    use crate::support::app::{A, COUNT};
+    let (reached, open) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (told, gate) = (Arc::clone(&reached), Arc::clone(&open));
+    let app = Router::new()
+        .route("/begin", get(async |session: Session| session.set(&COUNT, &1)))
+        .route(
+            "/slow",
+            get(async move |session: Session| {
+                session.update(&COUNT, |held| Some(held.expect("it is there") + 1))?;
+                told.notify_one();
+                gate.notified().await;
+                assert!(tokio::spawn(async move { session.commit().await }).await.is_err());
+                Ok::<_, SessionError>(())
+            }),
+        )
+        .route(
+            "/other",
+            get(async |session: Session| {
+                session.remove(&COUNT)?;
+                session.set(&A, &"theirs".to_owned())?;
+                session.rotate().await
+            }),
+        )
+        .route("/seen", get(async |session: Session| session.get(&A).map(Option::unwrap_or_default)))
+        .layer(SessionLayer::new(MemoryBackend::new()));
+    let browser = Client::<Router>::new(app);
+    browser.get("/begin").await.assert_status(200);
+    let slow = tokio::spawn(browser.get("/slow").send());
+    reached.notified().await;
+    browser.get("/other").await.assert_status(200);
+    open.notify_one();
+    slow.await.unwrap().assert_status(200);
+    assert_eq!(browser.get("/seen").await.text(), "theirs");
 }
 
 #[test]
