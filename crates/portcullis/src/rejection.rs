@@ -513,6 +513,23 @@ mod tests {
     }
 
     #[test]
+    fn each_of_many_errors_is_sent_as_it_is_however_often() {
+        const DESCRIPTIONS: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+        let (sent, errors) = (bearer(), ["invalid_token", "invalid_request"]);
+        for _ in 0..2 {
+            for (error, description) in errors.iter().flat_map(|error| DESCRIPTIONS.map(|it| (*error, it))) {
+                let expected =
+                    format!(r#"Bearer realm="api", error="{error}", error_description="{description}""#);
+                assert_eq!(sent.with_error(error, description, None), expected);
+            }
+        }
+        let changed = sent.clone().param("realm", "other");
+        let header = changed.with_error("invalid_token", "a", None);
+        assert_eq!(header, r#"Bearer realm="other", error="invalid_token", error_description="a""#);
+        assert_eq!(sent, bearer());
+    }
+
+    #[test]
     fn other_schemes_do_not_speak_rfc_6750() {
         let rejection = Rejection::invalid_credential(Challenge::new("ApiKey"), "unknown key");
         assert_eq!(rejection.www_authenticate(), ["ApiKey"]);

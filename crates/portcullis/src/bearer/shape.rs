@@ -85,12 +85,17 @@ impl Shape {
         members: &mut A,
         granted: &mut Granted<'de>,
     ) -> Result<(), A::Error> {
-        let paths = below(self.paths(), name);
-        if paths.is_empty() {
+        // Most names lead nowhere, and so are not worth gathering paths for.
+        if !self.leads(name) {
             members.next_value::<IgnoredAny>()?;
             return Ok(());
         }
-        members.next_value_seed(Descent { paths, granted })
+        members.next_value_seed(Descent { paths: below(self.paths(), name), granted })
+    }
+
+    /// Whether some path begins with this name.
+    fn leads(&self, name: &str) -> bool {
+        self.paths().any(|(path, _)| path.first().is_some_and(|first| first == name))
     }
 
     fn paths(&self) -> impl Iterator<Item = (&[String], Grant)> + Clone {
@@ -102,7 +107,6 @@ impl Shape {
     pub(super) fn is_sound(&self) -> bool {
         let version = |name: &str| self.versioned && name == VERSION;
         let free = |name: &str| !name.is_empty() && !REGISTERED.contains(&name) && !version(name);
-        let leads = |name: &str| self.paths().any(|(path, _)| path.first().is_some_and(|it| it == name));
         let paths = self.paths().enumerate().all(|(index, (path, _))| {
             // Of two that lead through one place, neither ends there.
             let crosses = |(other, _): (&[String], Grant)| path.starts_with(other) || other.starts_with(path);
@@ -110,7 +114,7 @@ impl Shape {
                 && path.iter().all(|name| !name.is_empty())
                 && !self.paths().take(index).any(crosses)
         });
-        let requirable = |name: &str| REQUIRABLE.contains(&name) || free(name) && !leads(name);
+        let requirable = |name: &str| REQUIRABLE.contains(&name) || free(name) && !self.leads(name);
         paths && self.named.iter().all(|name| requirable(name))
     }
 }

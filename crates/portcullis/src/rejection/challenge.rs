@@ -11,13 +11,21 @@ use http::HeaderValue;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Challenge(Arc<Scheme>);
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Scheme {
     name: &'static str,
     params: Vec<(&'static str, String)>,
     /// How it is sent when nothing is added to it: most are made once and sent often.
     header: OnceLock<HeaderValue>,
+    /// How it was sent with the first few errors.
+    refusals: [OnceLock<(Refusal, HeaderValue)>; REFUSALS],
 }
+
+/// An error and its description. A program has few of them, and sends some often.
+type Refusal = (&'static str, &'static str);
+
+/// How many are kept as they were sent: what most refused tokens are refused for.
+const REFUSALS: usize = 8;
 
 /// A parameter that goes with one answer.
 type Param<'a> = (&'static str, Cow<'a, str>);
@@ -26,7 +34,7 @@ impl Challenge {
     /// A challenge of this scheme, an RFC 9110 token such as `Bearer`, without parameters.
     #[must_use]
     pub fn new(scheme: &'static str) -> Self {
-        Self(Arc::new(Scheme { name: scheme, params: Vec::new(), header: OnceLock::new() }))
+        Self(Arc::new(Scheme { name: scheme, ..Scheme::default() }))
     }
 
     /// Adds a parameter, or replaces the one of this name. The value is quoted and escaped when it is sent.
@@ -62,14 +70,25 @@ impl Challenge {
         if !self.has_errors() {
             return self.header();
         }
-        let error = [("error", Cow::from(error)), ("error_description", Cow::from(description))];
         match scope {
-            None => self.header_with(&error),
+            None => self.refusal((error, description)),
             Some(scope) => {
-                let [error, description] = error;
+                let [error, description] = params((error, description));
                 self.header_with(&[error, description, ("scope", scope.into())])
             }
         }
+    }
+
+    /// Made once, while there is room for it.
+    fn refusal(&self, refusal: Refusal) -> HeaderValue {
+        let make = || self.header_with(&params(refusal));
+        for place in &self.0.refusals {
+            let (held, header) = place.get_or_init(|| (refusal, make()));
+            if *held == refusal {
+                return header.clone();
+            }
+        }
+        make()
     }
 
     pub(super) fn step_up(&self, acr_values: &[String], max_age: Option<Duration>) -> HeaderValue {
@@ -119,6 +138,7 @@ impl Challenge {
     fn change(&mut self) -> &mut Scheme {
         let scheme = Arc::make_mut(&mut self.0);
         scheme.header = OnceLock::new();
+        scheme.refusals = Default::default();
         scheme
     }
 }
@@ -141,6 +161,10 @@ impl PartialEq for Scheme {
 }
 
 impl Eq for Scheme {}
+
+fn params((error, description): Refusal) -> [Param<'static>; 2] {
+    [("error", error.into()), ("error_description", description.into())]
+}
 
 /// Appends a parameter, and what stands before the next one.
 fn push(text: &mut String, name: &str, value: &str) {
