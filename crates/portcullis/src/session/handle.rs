@@ -104,6 +104,9 @@ impl<M> Session<M> {
     /// between, also after the handler has returned. So it should depend on nothing but its argument, and must not use
     /// the session itself.
     ///
+    /// A `change` that panics now records nothing, and what was recorded before it stands. One that panics when it runs
+    /// again takes along all that is recorded and not committed; what the other request saved stands.
+    ///
     /// # Errors
     /// When what is there cannot be read as a `T`, or what comes out cannot be written.
     pub fn update<T, F>(&self, key: &SessionKey<T>, change: F) -> Result<(), SessionError>
