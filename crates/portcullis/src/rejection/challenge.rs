@@ -17,8 +17,8 @@ struct Scheme {
     params: Vec<(&'static str, String)>,
     /// How it is sent when nothing is added to it: most are made once and sent often.
     header: OnceLock<HeaderValue>,
-    /// How it was sent with the first few errors.
-    refusals: [OnceLock<(Refusal, HeaderValue)>; REFUSALS],
+    /// How it was sent with the first few errors; a challenge that never is has no room for them.
+    refusals: OnceLock<Box<[OnceLock<(Refusal, HeaderValue)>; REFUSALS]>>,
 }
 
 /// An error and its description. A program has few of them, and sends some often.
@@ -82,7 +82,7 @@ impl Challenge {
     /// Made once, while there is room for it.
     fn refusal(&self, refusal: Refusal) -> HeaderValue {
         let make = || self.header_with(&params(refusal));
-        for place in &self.0.refusals {
+        for place in self.0.refusals.get_or_init(Box::default).iter() {
             let (held, header) = place.get_or_init(|| (refusal, make()));
             if *held == refusal {
                 return header.clone();
@@ -138,7 +138,7 @@ impl Challenge {
     fn change(&mut self) -> &mut Scheme {
         let scheme = Arc::make_mut(&mut self.0);
         scheme.header = OnceLock::new();
-        scheme.refusals = Default::default();
+        scheme.refusals = OnceLock::new();
         scheme
     }
 }

@@ -162,12 +162,12 @@ impl State {
     /// Records an operation. One that cannot be applied is not recorded.
     pub(crate) fn record(&mut self, operation: Operation, core: &Core) -> Result<(), SessionError> {
         self.writable()?;
-        // It stays where it is while a closure of the handler's runs: one that panics takes nothing along.
-        let mut fresh = match self.view {
-            Some(_) => None,
-            None => Some(Box::new(self.fresh_view(core)?)),
+        // The view stays where it is while a closure of the handler's runs: one that panics takes nothing along.
+        let mut fresh = None;
+        let view = match &mut self.view {
+            Some(view) => view,
+            None => fresh.insert(Box::new(self.fresh_view(core)?)),
         };
-        let Some(view) = self.view.as_mut().or(fresh.as_mut()) else { return Ok(()) };
         let applied =
             operation.apply(&mut view.header, &mut view.payload).and_then(|()| core.fits(&view.payload));
         if applied.is_ok() {

@@ -158,7 +158,8 @@ impl RefreshTokens {
     ///
     /// # Errors
     /// [`RefreshErrorKind`]. Unless it is [`Refused`](RefreshErrorKind::Refused), the token that was presented may be
-    /// presented again.
+    /// presented again. It may have been used by then, as when a signer fails after the family has moved on: so do it within
+    /// the [grace](RefreshTokensBuilder::grace), after which a used token is taken for a stolen one.
     pub async fn refresh(&self, request: RefreshRequest<'_>) -> Result<TokenPair, RefreshError> {
         let refreshed = self.refresh_by(request).await;
         events::presented(refreshed.as_ref().map(|(_, is_new)| *is_new));
