@@ -18,11 +18,14 @@ struct Scheme {
     /// How it is sent when nothing is added to it: most are made once and sent often.
     header: OnceLock<HeaderValue>,
     /// How it was sent with the first few errors; a challenge that never is has no room for them.
-    refusals: OnceLock<Box<[OnceLock<(Refusal, HeaderValue)>; REFUSALS]>>,
+    refusals: OnceLock<Box<[Sent; REFUSALS]>>,
 }
 
 /// An error and its description. A program has few of them, and sends some often.
 type Refusal = (&'static str, &'static str);
+
+/// One of them as it was sent, once it was.
+type Sent = OnceLock<(Refusal, HeaderValue)>;
 
 /// How many are kept as they were sent: what most refused tokens are refused for.
 const REFUSALS: usize = 8;
