@@ -15,9 +15,9 @@ const MASTER_NAME: &str = "main";
 ///
 /// A master or replica is known by its index: the first master is 0, and the index stays the server's when roles change.
 /// Each is a [`RedisServer`], as the sentinels are, and can be killed, paused and restarted. A master that is silent for
-/// 1.5 s is held for down (`down-after-milliseconds`) and replaced when two of the sentinels agree; a failover that
-/// fails is tried again after twice 3 s (`failover-timeout`). A master that comes back is made a replica some ten seconds
-/// later, as it is outside of tests.
+/// 1.5 s ([`down_after`](RedisSentinelBuilder::down_after)) is held for down and replaced when two of the sentinels agree;
+/// a failover that fails is tried again after twice 3 s (`failover-timeout`). A master that comes back is made a replica
+/// some ten seconds later, as it is outside of tests.
 ///
 /// ```
 /// use portcullis_testkit::redis::RedisSentinel;

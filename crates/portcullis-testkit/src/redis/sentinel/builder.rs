@@ -1,5 +1,7 @@
 //! [`RedisSentinelBuilder`]: a master, its replicas, and the sentinels that watch them.
 
+use std::time::Duration;
+
 use super::{MASTER_NAME, RedisSentinel};
 use crate::redis::RedisServer;
 
@@ -8,7 +10,7 @@ const SENTINELS: usize = 3;
 const QUORUM: usize = 2;
 /// A sentinel connects to a new master at most a second after it has been named, and holds it for down meanwhile if that
 /// is longer than this: with 500 ms each failover was followed by another, back to the old master if that was there.
-const DOWN_AFTER_MS: u32 = 1500;
+const DOWN_AFTER: Duration = Duration::from_millis(1500);
 
 /// How to start a [`RedisSentinel`].
 #[derive(Clone, Debug)]
@@ -16,11 +18,12 @@ pub struct RedisSentinelBuilder {
     replicas: usize,
     password: Option<String>,
     sentinel_password: Option<String>,
+    down_after: Duration,
 }
 
 impl Default for RedisSentinelBuilder {
     fn default() -> Self {
-        Self { replicas: 1, password: None, sentinel_password: None }
+        Self { replicas: 1, password: None, sentinel_password: None, down_after: DOWN_AFTER }
     }
 }
 
@@ -43,6 +46,16 @@ impl RedisSentinelBuilder {
     #[must_use]
     pub fn sentinel_password(mut self, password: impl Into<String>) -> Self {
         self.sentinel_password = Some(password.into());
+        self
+    }
+
+    /// How long a master is silent before it is held for down and replaced (`down-after-milliseconds`). Default: 1.5 s.
+    ///
+    /// On a machine that is busy a master may be silent for so long although it is well, and what was written to it while
+    /// it was being replaced is lost. A test that is not about failovers gives it a minute.
+    #[must_use]
+    pub const fn down_after(mut self, silence: Duration) -> Self {
+        self.down_after = silence;
         self
     }
 
@@ -90,10 +103,11 @@ impl RedisSentinelBuilder {
         let address = master.address().expect("the master listens on TCP");
         let mut text = format!(
             "sentinel monitor {MASTER_NAME} {} {} {QUORUM}\n\
-             sentinel down-after-milliseconds {MASTER_NAME} {DOWN_AFTER_MS}\n\
+             sentinel down-after-milliseconds {MASTER_NAME} {}\n\
              sentinel failover-timeout {MASTER_NAME} 3000\n",
             address.ip(),
-            address.port()
+            address.port(),
+            self.down_after.as_millis()
         );
         if let Some(password) = &self.password {
             text.push_str(&format!("sentinel auth-pass {MASTER_NAME} {}\n", quoted(password)));
