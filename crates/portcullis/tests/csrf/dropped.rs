@@ -49,6 +49,7 @@ async fn attempts<M: Realm>(session: Session<M>) -> Vec<(&'static str, Result<()
         ("watch", session.watch().map(drop)),
         ("detach", session.detach().map(drop)),
         ("devices", session.devices().list().await.map(drop)),
+        ("revoke", session.devices().revoke("AAAAAAAAAAAAAAAAAAAAAA").await),
         ("revoke_others", session.devices().revoke_others().await.map(drop)),
         ("revoke_all", session.devices().revoke_all().await.map(drop)),
     ]
@@ -84,6 +85,7 @@ async fn dropping_leaves_no_handle_on_the_victims_sessions_in_any_realm() {
         assert!(me.is_none() && grace.is_none());
         assert!(session.identity().is_none() && session.session_ref().is_none());
         assert_eq!(session.get(&NOTE).unwrap(), None);
+        assert_eq!(session.take(&NOTE).await.unwrap(), None, "nothing is there to be taken");
         let found = vec![outcome(&one), outcome(&other)];
         let mut attempts = attempts(session.clone()).await;
         attempts.extend(self::attempts(staff).await);
@@ -116,7 +118,7 @@ async fn dropping_leaves_no_handle_on_the_victims_sessions_in_any_realm() {
     let seen = std::mem::take(&mut *seen.lock().unwrap());
     assert_eq!(seen.found, ["anonymous", "anonymous"]);
     assert_eq!(seen.verdict, Some(CsrfVerdict::Refused(CrossSite)));
-    assert_eq!(seen.attempts.len(), 26);
+    assert_eq!(seen.attempts.len(), 28);
     for (what, error) in seen.attempts {
         assert_eq!(error, Some(Kind::Withheld), "{what}");
     }
