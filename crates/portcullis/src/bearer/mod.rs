@@ -60,6 +60,22 @@
 //! assert_eq!(response.headers()["www-authenticate"], r#"Bearer realm="api""#);
 //! # Ok(()) }
 //! ```
+//!
+//! # What is counted
+//!
+//! By the `metrics` facade, with labels of few values each, none of them taken from a token:
+//!
+//! | counter `portcullis_bearer_..._total` | label |
+//! | --- | --- |
+//! | `refused`: requests that go no further | `reason`: `missing`, `malformed`, `invalid`, `unproved`, `unavailable` |
+//! | `cache` | `result`: `hit`, `miss`, `evicted` |
+//! | `revocation_checks` | `result`: `good`, `revoked`, `not_revocable`, `failed_open`, `unavailable` |
+//! | `revocations`: what was revoked | `what`: `token`, `family`, `user`, `everyone`; `result`: `ok`, or a store's error |
+//! | `revocation_push` | `state`: see [`RevocationPush`] |
+//! | `proofs` | `result`: `good`, `bad`, `no_nonce`, `replayed`, `unavailable` |
+//! | `introspections` | `result`: `known`, `active`, `inactive`, `refused`, `crowded`, `left_alone`, or an error's kind |
+//!
+//! A request that brings no token, where none is required, or a good one, raises nothing by itself.
 
 mod algorithm;
 mod audience;
