@@ -22,6 +22,7 @@
 //! * Challenges say what was wrong by RFC 6750 and RFC 9470, and where a client [finds out](ResourceMetadata) whom to ask
 //!   for a token (RFC 9728).
 //! * What outlives its request [ends with the token](Expiry).
+//! * Handlers see whom a token names and what it says, and the token itself only where it is to be [handed on](ForwardedToken).
 //! * Why a token was refused goes to `tracing` in full, at debug; the client is told in a few words.
 //!
 //! Signatures are verified by aws-lc-rs, which has parts in C; with feature `rust-crypto` in place of `bearer` in pure Rust,
@@ -89,6 +90,7 @@ mod dpop;
 mod error;
 mod events;
 mod expiry;
+mod forwarded;
 mod header;
 mod introspection;
 mod issuer;
@@ -129,6 +131,7 @@ pub use dpop::{Dpop, MemoryReplayBackend, NonceKeys};
 pub(crate) use dpop::{KeyFault, KeyProof, KeyProofs};
 pub use error::{BuildError, BuildErrorKind, KeysUnavailable};
 pub use expiry::{Expired, ExpiringBody, ExpiringStream, Expiry};
+pub use forwarded::ForwardedToken;
 pub use introspection::{
     Introspecting, Introspection, IntrospectionError, IntrospectionErrorKind, OpaqueTokens,
     TokenIntrospection,
