@@ -14,7 +14,7 @@ use super::cache::Cache;
 use super::confirmation::Confirmation;
 use super::dpop::{ProofRefusal, Proved, Ticket, Unproved};
 use super::error::KeysUnavailable;
-use super::events::{self, ProofOutcome, Refused};
+use super::events::{self, ProofOutcome};
 use super::forwarded::forwarded;
 use super::introspection::{Active, Desk};
 use super::jws::MAX_TOKEN;
@@ -233,7 +233,6 @@ impl BearerAuthenticator {
 
     fn absent(&self, extensions: &Extensions) -> Opening<Visit> {
         if self.policy.required {
-            events::refused(Refused::Missing);
             return Opening::refused(self.unauthenticated(extensions));
         }
         let mut found = Authentication::anonymous();
@@ -345,7 +344,7 @@ impl BearerAuthenticator {
     ) -> Result<(), Rejection> {
         check.settle(marks, answer, method, self.clock.now()).map_err(|unchecked| match unchecked {
             Unchecked::Refused(refusal) => self.invalid_token(refusal, place),
-            Unchecked::Unavailable => out_of_reach(Duration::from_secs(1)),
+            Unchecked::Unavailable => Rejection::Unavailable { retry_after: Duration::from_secs(1) },
         })
     }
 
@@ -379,7 +378,7 @@ impl BearerAuthenticator {
             Ok(Claimed::Again) => Err(self.unproved(Unproved::Proof(ProofRefusal::Replayed), Place::Dpop)),
             Err(error) => {
                 events::proofs_are_away(error.kind());
-                Err(out_of_reach(Duration::from_secs(1)))
+                Err(Rejection::Unavailable { retry_after: Duration::from_secs(1) })
             }
         }
     }
@@ -514,14 +513,12 @@ impl BearerAuthenticator {
 
     fn bad_request(&self, malformed: Malformed) -> Rejection {
         tracing::debug!(reason = malformed.label(), "the credentials are malformed");
-        events::refused(Refused::Malformed);
         let challenge = Some(self.challenge_of(Place::Authorization));
         Rejection::BadRequest { challenge, description: malformed.description() }
     }
 
     fn invalid_token(&self, refusal: Refusal, place: Place) -> Rejection {
         tracing::debug!(reason = refusal.label(), "the bearer token is refused");
-        events::refused(Refused::Invalid);
         Rejection::invalid_credential(self.challenge_of(place), refusal.description())
     }
 
@@ -539,7 +536,6 @@ impl BearerAuthenticator {
         events::proof(refusal.map_or(ProofOutcome::NoNonce, ProofOutcome::of));
         let reason = refusal.map_or("no_nonce", ProofRefusal::label);
         tracing::debug!(reason, "the proof of the bearer token is refused");
-        events::refused(Refused::Unproved);
         let description = refusal.map_or("the DPoP proof needs a nonce", ProofRefusal::description);
         Rejection::InvalidProof { challenge: self.challenge_of(Place::Dpop), description, nonce }
     }
@@ -554,11 +550,6 @@ impl From<Active> for Accepted {
 
 fn unavailable(retry_after: Duration) -> Rejection {
     tracing::debug!("who could say whether the bearer token is good is out of reach");
-    out_of_reach(retry_after)
-}
-
-fn out_of_reach(retry_after: Duration) -> Rejection {
-    events::refused(Refused::Unavailable);
     Rejection::Unavailable { retry_after }
 }
 

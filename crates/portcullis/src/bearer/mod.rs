@@ -68,7 +68,6 @@
 //!
 //! | counter `portcullis_bearer_..._total` | label |
 //! | --- | --- |
-//! | `refused`: requests that go no further | `reason`: `missing`, `malformed`, `invalid`, `unproved`, `unavailable` |
 //! | `cache` | `result`: `hit`, `miss`, `evicted` |
 //! | `revocation_checks` | `result`: `good`, `revoked`, `not_revocable`, `failed_open`, `unavailable` |
 //! | `revocations`: what was revoked | `what`: `token`, `family`, `user`, `everyone`; `result`: `ok`, or a store's error |
@@ -76,7 +75,8 @@
 //! | `proofs` | `result`: `good`, `bad`, `no_nonce`, `replayed`, `unavailable` |
 //! | `introspections` | `result`: `known`, `active`, `inactive`, `refused`, `crowded`, `left_alone`, or an error's kind |
 //!
-//! A request that brings no token, where none is required, or a good one, raises nothing by itself.
+//! A request that is refused is counted with [all others](crate::respond) by its reason; one that brings no token, or a good one,
+//! raises nothing by itself.
 
 mod algorithm;
 mod audience;

@@ -35,7 +35,7 @@ fn counted(layer: &BearerLayer, request: Request<String>) -> (u16, BTreeMap<Stri
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();
     let response = metrics::with_local_recorder(&recorder, || runtime.block_on(send(layer, request)));
     let all = recorder.snapshotter().snapshot().into_vec().into_iter();
-    let refused = all.filter(|(key, ..)| key.key().name() == "portcullis_bearer_refused_total");
+    let refused = all.filter(|(key, ..)| key.key().name() == "portcullis_refused_total");
     let reasons = refused.map(|(key, _, _, value)| {
         let DebugValue::Counter(count) = value else { panic!("{value:?}") };
         let labels: Vec<_> =
@@ -69,15 +69,21 @@ fn each_request_that_is_refused_is_counted_once_by_its_reason_and_no_other() {
         ("good", &plain, request(&good, &[]), 200, None),
         ("good, and not revoked", &checked(Mood::Waits), request(&good, &[]), 200, None),
         ("good, and proved", &proved, request(&held, &[&proof]), 200, None),
-        ("nobody, where somebody is wanted", &plain.clone().required(), nobody(), 401, Some("missing")),
-        ("two tokens in one", &plain, request("Bearer a b", &[]), 400, Some("malformed")),
-        ("garbage", &plain, request("Bearer garbage", &[]), 401, Some("invalid")),
-        ("expired", &plain, request(&expired, &[]), 401, Some("invalid")),
+        (
+            "nobody, where somebody is wanted",
+            &plain.clone().required(),
+            nobody(),
+            401,
+            Some("unauthenticated"),
+        ),
+        ("two tokens in one", &plain, request("Bearer a b", &[]), 400, Some("bad_request")),
+        ("garbage", &plain, request("Bearer garbage", &[]), 401, Some("invalid_credential")),
+        ("expired", &plain, request(&expired, &[]), 401, Some("invalid_credential")),
         ("without keys", &keyless, request(&good, &[]), 503, Some("unavailable")),
         ("nobody knows whether it is revoked", &checked(away), request(&good, &[]), 503, Some("unavailable")),
-        ("no proof", &proved, request(&held, &[]), 401, Some("unproved")),
-        ("another token's proof", &proved, request(&held, &[&other]), 401, Some("unproved")),
-        ("a proof once more", &proved, request(&held, &[&proof]), 401, Some("unproved")),
+        ("no proof", &proved, request(&held, &[]), 401, Some("invalid_proof")),
+        ("another token's proof", &proved, request(&held, &[&other]), 401, Some("invalid_proof")),
+        ("a proof once more", &proved, request(&held, &[&proof]), 401, Some("invalid_proof")),
         (
             "nobody knows whether it was used",
             &bound(away),
@@ -90,7 +96,7 @@ fn each_request_that_is_refused_is_counted_once_by_its_reason_and_no_other() {
             &plain,
             request(&format!("Bearer {token}"), &[]),
             401,
-            Some("invalid"),
+            Some("invalid_credential"),
         ),
     ];
     for (name, layer, request, status, reason) in rows {
