@@ -56,10 +56,9 @@ async fn says(socket: &mut Socket, text: &str) -> String {
 
 /// The code and the reason with which it is closed.
 async fn closed(socket: &mut Socket) -> (u16, String) {
-    match timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap() {
-        Message::Close(Some(frame)) => (frame.code.into(), frame.reason.as_str().to_owned()),
-        other => panic!("{other:?}"),
-    }
+    let last = timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap();
+    let Message::Close(Some(frame)) = last else { panic!("{last:?}") };
+    (frame.code.into(), frame.reason.as_str().to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
