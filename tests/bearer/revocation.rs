@@ -247,6 +247,8 @@ async fn logs_and_counters_tell_what_was_done_and_nothing_of_whom() {
     let expected = [
         ("portcullis_bearer_cache_total{result=hit}", 4),
         ("portcullis_bearer_cache_total{result=miss}", 1),
+        ("portcullis_bearer_refused_total{reason=invalid}", 1),
+        ("portcullis_bearer_refused_total{reason=unavailable}", 1),
         ("portcullis_bearer_revocation_checks_total{result=good}", 3),
         ("portcullis_bearer_revocation_checks_total{result=revoked}", 1),
         ("portcullis_bearer_revocation_checks_total{result=unavailable}", 1),

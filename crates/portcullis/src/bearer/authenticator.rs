@@ -14,7 +14,8 @@ use super::cache::Cache;
 use super::confirmation::Confirmation;
 use super::dpop::{ProofRefusal, Proved, Ticket, Unproved};
 use super::error::KeysUnavailable;
-use super::events::{self, ProofOutcome};
+use super::events::{self, ProofOutcome, Refused};
+use super::forwarded::forwarded;
 use super::introspection::{Active, Desk};
 use super::jws::MAX_TOKEN;
 use super::keys::{KeyQuery, Missed, Missing};
@@ -57,6 +58,7 @@ pub struct BearerAuthenticator {
 pub(super) struct Policy {
     pub(super) required: bool,
     pub(super) strip: bool,
+    pub(super) forward: bool,
     pub(super) on_conflict: OnConflict,
 }
 
@@ -139,6 +141,9 @@ impl Authenticator for BearerAuthenticator {
     }
 
     fn enter<B>(&self, visit: &Visit, request: &mut Request<B>) {
+        if self.policy.forward && visit.place.is_some() {
+            self.forward(request);
+        }
         // A token among the subprotocols could be chosen as one, and so sent back.
         let strips = |place| self.policy.strip || place == Place::WebSocket;
         if let Some(place) = visit.place.filter(|&place| strips(place)) {
@@ -218,8 +223,17 @@ impl BearerAuthenticator {
         self.sources.find(request.uri(), request.headers(), self.possession.speaks_dpop())
     }
 
+    /// Leaves the token for handlers to hand on. It stands where it was found before.
+    fn forward<B>(&self, request: &mut Request<B>) {
+        let token = self.find(request).ok().flatten().and_then(|offered| forwarded(offered.as_bytes()));
+        if let Some(token) = token {
+            request.extensions_mut().insert(token);
+        }
+    }
+
     fn absent(&self, extensions: &Extensions) -> Opening<Visit> {
         if self.policy.required {
+            events::refused(Refused::Missing);
             return Opening::refused(self.unauthenticated(extensions));
         }
         let mut found = Authentication::anonymous();
@@ -331,7 +345,7 @@ impl BearerAuthenticator {
     ) -> Result<(), Rejection> {
         check.settle(marks, answer, method, self.clock.now()).map_err(|unchecked| match unchecked {
             Unchecked::Refused(refusal) => self.invalid_token(refusal, place),
-            Unchecked::Unavailable => Rejection::Unavailable { retry_after: Duration::from_secs(1) },
+            Unchecked::Unavailable => out_of_reach(Duration::from_secs(1)),
         })
     }
 
@@ -365,7 +379,7 @@ impl BearerAuthenticator {
             Ok(Claimed::Again) => Err(self.unproved(Unproved::Proof(ProofRefusal::Replayed), Place::Dpop)),
             Err(error) => {
                 events::proofs_are_away(error.kind());
-                Err(Rejection::Unavailable { retry_after: Duration::from_secs(1) })
+                Err(out_of_reach(Duration::from_secs(1)))
             }
         }
     }
@@ -500,12 +514,14 @@ impl BearerAuthenticator {
 
     fn bad_request(&self, malformed: Malformed) -> Rejection {
         tracing::debug!(reason = malformed.label(), "the credentials are malformed");
+        events::refused(Refused::Malformed);
         let challenge = Some(self.challenge_of(Place::Authorization));
         Rejection::BadRequest { challenge, description: malformed.description() }
     }
 
     fn invalid_token(&self, refusal: Refusal, place: Place) -> Rejection {
         tracing::debug!(reason = refusal.label(), "the bearer token is refused");
+        events::refused(Refused::Invalid);
         Rejection::invalid_credential(self.challenge_of(place), refusal.description())
     }
 
@@ -523,6 +539,7 @@ impl BearerAuthenticator {
         events::proof(refusal.map_or(ProofOutcome::NoNonce, ProofOutcome::of));
         let reason = refusal.map_or("no_nonce", ProofRefusal::label);
         tracing::debug!(reason, "the proof of the bearer token is refused");
+        events::refused(Refused::Unproved);
         let description = refusal.map_or("the DPoP proof needs a nonce", ProofRefusal::description);
         Rejection::InvalidProof { challenge: self.challenge_of(Place::Dpop), description, nonce }
     }
@@ -537,6 +554,11 @@ impl From<Active> for Accepted {
 
 fn unavailable(retry_after: Duration) -> Rejection {
     tracing::debug!("who could say whether the bearer token is good is out of reach");
+    out_of_reach(retry_after)
+}
+
+fn out_of_reach(retry_after: Duration) -> Rejection {
+    events::refused(Refused::Unavailable);
     Rejection::Unavailable { retry_after }
 }
 

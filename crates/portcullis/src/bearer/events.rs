@@ -8,6 +8,21 @@ use super::dpop::ProofRefusal;
 use super::introspection::IntrospectionError;
 use super::refusal::Refusal;
 
+/// Why a request goes no further. Of those that do, with a good token or with none, nothing is counted here: they are most.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Refused {
+    /// It brings no token, where one is required.
+    Missing,
+    /// Its credentials contradict their syntax: 400.
+    Malformed,
+    /// Its token is bad.
+    Invalid,
+    /// It is not proved that its token is its holder's own.
+    Unproved,
+    /// It cannot be told whether its token is good: 503.
+    Unavailable,
+}
+
 /// What a check for revocation came to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Checked {
@@ -75,6 +90,18 @@ pub(super) enum Introspected {
     Crowded,
     /// The server has failed a moment ago, and was not asked.
     LeftAlone,
+}
+
+/// A request was refused. Each line has labels of its own, which cost no allocation.
+pub(super) fn refused(refused: Refused) {
+    match refused {
+        Refused::Missing => counter!("portcullis_bearer_refused_total", "reason" => "missing"),
+        Refused::Malformed => counter!("portcullis_bearer_refused_total", "reason" => "malformed"),
+        Refused::Invalid => counter!("portcullis_bearer_refused_total", "reason" => "invalid"),
+        Refused::Unproved => counter!("portcullis_bearer_refused_total", "reason" => "unproved"),
+        Refused::Unavailable => counter!("portcullis_bearer_refused_total", "reason" => "unavailable"),
+    }
+    .increment(1);
 }
 
 /// A token's status was asked for. Each line has labels of its own, which cost no allocation.
