@@ -213,7 +213,7 @@ impl Authenticator for SessionAuthenticator {
 fn load_now(core: &Core, one: &Presented, now: Timestamp) -> Option<Loaded> {
     match core.backend.cached(one, now) {
         Some(record) => Some((Ok(Some(record)), true)),
-        None => core.backend.load_now(core.key(one.locator)).map(|loaded| (loaded, false)),
+        None => core.backend.load_now(core.key(one.locator), now).map(|loaded| (loaded, false)),
     }
 }
 
