@@ -1,6 +1,7 @@
 //! The example `quickstart` as people use it: in a Chromium, over a socket, with the cookie that it has by default; and what
 //! pages of other origins make one do.
 
+mod chat;
 mod driver;
 mod forgery;
 mod webdriver;
@@ -8,7 +9,7 @@ mod webdriver;
 use std::net::Ipv4Addr;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::Html;
 use axum::routing::get;
 use serde_json::json;
@@ -76,24 +77,35 @@ async fn somebody_signs_in_writes_a_note_signs_out_and_is_a_stranger_again() {
     }
 }
 
-/// A page that posts a form to `PATH` of the service as soon as it is opened: `/post/PATH`.
+/// A page that posts a form to `PATH` of the service as soon as it is opened, `/post/PATH`, or has a script send it with the
+/// cookie along, `/fetch/PATH`: its heading says when that has been done.
 fn evil_site(service: &str) -> Router {
-    let page = async |State(service): State<String>,
-                      axum::extract::Path(path): axum::extract::Path<String>| {
+    let page = async |State(service): State<String>, Path((way, path)): Path<(String, String)>| {
         Html(format!(
             r#"<!doctype html><title>Kittens</title><h1>Kittens</h1>
             <form method="post" action="{service}/{path}">
                 <input name="note" value="stolen">
                 <input name="username" value="grace"><input name="password" value="{PASSWORD}">
             </form>
-            <script>document.forms[0].submit()</script>"#
+            <script>
+            const form = document.forms[0];
+            const ways = {{
+                post() {{ form.submit(); }},
+                async fetch() {{
+                    const body = new URLSearchParams(new FormData(form));
+                    await fetch(form.action, {{ method: 'POST', mode: 'no-cors', credentials: 'include', body }});
+                    document.querySelector('h1').textContent = 'Tried';
+                }},
+            }};
+            ways['{way}']();
+            </script>"#
         ))
     };
-    Router::new().route("/post/{*path}", get(page)).with_state(service.to_owned())
+    Router::new().route("/{way}/{*path}", get(page)).with_state(service.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forms_that_other_origins_post_are_refused_and_change_nothing() {
+async fn what_other_origins_post_is_refused_and_changes_nothing() {
     let stage = Stage::in_redis();
     let service = format!("http://localhost:{}", serve(stage.app.clone()).await);
     let evil = serve(evil_site(&service)).await;
@@ -102,16 +114,18 @@ async fn forms_that_other_origins_post_are_refused_and_change_nothing() {
     let cross_site = format!("http://127.0.0.1:{evil}");
     // From the other site the Lax cookie does not come along. What the counter would begin for a visitor has a cookie, too.
     let paths = ["note", "counter", "login", "logout", "devices/revoke-others"];
-    let rows = [&same_site, &cross_site].into_iter().flat_map(|site| paths.map(|path| (site, path)));
+    let ways =
+        [&same_site, &cross_site].into_iter().flat_map(|site| ["post", "fetch"].map(|way| (site, way)));
+    let rows = ways.flat_map(|(site, way)| paths.map(|path| (site, way, path)));
 
     let elsewhere = stage.signed_in("ada").await;
     let browser = Browser::open().await;
     sign_in(&browser, &service, "ada").await;
     keep_note(&browser, "mine").await;
-    for (site, path) in rows {
-        println!("{site} posts to {path}");
-        browser.visit(&format!("{site}/post/{path}")).await;
-        browser.sees("Forbidden").await;
+    for (site, way, path) in rows {
+        println!("{site} posts to {path} by {way}");
+        browser.visit(&format!("{site}/{way}/{path}")).await;
+        browser.sees(if way == "post" { "Forbidden" } else { "Tried" }).await;
 
         browser.visit(&format!("{service}/account")).await;
         browser.sees("Account").await;

@@ -18,4 +18,4 @@ mod token_service;
 mod tonic_bearer;
 mod tonic_web;
 mod two_realms;
-mod websocket_logout;
+pub mod websocket_logout;

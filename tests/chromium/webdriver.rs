@@ -96,6 +96,11 @@ impl Browser {
         self.element("xpath", &format!("//h1[normalize-space()='{heading}']")).await;
     }
 
+    /// Waits for an element of this kind that says this, among other things.
+    pub async fn shows(&self, kind: &str, text: &str) {
+        self.element("xpath", &format!("//{kind}[contains(., '{text}')]")).await;
+    }
+
     /// What is to be read in the element of this selector.
     pub async fn text(&self, selector: &str) -> String {
         let element = self.element("css selector", selector).await;

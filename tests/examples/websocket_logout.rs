@@ -23,7 +23,7 @@ mod program;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-async fn node(store: &AnyStore) -> SocketAddr {
+pub(crate) async fn node(store: &AnyStore) -> SocketAddr {
     serve(program::app(SessionLayer::builder(store.another()).budget(PATIENCE).build().unwrap())).await
 }
 
