@@ -2,11 +2,9 @@
 //!
 //! Each step has its own refusal, and none can be skipped: parts, header, issuer, key, signature, claims.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use portcullis_store::Timestamp;
-use smallvec::SmallVec;
 
 use super::algorithm::Algorithms;
 use super::cache::Remembered;
@@ -185,20 +183,16 @@ pub(super) fn state(
     let stated = Stated {
         subject,
         issuer,
-        acr: claims.acr.as_deref(),
+        acr: claims.acr.as_ref(),
         claims: payload,
-        amr: &refs(claims.amr.as_ref().map(Texts::as_slice).unwrap_or_default()),
-        scopes: &refs(&claims.granted.scopes),
-        roles: &refs(&claims.granted.roles),
+        amr: claims.amr.as_ref().map(Texts::as_slice).unwrap_or_default(),
+        scopes: &claims.granted.scopes,
+        roles: &claims.granted.roles,
         carrier,
         authenticated_at: claims.auth_time,
         expires_at: claims.exp,
     };
     Identity::of_token(stated).ok_or(Refusal::TooLarge)
-}
-
-fn refs<'a>(words: &'a [Cow<'_, str>]) -> SmallVec<[&'a str; 8]> {
-    words.iter().map(|word| &**word).collect()
 }
 
 /// The payload of a token whose signature some key of the set verifies, by the code that [`Verifier`] uses; claims are
