@@ -138,11 +138,9 @@ impl KeySet {
         }
     }
 
-    /// Keeps the header of a token that one of the keys has verified, if it was read for it.
-    pub(super) fn keep_header(&self, jws: &Jws<'_>, header: &Cow<'_, JoseHeader<'_>>) {
-        if let Cow::Owned(header) = header {
-            self.headers.keep(jws.header(), header);
-        }
+    /// Keeps the header of a token that one of the keys has verified.
+    pub(super) fn keep_header(&self, jws: &Jws<'_>, header: &JoseHeader<'_>) {
+        self.headers.keep(jws.header(), header);
     }
 
     /// Verifies a signature by the key of this id, or by one that has no id, and says by which.

@@ -2,6 +2,7 @@
 //!
 //! Each step has its own refusal, and none can be skipped: parts, header, issuer, key, signature, claims.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use portcullis_store::Timestamp;
@@ -88,7 +89,9 @@ impl Verifier {
             return Err(Refusal::SenderConstrained.into());
         }
         issuer.judge_key(key, &claims)?;
-        keys.keep_header(&jws, &header);
+        if let Cow::Owned(read) = &header {
+            keys.keep_header(&jws, read);
+        }
         let key = key.uid();
         Ok(Verified {
             identity: issuer.identify(&claims, payload, occasion.carrier)?,
@@ -204,7 +207,9 @@ pub fn verify_compact(token: &str, keys: &KeySet) -> Result<Vec<u8>, Refusal> {
     let header = keys.header(&jws, &mut room)?;
     let signed = jws.decode()?;
     signed.verify(&header, keys)?;
-    keys.keep_header(&jws, &header);
+    if let Cow::Owned(read) = &header {
+        keys.keep_header(&jws, read);
+    }
     Ok(signed.payload().to_vec())
 }
 

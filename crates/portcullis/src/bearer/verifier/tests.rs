@@ -1,4 +1,3 @@
-use std::borrow::Cow;
 use std::sync::Mutex;
 
 use aws_lc_rs::hmac;
