@@ -37,7 +37,7 @@ type BoxError = Box<dyn Error + Send + Sync>;
 ///
 /// The id is no secret: it finds the entry, and may stand in logs. The secret has 256 random bits, so that a plain hash
 /// of it is enough; passwords need argon2.
-struct ApiKeys {
+pub(crate) struct ApiKeys {
     owners: HashMap<String, Owner>,
 }
 
@@ -51,12 +51,12 @@ struct Owner {
 const HEADER: HeaderName = HeaderName::from_static("x-api-key");
 
 impl ApiKeys {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { owners: HashMap::new() }
     }
 
     /// Makes a key, and returns it: it can be shown only now.
-    fn issue(&mut self, name: &'static str, role: &'static str) -> Result<String, BoxError> {
+    pub(crate) fn issue(&mut self, name: &'static str, role: &'static str) -> Result<String, BoxError> {
         let (id, secret) = (random_text(6)?, random_text(32)?);
         self.owners.insert(id.clone(), Owner { name, role, secret_hash: hash(&secret) });
         Ok(format!("{id}.{secret}"))
@@ -111,7 +111,7 @@ fn random_text(bytes: usize) -> Result<String, BoxError> {
     Ok(URL_SAFE_NO_PAD.encode(random))
 }
 
-fn app(keys: ApiKeys) -> Router {
+pub(crate) fn app(keys: ApiKeys) -> Router {
     Router::new()
         .route("/rebuild", post(async |me: Identity| format!("{} rebuilds\n", me.subject())))
         .route_layer(RequireLayer::authenticated().role("deployer"))

@@ -13,6 +13,7 @@
 mod start;
 
 use std::convert::Infallible;
+use std::io;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION};
@@ -24,6 +25,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use portcullis::session::{MemoryBackend, SessionError, SessionKey};
 use portcullis::{CsrfLayer, Session, SessionLayer};
+use tokio::net::TcpListener;
 use tower::{ServiceBuilder, service_fn};
 
 use self::start::{Failure, listen};
@@ -36,7 +38,11 @@ const COUNT: SessionKey<i64> = SessionKey::new("count");
 async fn main() -> Result<(), Failure> {
     let listener = listen(3001).await?;
     println!("Open http://localhost:{}/", listener.local_addr()?.port());
+    Ok(run(listener).await?)
+}
 
+/// Serves each connection by itself, HTTP/1.1 and HTTP/2.
+pub(crate) async fn run(listener: TcpListener) -> io::Result<()> {
     let service = ServiceBuilder::new()
         .layer(SessionLayer::new(MemoryBackend::new()))
         // Nobody signs in here, and what visitors have in their sessions is theirs all the same.

@@ -16,9 +16,9 @@
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
 #[path = "quickstart/authority.rs"]
-mod authority;
+pub(crate) mod authority;
 #[path = "tonic_bearer/reports.rs"]
-mod reports;
+pub(crate) mod reports;
 mod start;
 
 use std::env;
@@ -72,7 +72,7 @@ impl Reports for Archive {
 
 /// Serves until `stopped`. `BearerLayer` refuses bad tokens and lets calls without one pass; the table inside of it decides
 /// who may make which.
-async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     tokens: &Authority,
     stopped: impl Future<Output = ()>,

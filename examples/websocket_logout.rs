@@ -42,7 +42,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-fn app(sessions: SessionLayer) -> Router {
+pub(crate) fn app(sessions: SessionLayer) -> Router {
     Router::new()
         // A handshake is a GET that no browser asks leave for: CsrfLayer refuses those of other sites.
         .route("/chat", get(chat).layer(RequireLayer::authenticated()))

@@ -90,7 +90,7 @@ async fn me(me: Identity) -> String {
 }
 
 /// Serves until the test ends.
-async fn serve(app: Router) -> SocketAddr {
+pub async fn serve(app: Router) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async { ::axum::serve(listener, app).await });

@@ -8,6 +8,7 @@ mod input;
 mod instances;
 mod outage;
 mod pages;
+mod processes;
 mod redis;
 mod sign_in;
 pub mod stage;

@@ -125,10 +125,13 @@ async fn over_a_session_cookie_an_outage_is_14_and_a_forged_call_is_7() {
         let origin = ("origin", format!("http://{address}"));
         check(&mut client, &[cookie.clone(), origin.clone()]).await.unwrap();
         let forged = [cookie.clone(), ("sec-fetch-site", "cross-site".to_owned())];
-        assert_eq!(check(&mut client, &forged).await.unwrap_err().code(), Code::PermissionDenied);
+        let refused = check(&mut client, &forged).await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+        assert!(refused.message().contains("another site"), "{refused:?}");
         spy.fail_with(StoreErrorKind::Unavailable);
         let away = check(&mut client, &[cookie, origin]).await.unwrap_err();
-        assert_eq!(away.code(), Code::Unavailable, "{away:?}");
+        let said = "this cannot be done at the moment; try again";
+        assert_eq!((away.code(), away.message()), (Code::Unavailable, said), "{away:?}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Two processes on one Redis.
+//! Two instances on one Redis, with connections of their own.
 
 use std::collections::BTreeSet;
 

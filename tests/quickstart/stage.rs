@@ -36,7 +36,7 @@ impl Stage {
         self.redis.as_ref().unwrap()
     }
 
-    /// Another process on the same Redis, with a connection of its own.
+    /// Another instance on the same Redis, with a connection of its own.
     pub fn another_instance(&self) -> Router {
         instance(Some(self.redis().url()))
     }

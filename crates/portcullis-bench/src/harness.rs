@@ -69,9 +69,20 @@ pub(crate) struct Bound {
 #[derive(Debug)]
 pub(crate) struct Cost {
     pub(crate) label: Label,
-    /// The first quartile, the median and the third one of the rounds, in nanoseconds.
+    /// The first quartile, the median and the third one of the steady rounds, in nanoseconds.
     pub(crate) nanos: [f64; 3],
+    /// How many rounds were steady.
+    pub(crate) rounds: usize,
     pub(crate) allocations: i64,
+}
+
+/// What one request took in one round, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Round {
+    /// Of the bare service.
+    bare: f64,
+    /// Of the layers, over the bare service.
+    pub(crate) net: f64,
 }
 
 /// A service whose type is erased, as a router erases its routes': so the code that sends requests is the same for all.
@@ -80,6 +91,9 @@ struct Target(BoxService<Request<()>, Response<()>, Failure>);
 
 /// Few enough to stay in the nearest caches, many enough that reading the clock is nothing.
 const BATCH: usize = 64;
+/// In a steady round a yardstick takes at most this many times what it takes in its quickest tenth. A machine that is shared
+/// has phases in which everything takes half as long again, and a median over both kinds is that of no machine.
+const STEADY: f64 = 1.1;
 
 impl Effort {
     pub(crate) fn rounds(self) -> usize {
@@ -111,16 +125,15 @@ impl Candidate {
         Self { answer, ..self }
     }
 
-    /// Nanoseconds over the bare service in this round. Of the batches the median counts: in one that was interrupted,
-    /// the machine was about something else.
-    fn round(&mut self, runtime: &Runtime, batches: usize) -> Result<f64, Failure> {
+    /// Of the batches of a round the median counts: in one that was interrupted, the machine was about something else.
+    fn round(&mut self, runtime: &Runtime, batches: usize) -> Result<Round, Failure> {
         let (mut layered, mut bare) = (Vec::with_capacity(batches), Vec::with_capacity(batches));
         for _ in 0..batches {
             layered.push(timed(&mut self.layered, runtime, &self.request, self.answer)?);
             bare.push(timed(&mut self.bare, runtime, &self.request, StatusCode::OK)?);
         }
         let ([_, layered, _], [_, bare, _]) = (quartiles(layered), quartiles(bare));
-        Ok((layered - bare) / BATCH as f64)
+        Ok(Round { bare: bare / BATCH as f64, net: (layered - bare) / BATCH as f64 })
     }
 
     fn allocations(&mut self, runtime: &Runtime, meter: Meter) -> Result<f64, Failure> {
@@ -177,12 +190,14 @@ pub(crate) fn measure(
     counts: &Counts,
     effort: Effort,
 ) -> Result<Vec<Cost>, Failure> {
-    let nanos = rounds(&mut candidates, effort.plan())?;
-    let cost = |(candidate, nanos): (Candidate, _)| {
+    let taken = rounds(&mut candidates, effort.plan())?;
+    let cost = |(candidate, taken): (Candidate, Vec<Round>)| {
+        let bare: Vec<f64> = taken.iter().map(|round| round.bare).collect();
+        let nanos: Vec<f64> = steady(&bare, &taken).map(|round| round.net).collect();
         let allocations = counts.of(candidate.label.name)? as i64;
-        Ok(Cost { label: candidate.label, nanos: quartiles(nanos), allocations })
+        Ok(Cost { label: candidate.label, rounds: nanos.len(), nanos: quartiles(nanos), allocations })
     };
-    candidates.into_iter().zip(nanos).map(cost).collect()
+    candidates.into_iter().zip(taken).map(cost).collect()
 }
 
 /// Counts every candidate's allocations.
@@ -195,18 +210,27 @@ pub(crate) fn count(mut candidates: Vec<Candidate>, meter: Meter) -> Result<Coun
     Ok(counts)
 }
 
-/// Nanoseconds over the bare service, of each candidate in each round.
-pub(crate) fn rounds(candidates: &mut [Candidate], plan: Plan) -> Result<Vec<Vec<f64>>, Failure> {
+/// Each candidate's rounds.
+pub(crate) fn rounds(candidates: &mut [Candidate], plan: Plan) -> Result<Vec<Vec<Round>>, Failure> {
     let runtime = Builder::new_current_thread().enable_time().build()?;
-    let mut nanos = vec![Vec::with_capacity(plan.rounds); candidates.len()];
+    let mut taken = vec![Vec::with_capacity(plan.rounds); candidates.len()];
     for _ in 0..plan.rounds {
-        let mut turns: Vec<_> = candidates.iter_mut().zip(nanos.iter_mut()).collect();
+        let mut turns: Vec<_> = candidates.iter_mut().zip(taken.iter_mut()).collect();
         shuffle(&mut turns);
-        for (candidate, nanos) in turns {
-            nanos.push(candidate.round(&runtime, plan.batches)?);
+        for (candidate, taken) in turns {
+            taken.push(candidate.round(&runtime, plan.batches)?);
         }
     }
-    Ok(nanos)
+    Ok(taken)
+}
+
+/// Of what was taken in each round that of the steady ones, by what a yardstick took in the same rounds. Rounds in which
+/// that happened to be quick make what is held against it look slow, never quick.
+pub(crate) fn steady<'a, T>(yardstick: &'a [f64], taken: &'a [T]) -> impl Iterator<Item = &'a T> {
+    let mut sorted = yardstick.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let most = sorted.get(sorted.len() / 10).map_or(f64::INFINITY, |quick| STEADY * quick);
+    yardstick.iter().zip(taken).filter(move |(yardstick, _)| **yardstick <= most).map(|(_, taken)| taken)
 }
 
 /// How many nanoseconds a batch takes, the making of its requests aside.
@@ -269,6 +293,14 @@ mod tests {
             7
         });
         assert_eq!(counts.unwrap().of("bare").unwrap(), 0.0);
+    }
+
+    #[test]
+    fn rounds_of_a_slow_phase_are_left_out() {
+        let yardstick = [100.0, 105.0, 150.0, 110.0, 161.0];
+        let kept: Vec<_> = steady(&yardstick, &[1, 2, 3, 4, 5]).copied().collect();
+        assert_eq!(kept, [1, 2, 4]);
+        assert_eq!(steady(&[], &[1]).count(), 0);
     }
 
     #[test]

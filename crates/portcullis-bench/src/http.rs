@@ -42,12 +42,22 @@ enum Visitor {
     GrpcBearer,
 }
 
+/// A contender beside the application that it is compared with: one is asked right after the other, for machines have phases
+/// that are shorter than a round.
+struct Pair<'a> {
+    contender: &'a Contender,
+    server: &'a Server,
+    bare: &'a Server,
+    /// What they get done in a second, the contender and the bare application, in each round.
+    taken: Vec<(f64, f64)>,
+}
+
 /// What one contender gets done.
 #[derive(Debug)]
 pub(crate) struct Row {
     name: &'static str,
     per_second: [f64; 3],
-    /// Of what the bare application gets done in the same round.
+    /// Of what the bare application gets done right before or after.
     share: [f64; 3],
     aim: Option<f64>,
 }
@@ -94,31 +104,50 @@ pub(crate) fn measure(wanted: impl Fn(&str) -> bool, effort: Effort) -> Result<V
         .iter()
         .map(|contender| Server::start(contender, &redis.url()))
         .collect::<Result<_, _>>()?;
-    let rounds = if effort == Effort::Full { 11 } else { 3 };
-    let mut taken = vec![Vec::with_capacity(rounds); servers.len()];
-    for _ in 0..rounds {
-        let mut turns: Vec<_> = servers.iter().zip(&mut taken).collect();
-        shuffle(&mut turns);
-        for (server, taken) in turns {
-            taken.push(server.per_second()?);
-        }
-    }
-    let row = |(contender, per_second): (&Contender, &Vec<f64>)| {
-        let bare = contenders.iter().position(|it| it.name == contender.bare).and_then(|at| taken.get(at));
-        let bare = bare.ok_or("the bare application is missing")?;
-        Ok(Row {
-            name: contender.name,
-            share: quartiles(per_second.iter().zip(bare).map(|(taken, bare)| taken / bare).collect()),
-            per_second: quartiles(per_second.clone()),
-            aim: contender.aim,
+    let mut pairs = contenders
+        .iter()
+        .zip(&servers)
+        .map(|(contender, server)| {
+            let bare =
+                contenders.iter().position(|it| it.name == contender.bare).and_then(|at| servers.get(at));
+            let bare = bare.ok_or("the bare application is missing")?;
+            Ok(Pair { contender, server, bare, taken: Vec::new() })
         })
-    };
-    contenders.iter().zip(&taken).map(row).collect()
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let rounds = if effort == Effort::Full { 15 } else { 3 };
+    for round in 0..rounds {
+        let mut turns: Vec<_> = pairs.iter_mut().collect();
+        shuffle(&mut turns);
+        turns.into_iter().try_for_each(|pair| pair.round(round % 2 == 0))?;
+    }
+    Ok(pairs.iter().map(Pair::row).collect())
 }
 
 impl Contender {
     const fn new(name: &'static str, visitor: Visitor, bare: &'static str, aim: Option<f64>) -> Self {
         Self { name, visitor, bare, aim }
+    }
+}
+
+impl Pair<'_> {
+    fn round(&mut self, bare_first: bool) -> Result<(), Failure> {
+        let taken = if bare_first {
+            let bare = self.bare.per_second()?;
+            (self.server.per_second()?, bare)
+        } else {
+            (self.server.per_second()?, self.bare.per_second()?)
+        };
+        self.taken.push(taken);
+        Ok(())
+    }
+
+    fn row(&self) -> Row {
+        Row {
+            name: self.contender.name,
+            per_second: quartiles(self.taken.iter().map(|(own, _)| *own).collect()),
+            share: quartiles(self.taken.iter().map(|(own, bare)| own / bare).collect()),
+            aim: self.contender.aim,
+        }
     }
 }
 

@@ -6,13 +6,15 @@ use std::fmt;
 use crate::Failure;
 use crate::candidates::{Group, issue, tokens};
 use crate::counts::{Counts, Meter};
-use crate::harness::{self, Candidate, Effort, Plan, quartiles};
+use crate::harness::{self, Candidate, Effort, Plan, quartiles, steady};
 
 /// What one candidate costs.
 #[derive(Debug)]
 pub(crate) struct Row {
     name: &'static str,
+    /// Of the rounds in which the signature alone was steady.
     nanos: [f64; 3],
+    rounds: usize,
     /// As a multiple of what the signature alone takes in the same round.
     ratio: [f64; 3],
     allocations: i64,
@@ -34,14 +36,17 @@ pub(crate) fn measure(
     for group in groups(wanted)? {
         let (aim, most) = (group.aim, group.allocations);
         let mut candidates = flat(group);
-        let nanos = harness::rounds(&mut candidates, plan)?;
-        let base = nanos.first().cloned().unwrap_or_default();
-        for (at, (candidate, nanos)) in candidates.iter().zip(nanos).enumerate() {
+        let taken = harness::rounds(&mut candidates, plan)?;
+        let base: Vec<f64> = taken.first().into_iter().flatten().map(|round| round.net).collect();
+        let bases: Vec<f64> = steady(&base, &base).copied().collect();
+        for (at, (candidate, taken)) in candidates.iter().zip(taken).enumerate() {
             let name = candidate.label.name;
-            let ratio = nanos.iter().zip(&base).map(|(nanos, base)| nanos / base).collect();
-            let allocations = counts.of(name)? as i64;
+            let nanos: Vec<f64> = steady(&base, &taken).map(|round| round.net).collect();
+            let ratio = nanos.iter().zip(&bases).map(|(nanos, base)| nanos / base).collect();
+            let (rounds, allocations) = (nanos.len(), counts.of(name)? as i64);
             let (aim, most) = if at == 1 { (Some(aim), most) } else { (None, None) };
-            rows.push(Row { name, nanos: quartiles(nanos), ratio: quartiles(ratio), allocations, aim, most });
+            let (nanos, ratio) = (quartiles(nanos), quartiles(ratio));
+            rows.push(Row { name, nanos, rounds, ratio, allocations, aim, most });
         }
     }
     Ok(rows)
@@ -75,7 +80,7 @@ impl fmt::Display for Row {
         let [low, median, high] = self.nanos;
         write!(f, "| {} | {median:.0} ({low:.0}-{high:.0}) ", self.name)?;
         let [low, median, high] = self.ratio;
-        write!(f, "| {median:.2} ({low:.2}-{high:.2}) | {} ", self.allocations)?;
+        write!(f, "| {median:.2} ({low:.2}-{high:.2}) | {} | {} ", self.rounds, self.allocations)?;
         let met = |is_met| if is_met { "met" } else { "not met" };
         let aim = self.aim.map(|aim| format!("{aim:.2} {}", met(median <= aim)));
         let most = self.most.map(|most| format!("{most} {}", met(self.allocations <= most)));

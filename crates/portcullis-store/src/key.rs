@@ -21,6 +21,8 @@ pub struct InvalidRealm;
 /// It is kept in its text form, 22 characters of base64url without padding (RFC 4648, section 5). It is not a
 /// secret: logs and device lists show it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+// In whole words, as it is copied: a processor waits when it reads bytes by another measure than they were just written by.
+#[repr(align(8))]
 pub struct Locator([u8; Self::LEN]);
 
 /// Where one session's record is kept.

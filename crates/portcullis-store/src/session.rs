@@ -42,9 +42,14 @@ pub trait SessionBackend: Send + Sync + 'static {
 
     /// What [`load`](Self::load) would give, when it can be had without waiting; `None` to have `load` asked.
     ///
-    /// For backends in this process: it saves a boxed future per request.
-    fn load_now(&self, key: Key<'_>) -> Option<Result<Option<Record>, StoreError>> {
-        let _ = key;
+    /// For backends in this process: it saves a boxed future per request, and reading a clock twice. `now` is what the
+    /// caller's clock says. A backend may tell by it what has expired, if callers are to have the same clock; one with a
+    /// time of its own has no use for it.
+    ///
+    /// Either clock may be behind the other. What has expired by one of them only may be given or not; what was
+    /// [destroyed](Self::destroy) is not given, however early `now` is.
+    fn load_now(&self, key: Key<'_>, now: Timestamp) -> Option<Result<Option<Record>, StoreError>> {
+        let _ = (key, now);
         None
     }
 

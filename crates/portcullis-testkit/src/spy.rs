@@ -55,7 +55,7 @@ use std::time::Duration;
 
 use portcullis_store::{
     AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
-    SessionBackend, StoreError, StoreErrorKind, Tag, Touched, UserKey, Watcher, Watching,
+    SessionBackend, StoreError, StoreErrorKind, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
 };
 use tokio::sync::watch;
 
@@ -336,13 +336,13 @@ impl<B: SessionBackend> SessionBackend for Spy<B> {
     }
 
     /// Leaves calls for which there is an order to [`load`](SessionBackend::load), which can wait.
-    fn load_now(&self, key: Key<'_>) -> Option<Result<Option<Record>, StoreError>> {
+    fn load_now(&self, key: Key<'_>, now: Timestamp) -> Option<Result<Option<Record>, StoreError>> {
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         if orders.iter().any(|order| order.fits(Operation::Load)) {
             return None;
         }
         drop(orders);
-        let answer = self.backend.load_now(key)?;
+        let answer = self.backend.load_now(key, now)?;
         self.calls.send_modify(|calls| calls.push(Call::on_sessions(Operation::Load, &[key])));
         Some(answer)
     }

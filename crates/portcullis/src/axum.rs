@@ -168,14 +168,13 @@ mod tests {
 
     #[tokio::test]
     async fn an_extractor_makes_the_response_vary_by_who_asks() {
-        for authentication in
-            [Authentication::anonymous(), Authentication::authenticated(Identity::new("ada"))]
-        {
+        for outcome in [Outcome::Anonymous, Outcome::Authenticated(Identity::new("ada").into())] {
             let unread = || Arc::new(Read(AtomicBool::new(false), Challenge::new("Cookie")));
             let (read_by_one, read_by_other) = (unread(), unread());
             let head = |read: &Arc<Read>| {
                 let mut request = http::Request::new(());
-                request.extensions_mut().insert(authentication.clone().marked(Arc::<Read>::clone(read)));
+                let found = Authentication::of_session(outcome.clone(), Arc::<Read>::clone(read));
+                request.extensions_mut().insert(found);
                 request.into_parts().0
             };
             let _ =

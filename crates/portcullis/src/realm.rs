@@ -71,6 +71,8 @@ pub(crate) use self::claim::Claim;
     expect(unused_imports, reason = "only session layers claim anything")
 )]
 pub(crate) use self::claim::Standing;
+#[cfg(any(feature = "bearer", feature = "csrf", feature = "rust-crypto"))]
+pub(crate) use self::presence::Forwarded;
 pub(crate) use self::presence::Hold;
 #[cfg(any(feature = "csrf", feature = "session"))]
 pub(crate) use self::presence::{Guest, Presence};

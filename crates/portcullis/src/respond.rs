@@ -8,6 +8,8 @@
 //! * A closure is a responder too, and may ask one of these.
 //! * Whatever a responder makes, the layers add `Cache-Control: no-store` and keep the `Rejection` in the response's
 //!   extensions, and a gRPC or gRPC-web request is answered in its own protocol.
+//! * Each refusal is logged, and counted by the `metrics` facade as `portcullis_refused_total`, by `reason`:
+//!   [`Rejection::label`].
 //!
 //! ```
 //! use http::{Method, Response};
@@ -26,6 +28,7 @@
 //! # Ok::<(), http::Error>(())
 //! ```
 
+mod events;
 mod htmx;
 #[cfg(feature = "session")]
 mod late;
@@ -41,6 +44,7 @@ use http::header::{
 };
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 
+use self::events::refused;
 use self::htmx::Htmx;
 #[cfg(feature = "session")]
 pub(crate) use self::late::LateHead;
@@ -292,7 +296,7 @@ pub(crate) fn refuse<B>(
     rejection: Rejection,
     head: &RequestHead,
 ) -> Response<B> {
-    log(&rejection, head);
+    refused(&rejection, head);
     let mut response = responder.respond(&rejection, head);
     finish(&mut response, rejection, head);
     response
@@ -354,26 +358,6 @@ fn speak_grpc<B>(response: &mut Response<B>, rejection: &Rejection, head: &Reque
     *response.status_mut() = StatusCode::OK;
     response.headers_mut().remove(CONTENT_LENGTH);
     grpc(rejection, content_type, response.headers_mut());
-}
-
-fn log(rejection: &Rejection, head: &RequestHead) {
-    let (reason, message) = (rejection.label(), rejection.message());
-    match rejection {
-        Rejection::Misconfigured(misassembly) => {
-            tracing::error!(reason, path = head.uri().path(), "refused: {misassembly}")
-        }
-        Rejection::Csrf(csrf) => tracing::warn!(reason, csrf = csrf.label(), "refused: {message}"),
-        Rejection::Unavailable { .. } => tracing::warn!(reason, "refused: {message}"),
-        Rejection::Unauthenticated(_)
-        | Rejection::InvalidCredential { .. }
-        | Rejection::InvalidProof { .. }
-        | Rejection::BadRequest { .. }
-        | Rejection::Forbidden(_)
-        | Rejection::StepUp { .. }
-        | Rejection::Conflict
-        | Rejection::TooLarge
-        | Rejection::InsecureTransport { .. } => tracing::debug!(reason, "refused: {message}"),
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use http::{Method, Request, Response};
 use portcullis::session::{MemoryBackend, SessionKey, SessionLayer};
 use portcullis::{Identity, Session};
-use portcullis_store::{Key, Locator, Realm, SessionBackend as _};
+use portcullis_store::{Clock as _, Key, Locator, Realm, SessionBackend as _, SystemClock};
 use tokio::runtime::{Builder, Runtime};
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
@@ -83,7 +83,8 @@ fn loads(backend: &MemoryBackend, cookie: &str) -> Result<Job, Failure> {
     let (backend, realm) = (backend.clone(), Realm::default());
     let locator = cookie.split(['=', '.']).nth(1).and_then(Locator::parse).ok_or("no locator")?;
     Ok(Box::new(move || {
-        let loaded = backend.load_now(Key { realm: &realm, locator }).ok_or("it cannot wait")?;
+        let loaded =
+            backend.load_now(Key { realm: &realm, locator }, SystemClock.now()).ok_or("it cannot wait")?;
         if loaded?.is_some() { Ok(()) } else { Err("the session is gone".into()) }
     }))
 }

@@ -17,7 +17,7 @@ pub(super) fn per_second(port: u16, path: &str, header: Option<&str>) -> Result<
     let mut message = tempfile::NamedTempFile::new()?;
     message.write_all(&MESSAGE)?;
     let mut h2load = Command::new(&program);
-    h2load.args(["--threads=1", "--clients=4", "--max-concurrent-streams=16", "--duration=2", "--data"]);
+    h2load.args(["--threads=1", "--clients=4", "--max-concurrent-streams=16", "--duration=1", "--data"]);
     h2load.arg(message.path());
     for header in ["content-type: application/grpc", "te: trailers"].into_iter().chain(header) {
         h2load.args(["--header", header]);

@@ -10,7 +10,7 @@ use crate::Failure;
 pub(super) fn per_second(port: u16, header: Option<&str>) -> Result<f64, Failure> {
     let program = env::var_os("WRK_BIN").unwrap_or_else(|| "wrk".into());
     let mut wrk = Command::new(&program);
-    wrk.args(["-t1", "-c64", "-d2s"]);
+    wrk.args(["-t1", "-c64", "-d1s"]);
     if let Some(header) = header {
         wrk.args(["-H", header]);
     }

@@ -86,7 +86,10 @@ fn fetches_and_misses_are_counted_and_logged_without_a_token_s_word() {
     for (key, _, _, value) in snapshotter.snapshot().into_vec() {
         let key = key.key();
         let labels: Vec<_> = key.labels().map(|label| (label.key(), label.value())).collect();
-        assert!(labels.iter().all(|(name, _)| ["source", "result", "outcome"].contains(name)), "{labels:?}");
+        assert!(
+            labels.iter().all(|(name, _)| ["source", "result", "outcome", "reason"].contains(name)),
+            "{labels:?}"
+        );
         if labels.contains(&("source", source.as_str())) {
             let rest: Vec<_> =
                 labels.iter().filter(|(name, _)| *name != "source").map(|(_, value)| *value).collect();

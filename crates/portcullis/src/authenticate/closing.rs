@@ -88,7 +88,10 @@ impl Edits {
         for (name, value) in self.insert {
             headers.insert(name, value);
         }
-        for (name, value) in self.first.into_iter().chain(self.append) {
+        if let Some((name, value)) = self.first {
+            headers.append(name, value);
+        }
+        for (name, value) in self.append {
             headers.append(name, value);
         }
     }

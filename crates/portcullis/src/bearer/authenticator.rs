@@ -15,6 +15,7 @@ use super::confirmation::Confirmation;
 use super::dpop::{ProofRefusal, Proved, Ticket, Unproved};
 use super::error::KeysUnavailable;
 use super::events::{self, ProofOutcome};
+use super::forwarded::forwarded;
 use super::introspection::{Active, Desk};
 use super::jws::MAX_TOKEN;
 use super::keys::{KeyQuery, Missed, Missing};
@@ -57,6 +58,7 @@ pub struct BearerAuthenticator {
 pub(super) struct Policy {
     pub(super) required: bool,
     pub(super) strip: bool,
+    pub(super) forward: bool,
     pub(super) on_conflict: OnConflict,
 }
 
@@ -139,6 +141,9 @@ impl Authenticator for BearerAuthenticator {
     }
 
     fn enter<B>(&self, visit: &Visit, request: &mut Request<B>) {
+        if self.policy.forward && visit.place.is_some() {
+            self.forward(request);
+        }
         // A token among the subprotocols could be chosen as one, and so sent back.
         let strips = |place| self.policy.strip || place == Place::WebSocket;
         if let Some(place) = visit.place.filter(|&place| strips(place)) {
@@ -216,6 +221,14 @@ impl BearerAuthenticator {
 
     fn find<'r, B>(&self, request: &'r Request<B>) -> Result<Option<Offered<'r>>, Malformed> {
         self.sources.find(request.uri(), request.headers(), self.possession.speaks_dpop())
+    }
+
+    /// Leaves the token for handlers to hand on. It stands where it was found before.
+    fn forward<B>(&self, request: &mut Request<B>) {
+        let token = self.find(request).ok().flatten().and_then(|offered| forwarded(offered.as_bytes()));
+        if let Some(token) = token {
+            request.extensions_mut().insert(token);
+        }
     }
 
     fn absent(&self, extensions: &Extensions) -> Opening<Visit> {

@@ -123,6 +123,13 @@ impl<M, R> BearerLayer<M, R> {
         self
     }
 
+    /// Leaves a verified token for handlers that hand it on: see [`ForwardedToken`](super::ForwardedToken). It is there although
+    /// the request has been [stripped](Self::strip_token) of it. Default: no handler is given one.
+    pub fn forward_token(mut self) -> Self {
+        self.authenticator.policy.forward = true;
+        self
+    }
+
     /// What to do when an outer layer has recognised another user than the token's. Default: refuse with 400.
     pub fn on_conflict(mut self, on_conflict: OnConflict) -> Self {
         self.authenticator.policy.on_conflict = on_conflict;

@@ -22,6 +22,7 @@
 //! * Challenges say what was wrong by RFC 6750 and RFC 9470, and where a client [finds out](ResourceMetadata) whom to ask
 //!   for a token (RFC 9728).
 //! * What outlives its request [ends with the token](Expiry).
+//! * Handlers see whom a token names and what it says, and the token itself only where it is to be [handed on](ForwardedToken).
 //! * Why a token was refused goes to `tracing` in full, at debug; the client is told in a few words.
 //!
 //! Signatures are verified by aws-lc-rs, which has parts in C; with feature `rust-crypto` in place of `bearer` in pure Rust,
@@ -60,6 +61,22 @@
 //! assert_eq!(response.headers()["www-authenticate"], r#"Bearer realm="api""#);
 //! # Ok(()) }
 //! ```
+//!
+//! # What is counted
+//!
+//! By the `metrics` facade, with labels of few values each, none of them taken from a token:
+//!
+//! | counter `portcullis_bearer_..._total` | label |
+//! | --- | --- |
+//! | `cache` | `result`: `hit`, `miss`, `evicted` |
+//! | `revocation_checks` | `result`: `good`, `revoked`, `not_revocable`, `failed_open`, `unavailable` |
+//! | `revocations`: what was revoked | `what`: `token`, `family`, `user`, `everyone`; `result`: `ok`, or a store's error |
+//! | `revocation_push` | `state`: see [`RevocationPush`] |
+//! | `proofs` | `result`: `good`, `bad`, `no_nonce`, `replayed`, `unavailable` |
+//! | `introspections` | `result`: `known`, `active`, `inactive`, `refused`, `crowded`, `left_alone`, or an error's kind |
+//!
+//! A request that is refused is counted with [all others](crate::respond) by its reason; one that brings no token, or a good one,
+//! raises nothing by itself.
 
 mod algorithm;
 mod audience;
@@ -73,6 +90,7 @@ mod dpop;
 mod error;
 mod events;
 mod expiry;
+mod forwarded;
 mod header;
 mod introspection;
 mod issuer;
@@ -113,6 +131,7 @@ pub use dpop::{Dpop, MemoryReplayBackend, NonceKeys};
 pub(crate) use dpop::{KeyFault, KeyProof, KeyProofs};
 pub use error::{BuildError, BuildErrorKind, KeysUnavailable};
 pub use expiry::{Expired, ExpiringBody, ExpiringStream, Expiry};
+pub use forwarded::ForwardedToken;
 pub use introspection::{
     Introspecting, Introspection, IntrospectionError, IntrospectionErrorKind, OpaqueTokens,
     TokenIntrospection,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Extensions, Request, request};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::{Identity, Person};
 use crate::realm::{Claim, DefaultRealm, Hold, Realm};
@@ -186,13 +186,15 @@ impl<M> Authentication<M> {
         self.found.marks.extend(challenge.map(Mark::Challenge));
     }
 
+    /// What a session layer found out.
     #[cfg_attr(
         not(feature = "session"),
         expect(dead_code, reason = "only session layers say more of themselves")
     )]
-    pub(crate) fn marked(mut self, mark: Arc<dyn SessionMark>) -> Self {
-        self.found.marks.push(Mark::Session(mark));
-        self
+    #[inline]
+    pub(crate) fn of_session(outcome: Outcome<M>, mark: Arc<dyn SessionMark>) -> Self {
+        let marks = smallvec![Mark::Session(mark)];
+        Self { outcome, found: Found { marks, nobody_looked: false } }
     }
 
     /// Nobody is signed in; what else was found stays.

@@ -120,6 +120,11 @@ impl TokenIssuer {
         &self.0.ring
     }
 
+    /// Whether the key that signs now is in this process.
+    pub(super) fn signs_here(&self) -> bool {
+        self.0.ring.published().active.is_local()
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.0.ring.clock().now()
     }

@@ -259,6 +259,10 @@ impl Signer for SigningKey {
         self.verification.clone()
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn sign<'a>(&'a self, message: &'a [u8]) -> Signing<'a> {
         Signing::Ready(self.signature(message))
     }

@@ -52,6 +52,14 @@ pub trait Signer: fmt::Debug + Send + Sync + 'static {
     /// What its signatures are verified with.
     fn verification_key(&self) -> VerificationKey;
 
+    /// Whether the key is in this process, so that nothing that is away can keep it from signing. Default: no.
+    ///
+    /// For a signer that is not local, [`RefreshTokens`](super::RefreshTokens) have the access token signed before the family
+    /// begins or moves on, at one more round trip to the store: an outage of the signer then costs nobody the login.
+    fn is_local(&self) -> bool {
+        false
+    }
+
     /// Signs these bytes, in the form that a JWS has (RFC 7518, section 3): for ECDSA r and s side by side.
     fn sign<'a>(&'a self, message: &'a [u8]) -> Signing<'a>;
 }
@@ -125,6 +133,10 @@ impl<S: Signer + ?Sized> Signer for Arc<S> {
 
     fn verification_key(&self) -> VerificationKey {
         (**self).verification_key()
+    }
+
+    fn is_local(&self) -> bool {
+        (**self).is_local()
     }
 
     fn sign<'a>(&'a self, message: &'a [u8]) -> Signing<'a> {

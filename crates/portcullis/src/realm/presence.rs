@@ -1,12 +1,13 @@
 //! [`Presence`]: who is there in a request as of now, for layers further in that bind something to it. [`Hold`]: the way
-//! to it, and to a session's handle, for code without a type parameter. Session layers and `CsrfLayer` meet here.
+//! to it, and to a session's handle, for code without a type parameter. [`Forwarded`]: a credential that handlers hand on.
+//! The layers that find out who is calling and `CsrfLayer` meet here.
 
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use http::{Extensions, HeaderMap};
+use http::{Extensions, HeaderMap, HeaderValue};
 use portcullis_store::Locator;
 
 use crate::guard::Words;
@@ -49,6 +50,15 @@ pub(crate) enum NameOrigin {
     /// It was made for this request.
     New,
 }
+
+/// The credential that a request came with, as it goes on to another service. In the extensions, and taken away with whoever
+/// it names.
+#[cfg_attr(
+    not(any(feature = "bearer", feature = "rust-crypto")),
+    allow(dead_code, reason = "only bearer tokens are handed on")
+)]
+#[derive(Clone, Debug)]
+pub(crate) struct Forwarded(pub(crate) HeaderValue);
 
 /// How a layer that leaves a handle in the extensions lets it be found, taken away and given back, in its realm.
 pub(crate) struct Hold {

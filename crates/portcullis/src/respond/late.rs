@@ -26,11 +26,17 @@ impl LateHead {
     pub(crate) fn of(head: Head<'_>) -> Self {
         let Asked { protocol, accept, navigates } = Asked::by(head);
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        let mut texts = SmallVec::new();
-        texts.extend_from_slice(target.as_bytes());
-        texts.extend_from_slice(accept.map_or(&[], |accept| accept.as_bytes()));
-        let (target_len, accepts) = (target.len(), accept.is_some());
-        Self { method: head.method.clone(), protocol, navigates, texts, target_len, accepts }
+        let mut late = Self {
+            method: head.method.clone(),
+            protocol,
+            navigates,
+            texts: SmallVec::new(),
+            target_len: target.len(),
+            accepts: accept.is_some(),
+        };
+        late.texts.extend_from_slice(target.as_bytes());
+        late.texts.extend_from_slice(accept.map_or(&[], |accept| accept.as_bytes()));
+        late
     }
 
     /// For a responder. The extensions, and what htmx says of itself, have gone with the request.

@@ -50,7 +50,7 @@ enum Stay {
         session: Arc<Shared>,
         /// Whether the request's token decided what is in its extensions.
         presented: bool,
-        chores: Chores,
+        chores: Option<Box<Chores>>,
     },
     /// Handlers have no handle. There is a session only if something is to be done about it.
     ReadOnly { due: Option<Box<(Stored, Chores)>> },
@@ -58,7 +58,7 @@ enum Stay {
     HeldOutside,
 }
 
-/// What is due of a session's own accord.
+/// What is due of a session's own accord. In a box, since nothing is for nearly all requests, which carry no room for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Chores {
     /// Its idle deadline is to be moved.
@@ -84,9 +84,11 @@ impl SessionAuthenticator {
         self.core.transport.carrier_of_identity() == Carrier::Ambient
     }
 
-    /// What the way out needs of the head, should it have to refuse; where nothing can be written, it does not.
-    fn late_head(&self, head: Head<'_>) -> Option<LateHead> {
-        (!self.core.read_only).then(|| LateHead::of(head))
+    /// What the way out needs of the head, should it have to refuse; where nothing can be written, it does not. Made where
+    /// it is kept, for it is large.
+    #[inline]
+    fn late_head(&self, head: Head<'_>) -> Option<impl FnOnce() -> LateHead> {
+        (!self.core.read_only).then_some(move || LateHead::of(head))
     }
 
     fn look(&self, head: Head<'_>) -> Opening<Visit> {
@@ -101,7 +103,7 @@ impl SessionAuthenticator {
             core.emit(SessionEventKind::Rejected(why), locator.as_ref(), None);
         }
         match candidates.as_slice() {
-            [] => Opening::Ready(Ok(Visit::of_nobody(core, Held::Nothing, false, || self.late_head(head)))),
+            [] => Opening::Ready(Ok(Visit::of_nobody(core, Held::Nothing, false, self.late_head(head)))),
             [one] => self.look_up(*one, head),
             _ => self.look_all_up(candidates, head),
         }
@@ -110,21 +112,21 @@ impl SessionAuthenticator {
     fn look_up(&self, one: Presented, head: Head<'_>) -> Opening<Visit> {
         let (core, now) = (&self.core, self.core.clock.now());
         if let Some(loaded) = load_now(core, &one, now) {
-            return Opening::Ready(judge_one(core, &one, loaded, now, || self.late_head(head)));
+            return Opening::Ready(judge_one(core, &one, loaded, now, self.late_head(head)));
         }
-        let (core, late) = (Arc::clone(core), self.late_head(head));
+        let (core, late) = (Arc::clone(core), self.late_head(head).map(|late| late()));
         Opening::pending(async move {
             let loaded = core.backend.load_and_keep(core.key(one.locator)).await;
-            judge_one(&core, &one, (loaded, false), core.clock.now(), || late)
+            judge_one(&core, &one, (loaded, false), core.clock.now(), late.map(|late| || late))
         })
     }
 
     fn look_all_up(&self, candidates: Candidates, head: Head<'_>) -> Opening<Visit> {
-        let (core, late) = (Arc::clone(&self.core), self.late_head(head));
+        let (core, late) = (Arc::clone(&self.core), self.late_head(head).map(|late| late()));
         Opening::pending(async move {
             let keys: Vec<Key<'_>> = candidates.iter().map(|one| core.key(one.locator)).collect();
             let loaded = core.backend.load_many(&keys).await;
-            judge(&core, &candidates, loaded, core.clock.now(), || late)
+            judge(&core, &candidates, loaded, core.clock.now(), late.map(|late| || late))
         })
     }
 
@@ -141,8 +143,14 @@ impl SessionAuthenticator {
         }
     }
 
-    fn seal(&self, session: Arc<Shared>, presented: bool, chores: Chores, is_5xx: bool) -> Closing {
-        if chores == Chores::default() && session.is_left_as_it_was() {
+    fn seal(
+        &self,
+        session: Arc<Shared>,
+        presented: bool,
+        chores: Option<Box<Chores>>,
+        is_5xx: bool,
+    ) -> Closing {
+        if chores.is_none() && session.is_left_as_it_was() {
             return if varies(&session, presented) {
                 Closing::edits(self.varying())
             } else {
@@ -150,11 +158,13 @@ impl SessionAuthenticator {
             };
         }
         let mut state = session.lock();
-        if let Some(stored) = state.stored() {
-            chores.behind_the_response(stored, &self.core);
-        }
-        if let Renewal::Due(secret) = chores.renewal {
-            state.renew(secret, &self.core);
+        if let Some(chores) = chores {
+            if let Some(stored) = state.stored() {
+                chores.behind_the_response(stored, &self.core);
+            }
+            if let Renewal::Due(secret) = chores.renewal {
+                state.renew(secret, &self.core);
+            }
         }
         let rest = state.seal(self.core.discard_on_5xx && is_5xx);
         if rest == Rest::Nothing {
@@ -213,7 +223,7 @@ impl Authenticator for SessionAuthenticator {
 fn load_now(core: &Core, one: &Presented, now: Timestamp) -> Option<Loaded> {
     match core.backend.cached(one, now) {
         Some(record) => Some((Ok(Some(record)), true)),
-        None => core.backend.load_now(core.key(one.locator)).map(|loaded| (loaded, false)),
+        None => core.backend.load_now(core.key(one.locator), now).map(|loaded| (loaded, false)),
     }
 }
 
@@ -223,7 +233,7 @@ fn judge_one(
     presented: &Presented,
     (loaded, may_be_old): Loaded,
     now: Timestamp,
-    late: impl FnOnce() -> Option<LateHead>,
+    late: Option<impl FnOnce() -> LateHead>,
 ) -> Opened<Visit> {
     match loaded.and_then(|record| good(core, presented, record, now)) {
         Ok(Some(session)) => Ok(Visit::of(core, session, may_be_old, late)),
@@ -238,7 +248,7 @@ fn judge(
     candidates: &[Presented],
     loaded: Result<Vec<Option<Record>>, StoreError>,
     now: Timestamp,
-    late: impl FnOnce() -> Option<LateHead>,
+    late: Option<impl FnOnce() -> LateHead>,
 ) -> Opened<Visit> {
     let sessions = match loaded.and_then(|records| good_ones(core, candidates, records, now)) {
         Ok(sessions) => sessions,
@@ -259,7 +269,7 @@ fn judge(
 struct Good {
     stored: Stored,
     proof: Proof,
-    chores: Chores,
+    chores: Option<Box<Chores>>,
 }
 
 /// The good sessions among those presented, each once.
@@ -301,13 +311,14 @@ fn good(
     }
     let renewal = renewal(&record.header, proof, now, core.renew_every);
     let stored = core.loaded(presented.locator, record)?;
-    Ok(Some(Good { stored, proof, chores: Chores { touch: age == Age::TouchDue, renewal } }))
+    let chores = Chores { touch: age == Age::TouchDue, renewal };
+    Ok(Some(Good { stored, proof, chores: chores.if_any() }))
 }
 
 fn unavailable(
     core: &Arc<Core>,
     error: &StoreError,
-    late: impl FnOnce() -> Option<LateHead>,
+    late: Option<impl FnOnce() -> LateHead>,
 ) -> Opened<Visit> {
     core.store_failed(StoreOperation::Load, error.kind(), None);
     match core.on_unavailable {
@@ -321,19 +332,22 @@ impl Visit {
         core: &Arc<Core>,
         Good { stored, proof, chores }: Good,
         may_be_old: bool,
-        late: impl FnOnce() -> Option<LateHead>,
+        late: Option<impl FnOnce() -> LateHead>,
     ) -> (Authentication, Self) {
         if proof == Proof::Previous {
             core.emit_of(SessionEventKind::PreviousSecretUsed, &stored);
         }
         let outcome = stored.identity.clone().map_or(Outcome::Anonymous, Outcome::Authenticated);
-        match late() {
-            Some(head) => {
+        match late {
+            Some(late) => {
                 let held = Held::Stored(stored);
-                let session = Arc::new(Shared::new(Arc::clone(core), held, may_be_old, head));
+                let session = Arc::new(Shared::new(Arc::clone(core), held, may_be_old, late));
                 Self::writable(session, true, chores, outcome)
             }
-            None => Self::read_only(core, chores.are_due().then(|| Box::new((stored, chores))), outcome),
+            None => {
+                let due = chores.filter(|chores| chores.are_due());
+                Self::read_only(core, due.map(|chores| Box::new((stored, *chores))), outcome)
+            }
         }
     }
 
@@ -341,16 +355,16 @@ impl Visit {
         core: &Arc<Core>,
         held: Held,
         presented: bool,
-        late: impl FnOnce() -> Option<LateHead>,
+        late: Option<impl FnOnce() -> LateHead>,
     ) -> (Authentication, Self) {
         let outcome = match held {
             Held::Unavailable => Outcome::Unavailable { retry_after: RETRY_AFTER },
             Held::Nothing | Held::Stored(_) | Held::Ended | Held::Withheld => Outcome::Anonymous,
         };
-        match late() {
-            Some(head) => {
-                let session = Arc::new(Shared::new(Arc::clone(core), held, false, head));
-                Self::writable(session, presented, Chores::default(), outcome)
+        match late {
+            Some(late) => {
+                let session = Arc::new(Shared::new(Arc::clone(core), held, false, late));
+                Self::writable(session, presented, None, outcome)
             }
             None => Self::read_only(core, None, outcome),
         }
@@ -359,10 +373,10 @@ impl Visit {
     fn writable(
         session: Arc<Shared>,
         presented: bool,
-        chores: Chores,
+        chores: Option<Box<Chores>>,
         outcome: Outcome,
     ) -> (Authentication, Self) {
-        let found = Authentication::from(outcome).marked(Arc::clone(&session) as _);
+        let found = Authentication::of_session(outcome, Arc::clone(&session) as _);
         (found, Self(Stay::Writable { session, presented, chores }))
     }
 
@@ -371,12 +385,16 @@ impl Visit {
         due: Option<Box<(Stored, Chores)>>,
         outcome: Outcome,
     ) -> (Authentication, Self) {
-        let found = Authentication::from(outcome).marked(Arc::clone(core) as _);
+        let found = Authentication::of_session(outcome, Arc::clone(core) as _);
         (found, Self(Stay::ReadOnly { due }))
     }
 }
 
 impl Chores {
+    fn if_any(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
+
     fn are_due(self) -> bool {
         self.touch || self.renewal == Renewal::Arrived
     }

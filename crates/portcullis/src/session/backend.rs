@@ -39,7 +39,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 trait Erased: Send + Sync {
     fn budget(&self) -> Option<Duration>;
     fn load<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Option<Record>>;
-    fn load_now(&self, key: Key<'_>) -> Option<Result<Option<Record>, StoreError>>;
+    fn load_now(&self, key: Key<'_>, now: Timestamp) -> Option<Result<Option<Record>, StoreError>>;
     fn load_many<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, Vec<Option<Record>>>;
     fn create<'a>(&'a self, key: Key<'a>, record: &'a Record) -> BoxFuture<'a, Created>;
     fn create_enrolled<'a>(
@@ -83,8 +83,8 @@ impl<B: SessionBackend> Erased for B {
         Box::pin(self.load(key))
     }
 
-    fn load_now(&self, key: Key<'_>) -> Option<Result<Option<Record>, StoreError>> {
-        self.load_now(key)
+    fn load_now(&self, key: Key<'_>, now: Timestamp) -> Option<Result<Option<Record>, StoreError>> {
+        self.load_now(key, now)
     }
 
     fn load_many<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, Vec<Option<Record>>> {
@@ -246,8 +246,12 @@ impl Backend {
         }
     }
 
-    pub(crate) fn load_now(&self, key: Key<'_>) -> Option<Result<Option<Record>, StoreError>> {
-        let loaded = self.erased.load_now(key)?;
+    pub(crate) fn load_now(
+        &self,
+        key: Key<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Option<Record>, StoreError>> {
+        let loaded = self.erased.load_now(key, now)?;
         Some(loaded.map(|record| record.map(|record| self.opened(key, record))))
     }
 

@@ -53,8 +53,8 @@ impl Shared {
             return Err(Reason::Ended.into());
         }
         let stored = state.holding()?.ok_or(Reason::NotStored)?.clone();
-        let (core, head) = (Arc::clone(&self.core), self.head.clone());
-        Ok(Arc::new(Self::new(core, Held::Stored(stored), true, head)))
+        let core = Arc::clone(&self.core);
+        Ok(Arc::new(Self::new(core, Held::Stored(stored), true, || self.head.clone())))
     }
 
     /// Looks up what has become of the session. What is recorded stays recorded, on top of it.

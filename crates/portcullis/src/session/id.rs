@@ -5,6 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_store::{Header, Locator, SecretHash, Timestamp};
+use sha2::block_api::compress256;
 use sha2::{Digest, Sha256};
 
 use crate::secret::{NoEntropy, Redacted, constant_time_eq, random};
@@ -48,7 +49,7 @@ impl Token {
 
     /// What is stored of the secret.
     pub(crate) fn hash(&self) -> SecretHash {
-        hash(self.secret.0.as_bytes())
+        SecretHash(Sha256::digest(self.secret.0.as_bytes()).into())
     }
 }
 
@@ -57,7 +58,8 @@ impl Presented {
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
         let (locator, rest) = value.split_first_chunk::<{ Locator::LEN }>()?;
         let (dot, secret) = rest.split_first()?;
-        let well_formed = *dot == b'.' && is_base64url(secret.try_into().ok()?);
+        let secret = secret.try_into().ok()?;
+        let well_formed = *dot == b'.' && is_base64url(secret);
         let locator = Locator::from_ascii(locator)?;
         well_formed.then(|| Self { locator, hash: hash(secret) })
     }
@@ -100,8 +102,30 @@ fn is_base64url(secret: &[u8; SECRET_LEN]) -> bool {
     padded.iter().fold(true, |all, byte| all & legal(byte))
 }
 
-fn hash(secret: &[u8]) -> SecretHash {
-    SecretHash(Sha256::digest(secret).into())
+/// What SHA-256 starts from (FIPS 180-4, section 5.3.3).
+const INITIAL: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+
+/// A block of 64 bytes, but for the secret at its start: what pads a message of that length (section 5.1.1).
+const PADDED: [u8; 64] = {
+    let mut block = [0; 64];
+    block[SECRET_LEN] = 0x80;
+    let [.., high, low] = (8 * SECRET_LEN as u64).to_be_bytes();
+    (block[62], block[63]) = (high, low);
+    block
+};
+
+/// SHA-256 of a secret. Padded it is one block, which takes two thirds of the time that a hasher of texts of any length does.
+fn hash(secret: &[u8; SECRET_LEN]) -> SecretHash {
+    let mut block = PADDED;
+    if let Some(start) = block.first_chunk_mut() {
+        *start = *secret;
+    }
+    let mut state = INITIAL;
+    compress256(&mut state, &[block]);
+    let mut hash = [0; 32];
+    hash.as_chunks_mut::<4>().0.iter_mut().zip(state).for_each(|(to, word)| *to = word.to_be_bytes());
+    SecretHash(hash)
 }
 
 #[cfg(test)]
@@ -117,6 +141,16 @@ mod tests {
         assert_eq!(value.len(), TOKEN_LEN);
         let presented = Presented::parse(value.as_bytes()).unwrap();
         assert_eq!((presented.locator, presented.hash), (token.locator, token.hash()));
+    }
+
+    #[test]
+    fn what_is_presented_is_hashed_by_sha_256() {
+        let secrets = ["A", "_", "-", "z"].map(|character| character.repeat(SECRET_LEN));
+        let minted = std::iter::repeat_with(|| Token::mint().unwrap().secret.0).take(100);
+        for secret in secrets.into_iter().chain(minted) {
+            let expected: [u8; 32] = Sha256::digest(&secret).into();
+            assert_eq!(hash(secret.as_bytes().try_into().unwrap()).0, expected, "{secret}");
+        }
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl MemoryBackend {
         Self::with_clock(SystemClock)
     }
 
-    /// Expires sessions by this clock. It should be the one that the layer is given.
+    /// Expires sessions by this clock. It should be the one that the layer is given, by whose time requests load them.
     #[must_use]
     pub fn with_clock(clock: impl Clock) -> Self {
         Self(Arc::new(Store::new(Arc::new(clock), Self::DEFAULT_MAX_SESSIONS)))
@@ -145,8 +145,7 @@ impl Store {
         lock(&self.indexes, self.hasher.hash_one(user))
     }
 
-    fn load(&self, key: Key<'_>) -> Option<Record> {
-        let now = self.clock.now();
+    fn load(&self, key: Key<'_>, now: Timestamp) -> Option<Record> {
         let (at, sessions) = self.sessions(key)?;
         sessions.get(at).filter(|record| record.header.expires() > now).cloned()
     }
@@ -409,11 +408,11 @@ impl From<Key<'_>> for OwnedKey {
 
 impl SessionBackend for MemoryBackend {
     fn load(&self, key: Key<'_>) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send {
-        future::ready(Ok(self.0.load(key)))
+        future::ready(Ok(self.0.load(key, self.0.clock.now())))
     }
 
-    fn load_now(&self, key: Key<'_>) -> Option<Result<Option<Record>, StoreError>> {
-        Some(Ok(self.0.load(key)))
+    fn load_now(&self, key: Key<'_>, now: Timestamp) -> Option<Result<Option<Record>, StoreError>> {
+        Some(Ok(self.0.load(key, now)))
     }
 
     /// Nothing is waited for.
@@ -425,7 +424,8 @@ impl SessionBackend for MemoryBackend {
         &self,
         keys: &[Key<'_>],
     ) -> impl Future<Output = Result<Vec<Option<Record>>, StoreError>> + Send {
-        future::ready(Ok(keys.iter().map(|key| self.0.load(*key)).collect()))
+        let now = self.0.clock.now();
+        future::ready(Ok(keys.iter().map(|key| self.0.load(*key, now)).collect()))
     }
 
     fn create(

@@ -39,7 +39,12 @@ pub(crate) struct Shared {
 
 impl Shared {
     #[inline]
-    pub(crate) fn new(core: Arc<Core>, held: Held, may_be_old: bool, head: LateHead) -> Self {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        held: Held,
+        may_be_old: bool,
+        head: impl FnOnce() -> LateHead,
+    ) -> Self {
         Self {
             core,
             state: Mutex::new(State::new(held, may_be_old)),
@@ -47,7 +52,7 @@ impl Shared {
             read: AtomicBool::new(false),
             touched: AtomicBool::new(false),
             guest: Guest::default(),
-            head,
+            head: head(),
         }
     }
 

@@ -16,6 +16,7 @@ mod certificate;
 mod challenges;
 mod claims;
 mod config;
+mod counters;
 mod dpop;
 mod form;
 mod fuzz;

@@ -6,8 +6,8 @@ use std::task::Poll;
 use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use http::{Method, Request, Response, StatusCode};
 use portcullis::bearer::{
-    Algorithm, Audience, Issuer, KeyQuery, KeySet, KeySource, MemoryTokenBackend, Missed, Missing,
-    Revocations, TokenCache, TokenSource,
+    Algorithm, Audience, ForwardedToken, Issuer, KeyQuery, KeySet, KeySource, MemoryTokenBackend, Missed,
+    Missing, Revocations, TokenCache, TokenSource,
 };
 use portcullis::identity::{Carrier, Identity};
 use portcullis::{BearerLayer, CsrfLayer};
@@ -184,6 +184,44 @@ fn a_stripped_token_is_gone_wherever_it_stood_and_all_else_stays() {
         // Among the subprotocols it could be chosen as one.
         assert_eq!(seen(&stay, request()).contains(&token), place != "websocket", "{place}");
     }
+}
+
+/// What a handler would hand on: the token, and the value for `Authorization`.
+fn handed_on(bearer: &BearerLayer, request: Request<String>) -> Option<(String, String)> {
+    let inner = service_fn(|request: Request<String>| async move {
+        let mut response = Response::new(String::new());
+        if let Some(token) = ForwardedToken::of(request.extensions()) {
+            let printed = format!("{token:?} {:?}", token.authorization());
+            assert!(!printed.contains(token.as_str()), "{printed}");
+            response.extensions_mut().insert(token);
+        }
+        Ok::<_, std::io::Error>(response)
+    });
+    let response = at_once(bearer.layer(inner).call(request));
+    let token = response.extensions().get::<ForwardedToken>()?;
+    Some((token.as_str().to_owned(), token.authorization().to_str().unwrap().to_owned()))
+}
+
+#[test]
+fn a_token_is_handed_on_where_that_is_said_wherever_it_stood_and_nowhere_else() {
+    let (stay, token) = (everywhere(layer([ES256.issuer()])).cache(TokenCache::default()), token());
+    let forward = stay.clone().forward_token();
+    let expected = Some((token.clone(), format!("Bearer {token}")));
+    for (place, _) in PLACES {
+        let request = |token: &str| request(Method::GET, &[(place, token)]);
+        assert_eq!(handed_on(&stay, request(&token)), None, "{place}, by default");
+        // Twice, since the second time the token is known.
+        for round in 0..2 {
+            assert_eq!(handed_on(&forward, request(&token)), expected, "{place}, {round}");
+            let strip = forward.clone().strip_token();
+            assert_eq!(handed_on(&strip, request(&token)), expected, "{place}, {round}, stripped");
+        }
+        assert_eq!(handed_on(&forward, request("garbage")), None, "{place}, refused");
+    }
+    assert_eq!(handed_on(&forward, request(Method::GET, &[])), None, "nobody");
+    let mut basic = request(Method::GET, &[]);
+    basic.headers_mut().insert(AUTHORIZATION, "Basic YTpi".parse().unwrap());
+    assert_eq!(handed_on(&forward, basic), None, "another scheme is no token");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod authenticate;
 mod combine;
 mod common;
 mod cost;
+mod counters;
 #[cfg(feature = "csrf")]
 mod csrf;
 #[cfg(feature = "axum")]

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::extract::Extension;
 use axum::routing::{get, post};
+use http::Extensions;
 use http::request::Parts;
 use portcullis::axum::CsrfForm;
-use portcullis::csrf::{CsrfVerdict, OnFailure};
+use portcullis::bearer::{ForwardedToken, TokenSource};
+use portcullis::csrf::{CsrfToken, CsrfVerdict, OnFailure};
 use portcullis::identity::{Authentication, IdentityExt, Outcome};
 use portcullis::rejection::CsrfReason::{self, CrossSite, HostNotAllowed, TokenMismatch};
 use portcullis::session::{MemoryBackend, SessionError, SessionErrorKind as Kind, SessionKey, SessionLayer};
@@ -16,7 +18,7 @@ use portcullis::{CsrfLayer, Identity, Realm, RequireLayer, Session};
 use portcullis_testkit::client::Client;
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 
-use crate::site::{NOTE, Request, Transfer, assert_refused, bare, layer, name, routes, token};
+use crate::site::{NOTE, Program, Request, Transfer, assert_refused, bare, layer, name, routes, token};
 
 const COUNT: SessionKey<i64> = SessionKey::new("count");
 
@@ -49,6 +51,7 @@ async fn attempts<M: Realm>(session: Session<M>) -> Vec<(&'static str, Result<()
         ("watch", session.watch().map(drop)),
         ("detach", session.detach().map(drop)),
         ("devices", session.devices().list().await.map(drop)),
+        ("revoke", session.devices().revoke("AAAAAAAAAAAAAAAAAAAAAA").await),
         ("revoke_others", session.devices().revoke_others().await.map(drop)),
         ("revoke_all", session.devices().revoke_all().await.map(drop)),
     ]
@@ -84,6 +87,7 @@ async fn dropping_leaves_no_handle_on_the_victims_sessions_in_any_realm() {
         assert!(me.is_none() && grace.is_none());
         assert!(session.identity().is_none() && session.session_ref().is_none());
         assert_eq!(session.get(&NOTE).unwrap(), None);
+        assert_eq!(session.take(&NOTE).await.unwrap(), None, "nothing is there to be taken");
         let found = vec![outcome(&one), outcome(&other)];
         let mut attempts = attempts(session.clone()).await;
         attempts.extend(self::attempts(staff).await);
@@ -116,7 +120,7 @@ async fn dropping_leaves_no_handle_on_the_victims_sessions_in_any_realm() {
     let seen = std::mem::take(&mut *seen.lock().unwrap());
     assert_eq!(seen.found, ["anonymous", "anonymous"]);
     assert_eq!(seen.verdict, Some(CsrfVerdict::Refused(CrossSite)));
-    assert_eq!(seen.attempts.len(), 26);
+    assert_eq!(seen.attempts.len(), 28);
     for (what, error) in seen.attempts {
         assert_eq!(error, Some(Kind::Withheld), "{what}");
     }
@@ -262,6 +266,36 @@ async fn who_was_given_back_is_nobody_unproven_any_more() {
     let own = token(&browser).await;
     let sent = bare(browser.post_form("/on", &[("to", "bob"), ("csrf_token", &*own)])).await;
     assert_eq!(sent.assert_status(200).text(), "ada");
+}
+
+/// A token in a cookie comes along by itself, and to hand it on would be to act in its name.
+#[tokio::test]
+async fn a_token_is_not_handed_on_for_who_proves_nothing() {
+    let program = Program::new();
+    let source = TokenSource::cookie("__Host-at").unwrap();
+    let bearer = program.layer().add_source(source).strip_token().forward_token();
+    let seen = |extensions: &Extensions| {
+        ForwardedToken::of(extensions).map_or("none".to_owned(), |token| token.as_str().to_owned())
+    };
+    let given_back = async move |early: Extensions, CsrfForm(head, _): CsrfForm<Transfer, Parts>| {
+        format!("{} {}", seen(&early), seen(&head.extensions))
+    };
+    let router = Router::new()
+        .route("/page", get(async |token: CsrfToken| token.value()))
+        .route("/plain", post(async move |extensions: Extensions| seen(&extensions)))
+        .route("/form", post(given_back))
+        .layer(dropping())
+        .layer(bearer);
+    let browser = Client::new(router);
+    let token = program.token();
+    browser.jar().add("https://app.example", &format!("__Host-at={token}; Path=/; Secure"));
+    assert_eq!(browser.post("/plain").await.assert_status(200).text(), token);
+    assert_eq!(bare(browser.post("/plain")).await.assert_status(200).text(), "none");
+
+    let own = self::token(&browser).await;
+    let fields = [("to", "bob"), ("csrf_token", &*own)];
+    let sent = bare(browser.post_form("/form", &fields)).await.assert_status(200);
+    assert_eq!(sent.text(), format!("none {token}"), "the form has proved its origin");
 }
 
 /// A page that shows the form again, because something in it was wrong, holds a token that is good.

@@ -59,7 +59,11 @@ impl Program {
     }
 
     pub(crate) fn authorization(&self) -> String {
-        format!("Bearer {}", self.0.token(json!({ "sub": "robot" })))
+        format!("Bearer {}", self.token())
+    }
+
+    pub(crate) fn token(&self) -> String {
+        self.0.token(json!({ "sub": "robot" })).to_string()
     }
 }
 

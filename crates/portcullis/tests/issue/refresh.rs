@@ -1,6 +1,7 @@
 //! Refresh tokens: who is given the next one, who is not, and what a theft ends.
 
 mod ends;
+mod signer;
 mod store;
 
 use std::sync::{Arc, Mutex};
@@ -8,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use portcullis::BearerLayer;
 use portcullis::bearer::{MemoryTokenBackend, Revocations};
 use portcullis::issue::{
-    BuildErrorKind, Confirmation, Grant, RefreshErrorKind, RefreshEvent, RefreshKeys, RefreshRefusal,
-    RefreshRequest, RefreshTokens, TokenIssuer, TokenPair,
+    BuildErrorKind, Confirmation, Grant, KeyRing, RefreshErrorKind, RefreshEvent, RefreshKeys,
+    RefreshRefusal, RefreshRequest, RefreshTokens, TokenIssuer, TokenPair,
 };
 use portcullis_store::{Locator, ManualClock};
 
@@ -35,10 +36,14 @@ impl Stage {
     /// With room for so many families and revocations.
     fn of(max: usize) -> Self {
         let clock = ManualClock::default();
+        let ring = ring(&clock);
+        Self::signing(&ring, clock, max)
+    }
+
+    fn signing(ring: &KeyRing, clock: ManualClock, max: usize) -> Self {
         let store = Spy::new(MemoryTokenBackend::with_clock(clock.clone()).max(max));
         let revocations = Revocations::new(store.clone()).clock(clock.clone());
-        let ring = ring(&clock);
-        let issuer = TokenIssuer::builder(ISSUER, ["api"], &ring).revocations(&revocations).build().unwrap();
+        let issuer = TokenIssuer::builder(ISSUER, ["api"], ring).revocations(&revocations).build().unwrap();
         let bearer =
             BearerLayer::new([issuer.trusted()]).unwrap().clock(clock.clone()).revocation(&revocations);
         let events = Arc::new(Mutex::new(Vec::new()));

@@ -54,7 +54,7 @@ pub(super) async fn an_outage_is_an_error<H: Harness>(stage: &Stage<'_, H>) -> O
     let write = next(&record, b"");
     let enrolment = Enrolment::new(user, record.header.absolute_deadline);
     fails("load", store.load(key)).await?;
-    if let Some(answer) = store.load_now(key) {
+    if let Some(answer) = store.load_now(key, stage.now()) {
         fails("load_now", async { answer }).await?;
     }
     fails("load_many", store.load_many(&[key, stage.key()])).await?;

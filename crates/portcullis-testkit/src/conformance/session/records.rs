@@ -183,6 +183,8 @@ pub(super) async fn destroy_is_for_ever<H: Harness>(stage: &Stage<'_, H>) -> Out
     stage.save(key, &created, &applied).await?;
     stage.store.destroy(&[key]).await?;
     stage.expect(key, None, "destroyed").await?;
+    let early = stage.store.load_now(key, created.header.created).transpose()?.flatten();
+    ensure!(early.is_none(), "load_now as of before the destroy found {early:?}");
     let late = next(&applied, b"late");
     let saves = [("a save in flight", &applied, &late), ("a save sent again", &created, &applied)];
     for (name, before, record) in saves {

@@ -115,7 +115,7 @@ impl<'h, H: Harness> Stage<'h, H> {
             matches!(many.as_slice(), [one] if agree(one) || one.is_none()),
             "load says {loaded:?}, load_many says {many:?}"
         );
-        if let Some(at_once) = self.store.load_now(key) {
+        if let Some(at_once) = self.store.load_now(key, self.now()) {
             let at_once = at_once?;
             ensure!(agree(&at_once) || at_once.is_none(), "load says {loaded:?}, load_now says {at_once:?}");
         }

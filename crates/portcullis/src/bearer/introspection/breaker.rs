@@ -21,9 +21,18 @@ pub(super) enum Breaker {
 /// Whether to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leave {
-    Ask,
+    Ask(Call),
     /// Not before so long.
     Wait(Duration),
+}
+
+/// Who asks, which says what a failure means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// One of many.
+    Usual,
+    /// The one that asks for all.
+    Probe,
 }
 
 /// How many failures in a row it takes.
@@ -39,11 +48,11 @@ impl Breaker {
     /// Whether to ask now. Whoever is told to, says what came of it.
     pub(super) fn ask(self, now: Instant) -> (Self, Leave) {
         match self {
-            Self::New | Self::Closed { .. } => (self, Leave::Ask),
+            Self::New | Self::Closed { .. } => (self, Leave::Ask(Call::Usual)),
             Self::Open { until, .. } if now < until => (self, Leave::Wait(until - now)),
             Self::Probing { since, .. } if now < since + LOST => (self, Leave::Wait(FIRST)),
             Self::Open { failures, .. } | Self::Probing { failures, .. } => {
-                (Self::Probing { failures, since: now }, Leave::Ask)
+                (Self::Probing { failures, since: now }, Leave::Ask(Call::Probe))
             }
         }
     }
@@ -53,7 +62,13 @@ impl Breaker {
     }
 
     /// `chance`, from 0 to 1, spreads the processes of a fleet over the second half of each pause.
-    pub(super) fn failed(self, now: Instant, chance: f64) -> Self {
+    ///
+    /// Many calls that were under way when the server failed are one failure of it: those that come back when nobody asks any
+    /// more make the pause no longer.
+    pub(super) fn failed(self, call: Call, now: Instant, chance: f64) -> Self {
+        if self.is_open() && call == Call::Usual {
+            return self;
+        }
         let failures = self.failures().saturating_add(1);
         if failures < TOLERATED {
             return Self::Closed { failures };
@@ -89,25 +104,25 @@ mod tests {
         let mut breaker = Breaker::default();
         for _ in 0..TOLERATED {
             let (next, leave) = breaker.ask(start);
-            assert_eq!(leave, Leave::Ask);
-            breaker = next.failed(start, 1.0);
+            assert_eq!(leave, Leave::Ask(Call::Usual));
+            breaker = next.failed(Call::Usual, start, 1.0);
         }
         assert!(breaker.is_open());
         assert_eq!(breaker.ask(at(249)), (breaker, Leave::Wait(Duration::from_millis(1))));
         let (probing, leave) = breaker.ask(at(250));
-        assert_eq!(leave, Leave::Ask);
+        assert_eq!(leave, Leave::Ask(Call::Probe));
         assert_eq!(probing.ask(at(250)).1, Leave::Wait(FIRST), "one is enough");
-        assert_eq!(probing.answered().ask(at(260)).1, Leave::Ask);
-        let open = probing.failed(at(260), 1.0);
+        assert_eq!(probing.answered().ask(at(260)).1, Leave::Ask(Call::Usual));
+        let open = probing.failed(Call::Probe, at(260), 1.0);
         assert_eq!(open.ask(at(759)).1, Leave::Wait(Duration::from_millis(1)), "twice as long");
-        assert_eq!(open.ask(at(760)).1, Leave::Ask);
-        assert_eq!(probing.ask(at(250) + LOST).1, Leave::Ask, "the probe was lost");
+        assert_eq!(open.ask(at(760)).1, Leave::Ask(Call::Probe));
+        assert_eq!(probing.ask(at(250) + LOST).1, Leave::Ask(Call::Probe), "the probe was lost");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_is_half_to_the_whole_of_what_it_may_be_and_a_quarter_of_a_minute_at_most() {
         let now = Instant::now();
-        let pause = |failures, chance| match (Breaker::Closed { failures }).failed(now, chance) {
+        let pause = |failures, chance| match (Breaker::Closed { failures }).failed(Call::Usual, now, chance) {
             Breaker::Open { until, .. } => until - now,
             other @ (Breaker::New | Breaker::Closed { .. } | Breaker::Probing { .. }) => panic!("{other:?}"),
         };
@@ -117,6 +132,15 @@ mod tests {
         for failures in [10, 100, u32::MAX] {
             assert_eq!(pause(failures, 1.0), LONGEST, "{failures}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asked_before_the_pause_makes_it_no_longer() {
+        let now = Instant::now();
+        let open = (Breaker::Closed { failures: TOLERATED - 1 }).failed(Call::Usual, now, 1.0);
+        assert_eq!(open.failed(Call::Usual, now, 1.0), open);
+        let (probing, _) = open.ask(now + FIRST);
+        assert_eq!(probing.failed(Call::Usual, now + FIRST, 1.0), probing, "nor ends the probe");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::OpaqueTokens;
 use super::answer::{Active, Judge, Known};
-use super::breaker::{Breaker, Leave};
+use super::breaker::{Breaker, Call, Leave};
 use super::flights::{Flight, Flights, Name, Part, landed};
 use super::source::{IntrospectionError, IntrospectionErrorKind, TokenIntrospection};
 use crate::bearer::cache::{Cache, Perishable};
@@ -107,13 +107,15 @@ impl Desk {
         let began = Instant::now();
         // Who waits for others has not been let down by the server.
         let Ok(Ok(_call)) = timeout(self.budget, self.calls.acquire()).await else {
-            events::introspected(Introspected::Crowded);
-            return Outcome::Unavailable { retry_after: RETRY_AFTER };
+            return crowded();
         };
-        if let Leave::Wait(retry_after) = self.leave() {
-            events::introspected(Introspected::LeftAlone);
-            return Outcome::Unavailable { retry_after };
-        }
+        let call = match self.leave() {
+            Leave::Ask(call) => call,
+            Leave::Wait(retry_after) => {
+                events::introspected(Introspected::LeftAlone);
+                return Outcome::Unavailable { retry_after };
+            }
+        };
         let left = self.budget.saturating_sub(began.elapsed());
         let answer = timeout(left, self.source.introspect(token)).await;
         let answer = answer.unwrap_or_else(|_| Err(IntrospectionError::new(IntrospectionErrorKind::Timeout)));
@@ -124,7 +126,15 @@ impl Desk {
         });
         match known {
             Ok((known, len)) => self.learn(token, known, len),
-            Err(error) => self.fail(&error),
+            // The server had less time than it is given, because there are too many: that is not its failure.
+            Err(error)
+                if call == Call::Usual
+                    && error.kind() == IntrospectionErrorKind::Timeout
+                    && left < self.budget / 2 =>
+            {
+                crowded()
+            }
+            Err(error) => self.fail(call, &error),
         }
     }
 
@@ -139,9 +149,9 @@ impl Desk {
         Outcome::Known(known)
     }
 
-    fn fail(&self, error: &IntrospectionError) -> Outcome {
+    fn fail(&self, call: Call, error: &IntrospectionError) -> Outcome {
         let (now, chance) = (Instant::now(), chance());
-        let was_open = self.step(|breaker| breaker.failed(now, chance));
+        let was_open = self.step(|breaker| breaker.failed(call, now, chance));
         let is_open = self.breaker().is_open();
         events::introspection_failed(error, is_open && !was_open);
         Outcome::Unavailable { retry_after: RETRY_AFTER }
@@ -165,6 +175,12 @@ impl Desk {
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// There are too many others.
+fn crowded() -> Outcome {
+    events::introspected(Introspected::Crowded);
+    Outcome::Unavailable { retry_after: RETRY_AFTER }
 }
 
 fn verdict(known: &Known) -> Result<Active, Failure> {

@@ -5,7 +5,7 @@
 //! * An older one has been copied: the family ends, and its access tokens with it, in the same step.
 //! * What was guessed never reaches the store: a token carries a MAC, over the client and the key that it is bound to as well.
 //! * A family ends when it is idle for a week, and after thirty days in any case.
-//! * While the store is away nothing is refreshed, and nothing is lost: the token that was presented stays good.
+//! * While the store or the signer is away nothing is refreshed, and nothing is lost: the token that was presented stays good.
 //!
 //! The store keeps hashes of two tokens, never one that could be used. The next token is made of the one before it and a key
 //! of the application's, so every process makes the same one.
@@ -36,13 +36,19 @@
 //! ```
 
 mod backend;
+mod builder;
 mod error;
 mod events;
 mod keys;
+mod pair;
+mod request;
 mod token;
 mod tokens;
 
+pub use builder::RefreshTokensBuilder;
 pub use error::{RefreshError, RefreshErrorKind, RefreshRefusal};
 pub use events::{RefreshEvent, RefreshEvents};
 pub use keys::RefreshKeys;
-pub use tokens::{RefreshRequest, RefreshTokens, RefreshTokensBuilder, TokenPair};
+pub use pair::TokenPair;
+pub use request::RefreshRequest;
+pub use tokens::RefreshTokens;

@@ -14,14 +14,16 @@ use portcullis_store::{
 use zeroize::Zeroizing;
 
 use super::backend::Backend;
+use super::builder::RefreshTokensBuilder;
 use super::error::{RefreshError, RefreshErrorKind, RefreshRefusal};
-use super::events::{self, Hook, RefreshEvents};
+use super::events::{self, Hook};
 use super::keys::{Binding, RefreshKeys};
+use super::pair::TokenPair;
+use super::request::RefreshRequest;
 use super::token::{Place, Presented, SECRET_LEN};
 use crate::bearer::{RevocationError, Revocations};
-use crate::issue::{
-    AccessToken, BuildError, BuildErrorKind, Confirmation, Grant, IssueError, IssueErrorKind, TokenIssuer,
-};
+use crate::issue::issuer::Order;
+use crate::issue::{AccessToken, Confirmation, Grant, IssueError, IssueErrorKind, TokenIssuer};
 use crate::names;
 use crate::secret::{self, Redacted};
 
@@ -29,50 +31,15 @@ use crate::secret::{self, Redacted};
 #[derive(Clone)]
 pub struct RefreshTokens(Arc<Parts>);
 
-struct Parts {
-    issuer: TokenIssuer,
-    revocations: Revocations,
-    backend: Backend,
-    keys: RefreshKeys,
-    grace: Duration,
-    idle: Duration,
-    absolute: Duration,
-    hook: Hook,
-}
-
-/// Builds [`RefreshTokens`].
-#[must_use]
-pub struct RefreshTokensBuilder {
-    issuer: TokenIssuer,
-    backend: Backend,
-    keys: RefreshKeys,
-    grace: Duration,
-    idle: Duration,
-    absolute: Duration,
-    hook: Hook,
-}
-
-/// An access token and the refresh token for the next one.
-#[derive(Clone)]
-pub struct TokenPair {
-    access: AccessToken,
-    refresh: Redacted<String>,
-    left: Duration,
-    sid: String,
-}
-
-/// A refresh token that somebody presents.
-#[derive(Clone, Copy)]
-#[must_use]
-pub struct RefreshRequest<'a> {
-    token: &'a str,
-    client: &'a str,
-    scope: Option<&'a str>,
-    key: Option<&'a Confirmation>,
-    /// To what the next access token is bound, if the refresh token is bound to nothing.
-    access_key: Option<&'a Confirmation>,
-    /// To what the next refresh token is bound.
-    next_key: Option<&'a Confirmation>,
+pub(super) struct Parts {
+    pub(super) issuer: TokenIssuer,
+    pub(super) revocations: Revocations,
+    pub(super) backend: Backend,
+    pub(super) keys: RefreshKeys,
+    pub(super) grace: Duration,
+    pub(super) idle: Duration,
+    pub(super) absolute: Duration,
+    pub(super) hook: Hook,
 }
 
 /// A token whose MAC is ours.
@@ -81,7 +48,25 @@ struct Proved {
     successor: [u8; SECRET_LEN],
 }
 
+/// An access token of a family as it was found, minted before the family begins or moves on: a
+/// [signer elsewhere](crate::issue::Signer::is_local) may be away, and then nothing has changed.
+struct Early {
+    epoch: TokenEpoch,
+    payload: Vec<u8>,
+    minted: Minted,
+}
+
+/// What was granted, and an access token of it.
+struct Minted {
+    grant: Grant,
+    access: AccessToken,
+}
+
 impl RefreshTokens {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
     /// Refresh tokens of this issuer, whose families are kept in `backend`: the one by which its
     /// [revocations](super::super::TokenIssuerBuilder::revocations) are kept.
     pub fn builder(
@@ -100,7 +85,8 @@ impl RefreshTokens {
         }
     }
 
-    /// Begins a family: a login answers with its first tokens. One round trip.
+    /// Begins a family: a login answers with its first tokens. One round trip; two with a signer that is not
+    /// [local](crate::issue::Signer::is_local), whose signature is waited for before the family is begun.
     ///
     /// The login is called by the grant's [`sid`](Grant::sid), or by a random name if it has none.
     ///
@@ -134,6 +120,15 @@ impl RefreshTokens {
             Place { user: names::user(Some(parts.issuer.name()), &grant.subject), family: names::of_id(sid) };
         let first = Zeroizing::new(secret::random::<SECRET_LEN>()?);
         let payload = serde_json::to_vec(&grant).map_err(|_| IssueErrorKind::BadGrant)?;
+        let (epoch, early) = if parts.issuer.signs_here() {
+            (epoch, None)
+        } else {
+            let epoch = match epoch {
+                Some(epoch) => epoch,
+                None => parts.revocations.epoch(parts.issuer.name(), &grant.subject).await?,
+            };
+            (Some(epoch), Some((epoch, parts.mint(&grant, epoch).await?)))
+        };
         let family = NewFamily {
             secret: hash(&first),
             absolute: parts.absolute,
@@ -146,7 +141,10 @@ impl RefreshTokens {
             Begun::Taken => return Err(IssueErrorKind::LoginTaken.into()),
             Begun::Revoked => return Err(IssueErrorKind::Revoked.into()),
         };
-        let access = parts.issuer.mint(parts.issuer.order(&grant, Some(epoch.as_version()))).await?;
+        let access = match early {
+            Some((of, access)) if of == epoch => access,
+            _ => parts.mint(&grant, epoch).await?,
+        };
         parts.hook.begun(&grant, sid);
         let binding = parts.binding(&grant.client_id, grant.confirmation.as_ref());
         let refresh = parts.token(binding, place, 0, &first);
@@ -154,12 +152,13 @@ impl RefreshTokens {
     }
 
     /// Refreshes: the next access token, and the refresh token that takes the place of the one that is presented. One round
-    /// trip; with a scope two.
+    /// trip; with a scope two, and with a signer that is not [local](crate::issue::Signer::is_local), whose signature is
+    /// waited for before the family moves on.
     ///
     /// # Errors
     /// [`RefreshErrorKind`]. Unless it is [`Refused`](RefreshErrorKind::Refused), the token that was presented may be
-    /// presented again. It may have been used by then, as when a signer fails after the family has moved on: so do it within
-    /// the [grace](RefreshTokensBuilder::grace), after which a used token is taken for a stolen one.
+    /// presented again. When the store does not answer it may have been used by then: so do it within the
+    /// [grace](RefreshTokensBuilder::grace), after which a used token is taken for a stolen one.
     pub async fn refresh(&self, request: RefreshRequest<'_>) -> Result<TokenPair, RefreshError> {
         let refreshed = self.refresh_by(request).await;
         events::presented(refreshed.as_ref().map(|(_, is_new)| *is_new));
@@ -171,11 +170,24 @@ impl RefreshTokens {
         let Proved { presented, successor } = parts.prove(request)?;
         let successor = Zeroizing::new(successor);
         let place = presented.place;
+        let signs_here = parts.issuer.signs_here();
+        let family = match request.scope {
+            None if signs_here => None,
+            _ => parts.backend.find(parts.key(&place)).await?,
+        };
         if let Some(scope) = request.scope {
             // Before anything changes: who asks for too much keeps the token.
-            let family = parts.backend.find(parts.key(&place)).await?.ok_or(RefreshRefusal::Ended)?;
+            let family = family.as_ref().ok_or(RefreshRefusal::Ended)?;
             narrowed(&grant(&family.payload)?, scope)?;
         }
+        let early = match family {
+            // For a token that is not the current one nobody signs: it may be a stolen one, and is found out at once.
+            Some(family) if !signs_here && family.current == hash(&presented.secret) => {
+                let minted = parts.next(request, &family.payload, family.epoch).await?;
+                Some(Early { epoch: family.epoch, payload: family.payload, minted })
+            }
+            _ => None,
+        };
         let turn = Turn {
             generation: presented.generation,
             secret: hash(&presented.secret),
@@ -187,18 +199,10 @@ impl RefreshTokens {
         let Turned::Current { generation, is_new, epoch, left, payload } = turned else {
             return Err(parts.refused(&turned).into());
         };
-        let grant = grant(&payload)?;
-        let scopes = match request.scope {
-            Some(scope) => narrowed(&grant, scope)?,
-            None => grant.scopes.clone(),
+        let Minted { grant, access } = match early {
+            Some(early) if early.epoch == epoch && early.payload == payload => early.minted,
+            _ => parts.next(request, &payload, epoch).await?,
         };
-        // A family that was bound after it was begun has the key in its refresh tokens' MAC, and not in its grant.
-        let grant = match request.key.or(request.access_key) {
-            Some(key) => grant.confirmation(key.clone()),
-            None => grant,
-        };
-        let order = parts.issuer.order(&grant, Some(epoch.as_version()));
-        let access = parts.issuer.mint(super::super::issuer::Order { scopes: &scopes, ..order }).await?;
         let binding = parts.binding(request.client, request.next_key);
         let refresh = parts.token(binding, place, generation, &successor);
         let sid = grant.sid.clone().unwrap_or_default();
@@ -257,6 +261,33 @@ impl Parts {
         FamilyKey { user: UserKey { realm: self.realm(), user: place.user }, family: place.family }
     }
 
+    /// The first access token of a family.
+    async fn mint(&self, grant: &Grant, epoch: TokenEpoch) -> Result<AccessToken, IssueError> {
+        self.issuer.mint(self.issuer.order(grant, Some(epoch.as_version()))).await
+    }
+
+    /// The next access token of a family.
+    async fn next(
+        &self,
+        request: RefreshRequest<'_>,
+        payload: &[u8],
+        epoch: TokenEpoch,
+    ) -> Result<Minted, RefreshError> {
+        let grant = grant(payload)?;
+        let scopes = match request.scope {
+            Some(scope) => narrowed(&grant, scope)?,
+            None => grant.scopes.clone(),
+        };
+        // A family that was bound after it was begun has the key in its refresh tokens' MAC, and not in its grant.
+        let grant = match request.key.or(request.access_key) {
+            Some(key) => grant.confirmation(key.clone()),
+            None => grant,
+        };
+        let order = self.issuer.order(&grant, Some(epoch.as_version()));
+        let access = self.issuer.mint(Order { scopes: &scopes, ..order }).await?;
+        Ok(Minted { grant, access })
+    }
+
     /// The token that is presented, if it is ours, for this client and this key. The store is not asked.
     fn prove(&self, request: RefreshRequest<'_>) -> Result<Proved, RefreshRefusal> {
         let presented = Presented::parse(request.token).ok_or(RefreshRefusal::Malformed)?;
@@ -313,126 +344,6 @@ fn narrowed(grant: &Grant, scope: &str) -> Result<Vec<String>, RefreshErrorKind>
     grant.narrowed(&asked).ok_or(RefreshErrorKind::InvalidScope)
 }
 
-impl RefreshTokensBuilder {
-    /// How long after its use a token is still good for the same successor, so that parallel tabs, and who repeats a request
-    /// whose answer was lost, do not sign their user out. At most five minutes. Default: ten seconds.
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
-        self
-    }
-
-    /// For how long a family may lie idle; at most as long as [revocations are kept](Revocations::longest_token), so that
-    /// none is forgotten before it is met with. Default: seven days.
-    pub fn idle(mut self, idle: Duration) -> Self {
-        self.idle = idle;
-        self
-    }
-
-    /// When a family ends in any case. Default: thirty days.
-    pub fn absolute(mut self, absolute: Duration) -> Self {
-        self.absolute = absolute;
-        self
-    }
-
-    /// How long a call may take. Default: 500 ms, a little more than a `RedisBackend` takes by itself.
-    pub fn budget(mut self, budget: Duration) -> Self {
-        self.backend.budget = budget;
-        self
-    }
-
-    /// Who is told of families that begin, and of tokens that are used twice.
-    pub fn events(mut self, events: impl RefreshEvents) -> Self {
-        self.hook = Hook(Some(Arc::new(events)));
-        self
-    }
-
-    /// The refresh tokens.
-    ///
-    /// # Errors
-    /// [`BuildErrorKind::NotRevocable`] when the issuer's tokens cannot be revoked; [`BuildErrorKind::WeakKey`] when a key is
-    /// shorter than 32 bytes; [`BuildErrorKind::BadLifetime`] when a lifetime is nothing, a family could lie idle for longer
-    /// than revocations are kept, or the grace is over five minutes.
-    pub fn build(self) -> Result<RefreshTokens, BuildError> {
-        let Self { issuer, backend, keys, grace, idle, absolute, hook } = self;
-        let Some(revocations) = issuer.revocations().cloned() else {
-            return Err(BuildErrorKind::NotRevocable.into());
-        };
-        if !keys.is_sound() {
-            return Err(BuildErrorKind::WeakKey.into());
-        }
-        let is_kept = idle <= revocations.longest();
-        if idle.is_zero() || absolute.is_zero() || !is_kept || grace > Duration::from_secs(300) {
-            return Err(BuildErrorKind::BadLifetime.into());
-        }
-        Ok(RefreshTokens(Arc::new(Parts { issuer, revocations, backend, keys, grace, idle, absolute, hook })))
-    }
-}
-
-impl<'a> RefreshRequest<'a> {
-    /// This token is presented by this client, which is known to be it, or is a public one.
-    pub const fn new(token: &'a str, client_id: &'a str) -> Self {
-        Self { token, client: client_id, scope: None, key: None, access_key: None, next_key: None }
-    }
-
-    /// Less is asked for than was granted (`scope`, names separated by spaces).
-    pub const fn scope(mut self, scope: &'a str) -> Self {
-        self.scope = Some(scope);
-        self
-    }
-
-    /// The key that the client has proved to have, by DPoP or by its certificate. A family that was begun for a key is
-    /// refreshed with it only.
-    pub const fn confirmation(mut self, key: &'a Confirmation) -> Self {
-        self.key = Some(key);
-        self.next_key = Some(key);
-        self
-    }
-
-    /// A token that is bound to nothing is exchanged for one that is bound to this key, with an access token that is.
-    pub(in crate::issue) const fn bind(mut self, key: &'a Confirmation) -> Self {
-        self.next_key = Some(key);
-        self.bind_access(key)
-    }
-
-    /// The same of the access token alone.
-    pub(in crate::issue) const fn bind_access(mut self, key: &'a Confirmation) -> Self {
-        self.access_key = Some(key);
-        self
-    }
-}
-
-impl TokenPair {
-    /// The access token.
-    #[must_use]
-    pub const fn access(&self) -> &AccessToken {
-        &self.access
-    }
-
-    /// The refresh token. It is a credential: it belongs in a cookie that scripts cannot read, or in secure storage.
-    #[must_use]
-    pub fn refresh_token(&self) -> &str {
-        &self.refresh.0
-    }
-
-    /// How long the refresh token is good for, if it is not used.
-    #[must_use]
-    pub const fn refresh_expires_in(&self) -> Duration {
-        self.left
-    }
-
-    /// How the access token is presented: `DPoP` if it is bound to a key by that, else `Bearer` (`token_type`).
-    #[must_use]
-    pub const fn token_type(&self) -> &'static str {
-        self.access.token_type()
-    }
-
-    /// The login that they come of, by which they are revoked together.
-    #[must_use]
-    pub fn sid(&self) -> &str {
-        &self.sid
-    }
-}
-
 impl fmt::Debug for RefreshTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RefreshTokens")
@@ -440,31 +351,6 @@ impl fmt::Debug for RefreshTokens {
             .field("grace", &self.0.grace)
             .field("idle", &self.0.idle)
             .field("absolute", &self.0.absolute)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for RefreshTokensBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RefreshTokensBuilder").field("issuer", &self.issuer).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for RefreshRequest<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RefreshRequest")
-            .field("client", &self.client)
-            .field("scope", &self.scope)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for TokenPair {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenPair")
-            .field("access", &self.access)
-            .field("refresh", &self.refresh)
-            .field("sid", &self.sid)
             .finish_non_exhaustive()
     }
 }

@@ -51,6 +51,21 @@ fn a_users_index_does_not_grow_with_sessions_that_have_ended() {
 }
 
 #[test]
+fn what_a_request_loads_expires_by_the_requests_own_time() {
+    let (clock, realm) = (ManualClock::default(), Realm::default());
+    let backend = MemoryBackend::with_clock(clock.clone());
+    let key = Key { realm: &realm, locator: locator(0) };
+    let record = record(clock.now());
+    assert!(backend.0.create(key, &record).is_ok());
+    let rows = [("in time", 59_999, true), ("at the deadline", 60_000, false), ("past it", 60_001, false)];
+    for (name, millis, alive) in rows {
+        let now = record.header.created.saturating_add(Duration::from_millis(millis));
+        let found = backend.load_now(key, now).unwrap().unwrap();
+        assert_eq!(found.is_some(), alive, "{name}");
+    }
+}
+
+#[test]
 fn every_session_is_counted_once_however_it_ends() {
     let (clock, realm) = (ManualClock::default(), Realm::default());
     let store = MemoryBackend::with_clock(clock.clone()).max_sessions(2).0;

@@ -75,3 +75,46 @@ async fn a_flood_of_made_up_tokens_asks_about_few_at_a_time_and_stays_within_its
         stage.layer
     );
 }
+
+/// Asks about so many tokens at a time.
+async fn crowd(stage: &Arc<Stage>, size: usize) -> Vec<u16> {
+    let mut requests = tokio::task::JoinSet::new();
+    for at in 0..size {
+        let stage = Arc::clone(stage);
+        requests.spawn(async move { stage.status(&format!("one-of-{size}-{at}")).await });
+    }
+    requests.join_all().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hiccup_is_one_failure_however_many_were_asking() {
+    let stage = Arc::new(Stage::with(|it| it.budget(Duration::from_millis(500))));
+    stage.server.knows("good", json!({ "sub": "ada" }));
+    stage.server.fails(Failure::Hangs);
+    assert_eq!(crowd(&stage, 60).await, [503; 60]);
+    assert_eq!(stage.server.asked(), 60);
+    stage.server.fails(None);
+    tokio::time::advance(Duration::from_millis(250)).await;
+    assert_eq!((stage.status("good").await, stage.server.asked()), (200, 1), "it is back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_is_not_left_alone_because_many_wait_for_their_turn() {
+    let stage = Arc::new(Stage::with(|it| it.max_calls(4).budget(Duration::from_millis(100))));
+    stage.server.knows("good", json!({ "sub": "ada" }));
+    stage.server.fails(Failure::Slow(Duration::from_millis(60)));
+    let statuses = crowd(&stage, 40).await;
+    // Those after the first four have 40 ms left, or none.
+    assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 4, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 503).count(), 36, "{statuses:?}");
+    assert_eq!(stage.status("good").await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_takes_too_long_is_left_alone_although_many_wait_for_their_turn() {
+    let stage = Arc::new(Stage::with(|it| it.max_calls(4).budget(Duration::from_millis(100))));
+    stage.server.fails(Failure::Slow(Duration::from_millis(101)));
+    assert_eq!(crowd(&stage, 40).await, [503; 40]);
+    stage.server.asked();
+    assert_eq!((stage.status("good").await, stage.server.asked()), (503, 0));
+}

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis::bearer::{Introspecting, IntrospectionError, IntrospectionErrorKind, TokenIntrospection};
@@ -27,6 +28,8 @@ pub(super) enum Failure {
     Hangs,
     /// Until the gate is opened for it.
     Waits,
+    /// It answers after so long.
+    Slow(Duration),
 }
 
 impl Server {
@@ -64,6 +67,7 @@ impl TokenIntrospection for Server {
                 None => tokio::task::yield_now().await,
                 Some(Failure::Kind(kind)) => return Err(IntrospectionError::new(kind)),
                 Some(Failure::Hangs) => std::future::pending().await,
+                Some(Failure::Slow(time)) => tokio::time::sleep(time).await,
                 Some(Failure::Waits) => state.gate.notified().await,
             }
             Ok(Bytes::from(answer))
