@@ -28,6 +28,8 @@
 mod authentication;
 mod builder;
 
+#[cfg(any(feature = "bearer", feature = "rust-crypto"))]
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -79,12 +81,12 @@ const ROLES: usize = 6;
 pub(crate) struct Stated<'a> {
     pub(crate) subject: &'a str,
     pub(crate) issuer: &'a str,
-    pub(crate) acr: Option<&'a str>,
+    pub(crate) acr: Option<&'a Cow<'a, str>>,
     /// The payload as it was signed, an object of JSON.
     pub(crate) claims: &'a str,
-    pub(crate) amr: &'a [&'a str],
-    pub(crate) scopes: &'a [&'a str],
-    pub(crate) roles: &'a [&'a str],
+    pub(crate) amr: &'a [Cow<'a, str>],
+    pub(crate) scopes: &'a [Cow<'a, str>],
+    pub(crate) roles: &'a [Cow<'a, str>],
     pub(crate) carrier: Carrier,
     pub(crate) authenticated_at: Option<Timestamp>,
     pub(crate) expires_at: Option<Timestamp>,
@@ -296,10 +298,10 @@ impl Identity {
     /// The identity that a verified token states; `None` if it says too much to be packed.
     pub(crate) fn of_token(stated: Stated<'_>) -> Option<Self> {
         let words = Words::new([
-            &[stated.subject],
-            &[stated.issuer],
-            stated.acr.as_slice(),
-            &[stated.claims],
+            &[Cow::Borrowed(stated.subject)],
+            &[Cow::Borrowed(stated.issuer)],
+            stated.acr.map(std::slice::from_ref).unwrap_or_default(),
+            &[Cow::Borrowed(stated.claims)],
             stated.amr,
             stated.scopes,
             stated.roles,

@@ -16,14 +16,14 @@ pub(crate) struct Packed<const G: usize> {
 
 impl<const G: usize> Packed<G> {
     /// Packs the groups; `None` if there are more than 65 535 strings or 4 GiB of text.
-    pub(crate) fn new(groups: [&[&str]; G]) -> Option<Self> {
-        let len = groups.iter().copied().flatten().map(|string| string.len()).sum();
+    pub(crate) fn new<S: AsRef<str>>(groups: [&[S]; G]) -> Option<Self> {
+        let len = groups.iter().copied().flatten().map(|string| string.as_ref().len()).sum();
         let mut text = String::with_capacity(len);
         let mut ends = SmallVec::new();
         let mut group_ends = [0; G];
         for (group, group_end) in groups.into_iter().zip(&mut group_ends) {
             for string in group {
-                text.push_str(string);
+                text.push_str(string.as_ref());
                 ends.push(u32::try_from(text.len()).ok()?);
             }
             *group_end = u16::try_from(ends.len()).ok()?;

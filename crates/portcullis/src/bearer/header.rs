@@ -17,7 +17,7 @@ use super::refusal::Refusal;
 use super::text::{Text, next_text};
 
 /// The members that matter.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct JoseHeader<'a> {
     pub(super) algorithm: Algorithm,
     pub(super) kid: Option<Cow<'a, str>>,
@@ -48,6 +48,12 @@ impl<'a> JoseHeader<'a> {
         let algorithm = raw.alg.as_deref().and_then(Algorithm::named).ok_or(Refusal::UnknownAlgorithm)?;
         let kid = raw.kid.map(acceptable_kid).transpose()?;
         Ok(Self { algorithm, kid, typ: raw.typ })
+    }
+
+    /// The same, apart from the text that it was read from.
+    pub(super) fn to_owned(&self) -> JoseHeader<'static> {
+        let owned = |text: &Option<Cow<'a, str>>| text.as_deref().map(|text| Cow::Owned(text.to_owned()));
+        JoseHeader { algorithm: self.algorithm, kid: owned(&self.kid), typ: owned(&self.typ) }
     }
 
     /// Whether `typ` is this media type; `application/` may be left out, and case does not matter

@@ -349,6 +349,22 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_what_its_digits_say_or_too_large() {
+        for len in 1..30 {
+            for digit in ["1", "9"] {
+                let text = digit.repeat(len);
+                assert_eq!(ours(&text), reference(&text), "{text}");
+            }
+        }
+        let most = u128::from(u64::MAX);
+        for number in [most / 10, most - 1, most, most + 1, most * 10, (most + 1) * 10, 1 << 65] {
+            let text = number.to_string();
+            assert_eq!(ours(&text), reference(&text), "{text}");
+            assert_eq!(read(&text, PhantomData::<u64>).ok(), u64::try_from(number).ok(), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_nested_without_end_is_refused() {
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
             let nested = |depth| format!("{}0{}", open.repeat(depth), close.repeat(depth));

@@ -1,6 +1,7 @@
-//! [`Jws`]: a token in its three parts, decoded (RFC 7515, section 7.1). Nothing of it has been verified.
+//! [`Jws`]: a token in its three parts (RFC 7515, section 7.1); [`Signed`]: what is behind its header, decoded. Nothing of
+//! them has been verified.
 
-use base64_simd::URL_SAFE_NO_PAD;
+use base64_simd::{AsOut, URL_SAFE_NO_PAD};
 use memchr::memchr;
 
 use super::header::JoseHeader;
@@ -16,19 +17,37 @@ const MAX_HEADER: usize = 1024;
 /// The longest signature, that of an RSA key of 8192 bits, in bytes of its base64url.
 const MAX_SIGNATURE: usize = 1366;
 
-/// A compact serialisation, decoded.
+/// A compact serialisation: its parts in base64url, as they came.
+#[derive(Clone, Copy)]
 pub(super) struct Jws<'a> {
-    /// Header, payload and signature, end to end.
-    bytes: Vec<u8>,
-    /// Where header and payload end.
-    ends: [usize; 2],
-    /// What is signed: header, dot, payload, as they came.
+    header: &'a [u8],
+    payload: &'a [u8],
+    signature: &'a [u8],
+    /// What is signed: header, dot, payload.
     message: &'a [u8],
 }
 
+/// What was signed, and the signature.
+pub(super) struct Signed<'a> {
+    message: &'a [u8],
+    /// Payload and signature, decoded, end to end.
+    bytes: Vec<u8>,
+    /// Where the payload ends.
+    end: usize,
+}
+
+/// Room for any header, decoded.
+pub(super) struct Room([u8; MAX_HEADER / 4 * 3]);
+
+impl Room {
+    pub(super) const fn new() -> Self {
+        Self([0; MAX_HEADER / 4 * 3])
+    }
+}
+
 impl<'a> Jws<'a> {
-    /// Decodes the three parts: base64url without padding, and without stray bits at the end (RFC 7515, section 2).
-    pub(super) fn decode(token: &'a [u8]) -> Result<Self, Refusal> {
+    /// Takes the token apart.
+    pub(super) fn split(token: &'a [u8]) -> Result<Self, Refusal> {
         if token.len() > MAX_TOKEN {
             return Err(Refusal::TooLarge);
         }
@@ -43,29 +62,54 @@ impl<'a> Jws<'a> {
         if signature.len() > MAX_SIGNATURE {
             return Err(Refusal::NotBase64url);
         }
-        // All of it decoded is shorter than this, so nothing is moved while it grows.
-        let mut bytes = Vec::with_capacity(token.len());
+        let message = token.get(..header.len() + 1 + payload.len()).unwrap_or_default();
+        Ok(Self { header, payload, signature, message })
+    }
+
+    /// The header in base64url.
+    pub(super) const fn header(&self) -> &'a [u8] {
+        self.header
+    }
+
+    /// Reads the header. A part that is not base64url is what is wrong first, whichever it is.
+    pub(super) fn read_header<'r>(&self, room: &'r mut Room) -> Result<JoseHeader<'r>, Refusal> {
+        let header = self.decode_header(room)?;
+        JoseHeader::parse(header).map_err(|refusal| self.check().err().unwrap_or(refusal))
+    }
+
+    fn decode_header<'r>(&self, room: &'r mut Room) -> Result<&'r [u8], Refusal> {
+        let header = URL_SAFE_NO_PAD.decode(self.header, room.0.as_mut_slice().as_out());
+        header.map(|header| &*header).map_err(|_| Refusal::NotBase64url)
+    }
+
+    /// Decodes payload and signature: base64url without padding, and without stray bits at the end (RFC 7515, section 2).
+    pub(super) fn decode(&self) -> Result<Signed<'a>, Refusal> {
+        // Both decoded are shorter than this, so nothing is moved while it grows.
+        let mut bytes = Vec::with_capacity(self.payload.len() + self.signature.len());
         let mut decode = |part: &[u8]| match URL_SAFE_NO_PAD.decode_append(part, &mut bytes) {
             Ok(()) => Ok(bytes.len()),
             Err(_) => Err(Refusal::NotBase64url),
         };
-        let ends = [decode(header)?, decode(payload)?];
-        decode(signature)?;
-        let message = token.get(..header.len() + 1 + payload.len()).unwrap_or_default();
-        Ok(Self { bytes, ends, message })
+        let end = decode(self.payload)?;
+        decode(self.signature)?;
+        Ok(Signed { message: self.message, bytes, end })
     }
 
-    pub(super) fn header(&self) -> &[u8] {
-        self.bytes.get(..self.ends[0]).unwrap_or_default()
+    /// Whether payload and signature could be decoded, at less cost than to do it.
+    fn check(&self) -> Result<(), Refusal> {
+        let is_sound = |part: &[u8]| URL_SAFE_NO_PAD.check(part).is_ok();
+        let are_sound = is_sound(self.payload) && is_sound(self.signature);
+        if are_sound { Ok(()) } else { Err(Refusal::NotBase64url) }
     }
+}
 
+impl Signed<'_> {
     pub(super) fn payload(&self) -> &[u8] {
-        let [header, payload] = self.ends;
-        self.bytes.get(header..payload).unwrap_or_default()
+        self.bytes.get(..self.end).unwrap_or_default()
     }
 
     fn signature(&self) -> &[u8] {
-        self.bytes.get(self.ends[1]..).unwrap_or_default()
+        self.bytes.get(self.end..).unwrap_or_default()
     }
 
     /// Verifies the signature by a key of the set that the header means, and says by which.
@@ -95,15 +139,20 @@ mod tests {
 
     fn decode(parts: [&str; 3]) -> Option<[Vec<u8>; 3]> {
         let token = parts.join(".");
-        let jws = match Jws::decode(token.as_bytes()) {
-            Ok(jws) => jws,
-            Err(refusal) => {
-                assert_eq!(refusal, Refusal::NotBase64url, "{token:?}");
-                return None;
+        let jws = Jws::split(token.as_bytes()).unwrap();
+        let (mut room, signed) = (Room::new(), jws.decode());
+        assert_eq!(jws.check(), signed.as_ref().map(drop).map_err(|refusal| *refusal), "{token:?}");
+        match (jws.decode_header(&mut room), signed) {
+            (Ok(header), Ok(signed)) => {
+                assert_eq!(signed.message, [parts[0], parts[1]].join(".").as_bytes());
+                Some([header, signed.payload(), signed.signature()].map(<[u8]>::to_vec))
             }
-        };
-        assert_eq!(jws.message, [parts[0], parts[1]].join(".").as_bytes());
-        Some([jws.header(), jws.payload(), jws.signature()].map(<[u8]>::to_vec))
+            (header, signed) => {
+                let refusals = header.err().into_iter().chain(signed.err());
+                refusals.for_each(|refusal| assert_eq!(refusal, Refusal::NotBase64url, "{token:?}"));
+                None
+            }
+        }
     }
 
     /// SplitMix64.
@@ -123,16 +172,19 @@ mod tests {
         for (len, fits) in [(0, true), (1023, true), (1024, true), (1025, false)] {
             let token = format!("..{}", REFERENCE.encode(vec![0xff; len]));
             assert_eq!(
-                Jws::decode(token.as_bytes()).map(|jws| jws.signature().len()).ok(),
+                Jws::split(token.as_bytes())
+                    .and_then(|jws| jws.decode())
+                    .map(|signed| signed.signature().len())
+                    .ok(),
                 fits.then_some(len)
             );
         }
         let token = |header: usize| format!("{}..", "A".repeat(header));
-        assert!(Jws::decode(token(MAX_HEADER).as_bytes()).is_ok());
-        assert_eq!(Jws::decode(token(MAX_HEADER + 1).as_bytes()).err(), Some(Refusal::HeaderTooLarge));
+        assert!(Jws::split(token(MAX_HEADER).as_bytes()).is_ok());
+        assert_eq!(Jws::split(token(MAX_HEADER + 1).as_bytes()).err(), Some(Refusal::HeaderTooLarge));
         let token = |payload: usize| format!(".{}.", "A".repeat(payload));
-        assert!(Jws::decode(token(MAX_TOKEN - 4).as_bytes()).is_ok());
-        assert_eq!(Jws::decode(token(MAX_TOKEN - 1).as_bytes()).err(), Some(Refusal::TooLarge));
+        assert!(Jws::split(token(MAX_TOKEN - 4).as_bytes()).is_ok());
+        assert_eq!(Jws::split(token(MAX_TOKEN - 1).as_bytes()).err(), Some(Refusal::TooLarge));
     }
 
     #[test]
@@ -146,7 +198,7 @@ mod tests {
             ("AA.AA.AA.AA", true),
             ("...", true),
         ] {
-            let refused = Jws::decode(token.as_bytes()).err() == Some(Refusal::NotThreeParts);
+            let refused = Jws::split(token.as_bytes()).err() == Some(Refusal::NotThreeParts);
             assert_eq!(refused, is_refused, "{token:?}");
         }
     }

@@ -4,27 +4,34 @@ mod absent;
 mod der;
 mod hmac;
 mod jwk;
+mod known;
 mod lone;
 mod pem;
 mod rsa;
 mod source;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 pub(super) use self::absent::AbsentKeys;
 pub use self::hmac::{HmacKey, HmacKeys};
+use self::known::KnownHeaders;
 pub(super) use self::lone::LoneKey;
 pub(crate) use self::rsa::numbers as rsa_numbers;
 pub use self::source::{KeyHealth, KeyQuery, KeySource, KeyState, Missed, Missing};
 use super::algorithm::{Algorithm, Algorithms};
 use super::crypto::{PublicKey, SecretKey, sha256};
 use super::error::{BuildError, BuildErrorKind};
+use super::header::JoseHeader;
+use super::jws::{Jws, Room};
 use super::refusal::Refusal;
 
 /// The keys of one issuer, each for one algorithm. Once made, a set is never changed.
 pub struct KeySet {
     keys: Vec<Key>,
+    /// Those of tokens that they have verified.
+    headers: KnownHeaders,
 }
 
 /// Public keys that the application brings along.
@@ -96,7 +103,7 @@ impl KeySet {
     /// A set without keys: that of a [`KeySource`] which has none yet. It verifies nothing.
     #[must_use]
     pub const fn empty() -> Self {
-        Self { keys: Vec::new() }
+        Self { keys: Vec::new(), headers: KnownHeaders::new() }
     }
 
     /// How many keys it has. One that names no algorithm counts once for each that it is used with.
@@ -112,7 +119,28 @@ impl KeySet {
     }
 
     fn of_keys(keys: Vec<Key>) -> Result<Self, BuildError> {
-        if keys.is_empty() { Err(BuildErrorKind::NoUsableKey.into()) } else { Ok(Self { keys }) }
+        if keys.is_empty() {
+            return Err(BuildErrorKind::NoUsableKey.into());
+        }
+        Ok(Self { keys, headers: KnownHeaders::new() })
+    }
+
+    /// The header of a token; it is read, unless the same text is known from a token that was verified.
+    #[inline]
+    pub(super) fn header<'h>(
+        &'h self,
+        jws: &Jws<'_>,
+        room: &'h mut Option<Room>,
+    ) -> Result<Cow<'h, JoseHeader<'h>>, Refusal> {
+        match self.headers.find(jws.header()) {
+            Some(known) => Ok(Cow::Borrowed(known)),
+            None => jws.read_header(room.insert(Room::new())).map(Cow::Owned),
+        }
+    }
+
+    /// Keeps the header of a token that one of the keys has verified.
+    pub(super) fn keep_header(&self, jws: &Jws<'_>, header: &JoseHeader<'_>) {
+        self.headers.keep(jws.header(), header);
     }
 
     /// Verifies a signature by the key of this id, or by one that has no id, and says by which.

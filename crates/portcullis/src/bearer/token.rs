@@ -47,6 +47,10 @@ impl<'a> Offered<'a> {
     }
 
     fn parse(value: &'a [u8], speaks_dpop: bool) -> Result<Option<Self>, Malformed> {
+        // As nearly everybody writes it.
+        if let Some(token) = value.strip_prefix(b"Bearer ") {
+            return Ok(Some(Self::new(without_spaces(token), Place::Authorization)));
+        }
         let end = value.iter().position(|&byte| !is_token_char(byte)).unwrap_or(value.len());
         let (scheme, rest) = value.split_at_checked(end).ok_or(Malformed::Syntax)?;
         let place = if scheme.eq_ignore_ascii_case(b"Bearer") {
@@ -98,8 +102,13 @@ impl Malformed {
 
 /// What follows one or more spaces; `None` if there is no space.
 fn after_spaces(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.strip_prefix(b" ").map(without_spaces)
+}
+
+/// What follows spaces, if there are any.
+fn without_spaces(bytes: &[u8]) -> &[u8] {
     let spaces = bytes.iter().take_while(|&&byte| byte == b' ').count();
-    bytes.get(spaces..).filter(|_| spaces > 0)
+    bytes.get(spaces..).unwrap_or_default()
 }
 
 /// `tchar` of RFC 9110, section 5.6.2.

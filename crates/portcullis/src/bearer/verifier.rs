@@ -6,14 +6,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use portcullis_store::Timestamp;
-use smallvec::SmallVec;
 
 use super::algorithm::Algorithms;
 use super::cache::Remembered;
 use super::claims::{Claims, peek_issuer};
 use super::confirmation::Confirmation;
 use super::header::JoseHeader;
-use super::jws::Jws;
+use super::jws::{Jws, Room, Signed};
 use super::keys::{AbsentKeys, Key, KeySet, KeySource, KeyUid};
 use super::miss::{Failure, Miss};
 use super::refusal::Refusal;
@@ -75,12 +74,14 @@ impl Verifier {
 
     /// Whom the token names, if it is good at this moment.
     pub(super) fn verify(&self, token: &[u8], occasion: Occasion) -> Result<Verified<'_>, Failure> {
-        let jws = Jws::decode(token)?;
-        let header = JoseHeader::parse(jws.header())?;
-        let issuer = self.issuer_of(jws.payload())?;
+        let jws = Jws::split(token)?;
+        let (issuer, signed) = self.issuer_of(&jws)?;
         let keys = issuer.keys.snapshot();
-        let key = issuer.verify(&header, &jws, &keys, occasion.now)?;
-        let payload = text(jws.payload())?;
+        let mut room = None;
+        let header = keys.header(&jws, &mut room)?;
+        let signed = signed.map_or_else(|| jws.decode(), Ok)?;
+        let key = issuer.verify(&header, &signed, &keys, occasion.now)?;
+        let payload = text(signed.payload())?;
         let mut claims = Claims::default();
         claims.fill(payload, &issuer.shape)?;
         issuer.rules.judge(&header, &claims, occasion.now)?;
@@ -88,6 +89,9 @@ impl Verifier {
             return Err(Refusal::SenderConstrained.into());
         }
         issuer.judge_key(key, &claims)?;
+        if let Cow::Owned(read) = &header {
+            keys.keep_header(&jws, read);
+        }
         let key = key.uid();
         Ok(Verified {
             identity: issuer.identify(&claims, payload, occasion.carrier)?,
@@ -100,12 +104,21 @@ impl Verifier {
         })
     }
 
-    /// Whose keys to use. What an unverified payload says decides only where several issuers are configured; the
-    /// claims are judged by the rules of the one that is found here.
-    fn issuer_of(&self, payload: &[u8]) -> Result<&Arc<TrustedIssuer>, Refusal> {
+    /// Whose keys to use, and what had to be decoded to know. What an unverified payload says decides only where several
+    /// issuers are configured; the claims are judged by the rules of the one that is found here.
+    fn issuer_of<'a>(&self, jws: &Jws<'a>) -> Result<(&Arc<TrustedIssuer>, Option<Signed<'a>>), Refusal> {
         if let [only] = self.issuers.as_slice() {
-            return Ok(only);
+            return Ok((only, None));
         }
+        let signed = jws.decode()?;
+        match self.named_by(signed.payload()) {
+            Ok(issuer) => Ok((issuer, Some(signed))),
+            // What is wrong with the header is wrong before that.
+            Err(refusal) => Err(jws.read_header(&mut Room::new()).err().unwrap_or(refusal)),
+        }
+    }
+
+    fn named_by(&self, payload: &[u8]) -> Result<&Arc<TrustedIssuer>, Refusal> {
         let iss = peek_issuer(text(payload)?)?;
         self.issuers.iter().find(|issuer| issuer.rules.issuer.is(&iss)).ok_or(Refusal::UnknownIssuer)
     }
@@ -115,16 +128,16 @@ impl TrustedIssuer {
     fn verify<'k>(
         self: &Arc<Self>,
         header: &JoseHeader<'_>,
-        jws: &Jws<'_>,
+        signed: &Signed<'_>,
         keys: &'k Arc<KeySet>,
         now: Timestamp,
     ) -> Result<&'k Key, Failure> {
         if !self.algorithms.contains(header.algorithm) {
             return Err(Refusal::AlgorithmNotAllowed.into());
         }
-        jws.verify(header, keys).map_err(|refusal| {
+        signed.verify(header, keys).map_err(|refusal| {
             // What another issuer has signed, this one's source is not asked about.
-            if self.is_named_by(jws.payload()) {
+            if self.is_named_by(signed.payload()) {
                 Miss::of(self, Arc::clone(keys), header, refusal, now)
             } else {
                 refusal.into()
@@ -173,11 +186,11 @@ pub(super) fn state(
     let stated = Stated {
         subject,
         issuer,
-        acr: claims.acr.as_deref(),
+        acr: claims.acr.as_ref(),
         claims: payload,
-        amr: &refs(claims.amr.as_ref().map(Texts::as_slice).unwrap_or_default()),
-        scopes: &refs(&claims.granted.scopes),
-        roles: &refs(&claims.granted.roles),
+        amr: claims.amr.as_ref().map(Texts::as_slice).unwrap_or_default(),
+        scopes: &claims.granted.scopes,
+        roles: &claims.granted.roles,
         carrier,
         authenticated_at: claims.auth_time,
         expires_at: claims.exp,
@@ -185,19 +198,24 @@ pub(super) fn state(
     Identity::of_token(stated).ok_or(Refusal::TooLarge)
 }
 
-fn refs<'a>(words: &'a [Cow<'_, str>]) -> SmallVec<[&'a str; 8]> {
-    words.iter().map(|word| &**word).collect()
-}
-
 /// The payload of a token whose signature some key of the set verifies, by the code that [`Verifier`] uses; claims are
 /// not looked at. For signature vectors of others.
 #[doc(hidden)]
 pub fn verify_compact(token: &str, keys: &KeySet) -> Result<Vec<u8>, Refusal> {
-    let jws = Jws::decode(token.as_bytes())?;
-    jws.verify(&JoseHeader::parse(jws.header())?, keys)?;
-    Ok(jws.payload().to_vec())
+    let jws = Jws::split(token.as_bytes())?;
+    let mut room = None;
+    let header = keys.header(&jws, &mut room)?;
+    let signed = jws.decode()?;
+    signed.verify(&header, keys)?;
+    if let Cow::Owned(read) = &header {
+        keys.keep_header(&jws, read);
+    }
+    Ok(signed.payload().to_vec())
 }
 
 fn text(payload: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(payload).map_err(|_| Refusal::MalformedClaims)
 }
+
+#[cfg(test)]
+mod tests;

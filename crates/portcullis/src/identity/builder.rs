@@ -156,7 +156,7 @@ impl IdentityBuilder {
     fn pack(&self) -> Option<Words> {
         let claims = (!self.claims.is_empty()).then(|| serde_json::to_string(&self.claims).ok()).flatten();
         Words::new([
-            &[&self.subject],
+            &[self.subject.as_str()],
             self.issuer.as_deref().as_slice(),
             self.acr.as_deref().as_slice(),
             claims.as_deref().as_slice(),
