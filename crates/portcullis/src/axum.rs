@@ -168,7 +168,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_extractor_makes_the_response_vary_by_who_asks() {
-        for outcome in [Outcome::Anonymous, Outcome::Authenticated(Identity::new("ada").into())] {
+        for outcome in [Outcome::Anonymous, Outcome::Authenticated(Identity::new("ada").build())] {
             let unread = || Arc::new(Read(AtomicBool::new(false), Challenge::new("Cookie")));
             let (read_by_one, read_by_other) = (unread(), unread());
             let head = |read: &Arc<Read>| {
