@@ -16,8 +16,8 @@ use portcullis::respond::RequestHead;
 use portcullis::session::{SessionError, SessionErrorKind};
 
 use super::BoxError;
+use super::login::login_path;
 use super::page::plain_page;
-use super::safe_path::login_path;
 
 /// Why a handler has no answer.
 pub(crate) enum Failure {

@@ -8,7 +8,6 @@ mod failure;
 mod login;
 mod page;
 pub(crate) mod redis;
-mod safe_path;
 mod users;
 
 use std::error::Error;

@@ -72,6 +72,7 @@ async fn signing_in_never_leads_to_another_site() {
         ("a tab that browsers drop", "/\t/evil.example"),
         ("a line break", "/account\r\nSet-Cookie: a=b"),
         ("a script", "javascript:alert(1)"),
+        ("dots before two slashes", "/..//evil.example"),
         ("relative", "evil.example"),
         ("not ASCII", "/\u{ff0f}evil.example"),
         ("empty", ""),
