@@ -1,4 +1,5 @@
-//! All of it on one axum router: people with sessions, programs with bearer tokens, CSRF, and rules per route.
+//! All of it on one axum router: people with sessions, programs with bearer tokens, CSRF, rules per route, and a gRPC service
+//! that pages call with their user's cookie.
 //!
 //! ```sh
 //! cargo run --example axum_full                             # PORT, or 3010; DEMO_PASSWORD, or one that it prints
@@ -13,17 +14,25 @@
 //! curl -i -b jar $URL/admin                                 # 403: a role is missing
 //! curl -i $URL/reports/7 -H "Authorization: Bearer $TOKEN"  # report 7, for robot
 //! curl -i -b jar $URL/reports/7                             # 403: a session has no scopes
+//! # Of gRPC; sign in as grace for it. The message is {year: 2026}, behind five bytes: a flag, and the length.
+//! read() { printf '\0\0\0\0\3\10\352\17' | curl -isb jar $URL/demo.Reports/Read --data-binary @- "$@" | cat -v; }
+//! read -H 'Content-Type: application/grpc' -H "Origin: $URL"   # the report
+//! read -H 'Content-Type: application/grpc'                     # grpc-status: 7: where does it come from?
 //! ```
 #![allow(clippy::print_stdout, reason = "a program says where to go")]
 #![allow(clippy::disallowed_methods, reason = "a program reads its configuration from the environment")]
 
 #[path = "quickstart/authority.rs"]
 pub(crate) mod authority;
+#[path = "tonic_bearer/reports.rs"]
+#[allow(dead_code, reason = "the client is for programs")]
+mod reports;
 mod start;
 
+use std::collections::BTreeSet;
 use std::env;
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::rand;
@@ -45,11 +54,14 @@ use portcullis::{AuthLayer, BearerLayer, CsrfLayer, Identity, Session, SessionLa
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
 use tower::ServiceBuilder;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
 use self::authority::Authority;
+use self::reports::{ReadReply, ReadRequest, Reports, ReportsServer};
 use self::start::{Failure, listen};
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -69,6 +81,7 @@ fn rules() -> Result<PolicyTable, BoxError> {
         .rule("/notes/{owner}", Policy::predicate(own).or(Policy::role("admin")))
         .rule("/admin", Policy::role("admin"))
         .rule_for(Method::DELETE, "/admin", Policy::role("admin").and(recently))
+        .rule("/demo.Reports/{*rest}", Policy::role("admin"))
         .rule("/reports/{id}", Policy::scope("reports.read").and(Policy::method(AuthMethod::Bearer)));
     Ok(table.build()?)
 }
@@ -82,6 +95,8 @@ pub(crate) fn app(password: &str, tokens: &Authority) -> Result<Router, BoxError
         .csrf(CsrfLayer::new())
         .responder(responder())
         .build()?;
+    // Without the fallback of gRPC's, which would answer every path that there is not.
+    let reports = Routes::new(ReportsServer::new(Archive::default())).into_axum_router().reset_fallback();
     Ok(Router::new()
         .route("/", get(async || "welcome\n"))
         // Stricter here: another site must not sign its visitors in to an account of its own.
@@ -91,6 +106,7 @@ pub(crate) fn app(password: &str, tokens: &Authority) -> Result<Router, BoxError
         .route("/notes/{owner}", post(async |Path(_): Path<String>| StatusCode::NO_CONTENT))
         .route("/admin", get(async || "all is well\n").delete(async || "all is gone\n"))
         .route("/reports/{id}", get(report))
+        .merge(reports.with_state(()))
         .layer(
             ServiceBuilder::new() // top to bottom = outside to inside
                 .layer(TraceLayer::new_for_http())
@@ -104,6 +120,33 @@ pub(crate) fn app(password: &str, tokens: &Authority) -> Result<Router, BoxError
 
 async fn report(me: Identity, Path(id): Path<u32>) -> String {
     format!("report {id}, for {}\n", me.subject())
+}
+
+/// The reports of all years but those that were deleted, by gRPC.
+#[derive(Default)]
+struct Archive {
+    deleted: Mutex<BTreeSet<u32>>,
+}
+
+impl Archive {
+    fn deleted(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reports for Archive {
+    async fn read(&self, request: Request<ReadRequest>) -> Result<Response<ReadReply>, Status> {
+        let year = request.get_ref().year;
+        if self.deleted().contains(&year) {
+            return Err(Status::not_found("it was deleted"));
+        }
+        Ok(Response::new(ReadReply { text: format!("the report of {year}") }))
+    }
+
+    async fn delete(&self, request: Request<ReadRequest>) -> Result<Response<ReadReply>, Status> {
+        self.deleted().insert(request.get_ref().year);
+        Ok(Response::new(ReadReply { text: "it is gone".to_owned() }))
+    }
 }
 
 #[derive(Deserialize)]

@@ -4,6 +4,7 @@
 mod chat;
 mod driver;
 mod forgery;
+mod full;
 mod webdriver;
 
 use std::net::Ipv4Addr;
@@ -133,23 +134,4 @@ async fn what_other_origins_post_is_refused_and_changes_nothing() {
         assert_eq!(browser.text("blockquote").await, "mine");
         elsewhere.get("/account").await.assert_status(200);
     }
-}
-
-/// The example `axum_full`: whoever wanted a page is sent to sign in, and then is on that page, query and all.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_login_redirect_returns_to_the_page_that_was_wanted() {
-    use crate::examples::axum_full::{PASSWORD, program, tokens};
-
-    let app = program::app(PASSWORD, &tokens()).unwrap();
-    let service = format!("http://localhost:{}", serve(app).await);
-    let browser = Browser::open().await;
-    let wanted = format!("{service}/account?tab=2&x=%2F");
-    browser.visit(&wanted).await;
-    browser.sees("Sign in").await;
-    assert_eq!(browser.url().await, format!("{service}/login?next=/account%3Ftab%3D2%26x%3D%252F"));
-    browser.write("username", "ada").await;
-    browser.write("password", PASSWORD).await;
-    browser.press("Sign in").await;
-    assert_eq!(browser.text("body").await, "hello ada");
-    assert_eq!(browser.url().await, wanted);
 }

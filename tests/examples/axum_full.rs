@@ -98,6 +98,7 @@ async fn no_route_was_forgotten() {
         .post("/notes/ada")
         .get("/admin")
         .route(http::Method::DELETE, "/admin")
-        .get("/reports/7");
+        .get("/reports/7")
+        .post("/demo.Reports/Read");
     coverage.assert(program::app(PASSWORD, &tokens()).unwrap()).await;
 }
