@@ -231,15 +231,16 @@ impl Store {
 
     /// All that stands in the realm, by pages.
     pub(super) fn standing(&self, realm: &Realm, mut tell: impl FnMut(&[Revocation])) {
-        let now = self.clock.now();
         let everyone = self.everyone().get(realm).copied().unwrap_or_default();
+        let now = self.clock.now();
         if everyone.until > now {
             let what = Revoked::Everyone { epoch: everyone.begun };
             tell(&[Revocation { what, keep: everyone.until.since(now) }]);
         }
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            let page: Vec<Revocation> = shard.standing(realm, now).collect();
+            // Not earlier: what was revoked since then would seem to be kept for longer than it is.
+            let page: Vec<Revocation> = shard.standing(realm, self.clock.now()).collect();
             drop(shard);
             tell(&page);
         }
@@ -435,6 +436,26 @@ mod tests {
         assert!(store.begin_epoch(user(200_000), minute).is_ok());
         assert_eq!(store.count.load(Ordering::Relaxed), 1);
         assert_eq!(store.shards.iter().map(|shard| shard.lock().unwrap().len()).sum::<usize>(), 1);
+    }
+
+    #[test]
+    fn what_is_revoked_while_it_is_told_what_stands_is_kept_for_no_longer() {
+        let clock = ManualClock::default();
+        let store = MemoryTokenBackend::with_clock(clock.clone()).0;
+        let (realm, minute) = (Realm::default(), Duration::from_secs(60));
+        let mut told = Vec::new();
+        store.standing(&realm, |page| {
+            if told.is_empty() {
+                clock.advance(Duration::from_millis(1));
+                for at in 0..1000_u128 {
+                    let name = Locator::from_bytes(at.to_be_bytes());
+                    store.mark(UserKey { realm: &realm, user: name }, What::Token(name), minute).unwrap();
+                }
+            }
+            told.push(page.iter().map(|one| one.keep).max());
+        });
+        let last = told.pop().flatten();
+        assert_eq!((told.iter().flatten().max(), last), (Some(&minute), Some(minute)));
     }
 
     #[tokio::test]
