@@ -10,6 +10,9 @@ use crate::realm::Forwarded;
 /// It is good for whoever gets it, until it expires, at every service that it is meant for. So hand it on only to a service that
 /// the token names as its audience, over HTTPS; for any other, have it exchanged for one of that service (RFC 8693).
 ///
+/// A token that is bound to its holder's key or certificate (DPoP, mTLS) is of no use to anybody else, and so not to the next
+/// service either. Of several layers with tokens on one path it is that of the innermost one.
+///
 /// Neither its `Debug` nor that of [`authorization`](Self::authorization) shows it.
 ///
 /// ```

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Breaker {
     /// The server answers, but for so many failures since it last did.
-    Closed { failures: u32 },
+    Closed { failures: u32, answered: Option<Instant> },
     /// The server is left alone until then.
     Open { failures: u32, until: Instant },
     /// One request asks, since then; the others do not wait for it.
@@ -57,8 +57,13 @@ impl Breaker {
         }
     }
 
-    pub(super) const fn answered(self) -> Self {
-        Self::Closed { failures: 0 }
+    pub(super) const fn answered(self, now: Instant) -> Self {
+        Self::Closed { failures: 0, answered: Some(now) }
+    }
+
+    /// Whether the server has answered anybody since then.
+    pub(super) fn has_answered_since(self, then: Instant) -> bool {
+        matches!(self, Self::Closed { answered: Some(at), .. } if at >= then)
     }
 
     /// `chance`, from 0 to 1, spreads the processes of a fleet over the second half of each pause.
@@ -71,7 +76,8 @@ impl Breaker {
         }
         let failures = self.failures().saturating_add(1);
         if failures < TOLERATED {
-            return Self::Closed { failures };
+            let answered = if let Self::Closed { answered, .. } = self { answered } else { None };
+            return Self::Closed { failures, answered };
         }
         let doublings = (failures - TOLERATED).min(16);
         let longest = FIRST.saturating_mul(1 << doublings).min(LONGEST);
@@ -86,7 +92,7 @@ impl Breaker {
     const fn failures(self) -> u32 {
         match self {
             Self::New => 0,
-            Self::Closed { failures } | Self::Open { failures, .. } | Self::Probing { failures, .. } => {
+            Self::Closed { failures, .. } | Self::Open { failures, .. } | Self::Probing { failures, .. } => {
                 failures
             }
         }
@@ -96,6 +102,10 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn closed(failures: u32) -> Breaker {
+        Breaker::Closed { failures, answered: None }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_fails_is_left_alone_and_then_asked_by_one() {
@@ -112,7 +122,7 @@ mod tests {
         let (probing, leave) = breaker.ask(at(250));
         assert_eq!(leave, Leave::Ask(Call::Probe));
         assert_eq!(probing.ask(at(250)).1, Leave::Wait(FIRST), "one is enough");
-        assert_eq!(probing.answered().ask(at(260)).1, Leave::Ask(Call::Usual));
+        assert_eq!(probing.answered(at(260)).ask(at(260)).1, Leave::Ask(Call::Usual));
         let open = probing.failed(Call::Probe, at(260), 1.0);
         assert_eq!(open.ask(at(759)).1, Leave::Wait(Duration::from_millis(1)), "twice as long");
         assert_eq!(open.ask(at(760)).1, Leave::Ask(Call::Probe));
@@ -122,7 +132,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pause_is_half_to_the_whole_of_what_it_may_be_and_a_quarter_of_a_minute_at_most() {
         let now = Instant::now();
-        let pause = |failures, chance| match (Breaker::Closed { failures }).failed(Call::Usual, now, chance) {
+        let pause = |failures, chance| match closed(failures).failed(Call::Usual, now, chance) {
             Breaker::Open { until, .. } => until - now,
             other @ (Breaker::New | Breaker::Closed { .. } | Breaker::Probing { .. }) => panic!("{other:?}"),
         };
@@ -137,15 +147,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_asked_before_the_pause_makes_it_no_longer() {
         let now = Instant::now();
-        let open = (Breaker::Closed { failures: TOLERATED - 1 }).failed(Call::Usual, now, 1.0);
+        let open = closed(TOLERATED - 1).failed(Call::Usual, now, 1.0);
         assert_eq!(open.failed(Call::Usual, now, 1.0), open);
         let (probing, _) = open.ask(now + FIRST);
         assert_eq!(probing.failed(Call::Usual, now + FIRST, 1.0), probing, "nor ends the probe");
     }
 
-    #[test]
-    fn an_answer_in_between_counts_from_the_beginning() {
-        let breaker = Breaker::Closed { failures: TOLERATED - 1 }.answered();
-        assert_eq!(breaker, Breaker::Closed { failures: 0 });
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_in_between_counts_from_the_beginning() {
+        let now = Instant::now();
+        let breaker = closed(TOLERATED - 1).answered(now);
+        assert_eq!(breaker, Breaker::Closed { failures: 0, answered: Some(now) });
+        let failed = breaker.failed(Call::Usual, now, 1.0);
+        assert!(failed.has_answered_since(now) && !failed.has_answered_since(now + FIRST));
+        assert!(!closed(0).has_answered_since(now));
     }
 }

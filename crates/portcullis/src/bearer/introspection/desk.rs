@@ -126,11 +126,13 @@ impl Desk {
         });
         match known {
             Ok((known, len)) => self.learn(token, known, len),
-            // The server had less time than it is given, because there are too many: that is not its failure.
+            // The server had less time than it is given, because there are too many, and it answers others: that is not its
+            // failure.
             Err(error)
                 if call == Call::Usual
                     && error.kind() == IntrospectionErrorKind::Timeout
-                    && left < self.budget / 2 =>
+                    && left < self.budget / 2
+                    && self.breaker().has_answered_since(began) =>
             {
                 crowded()
             }
@@ -139,7 +141,7 @@ impl Desk {
     }
 
     fn learn(&self, token: &str, known: Known, len: usize) -> Outcome {
-        let was_open = self.step(Breaker::answered);
+        let was_open = self.step(|breaker| breaker.answered(Instant::now()));
         if was_open {
             events::introspection_is_back();
         }

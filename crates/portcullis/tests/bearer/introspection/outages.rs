@@ -118,3 +118,23 @@ async fn a_server_that_takes_too_long_is_left_alone_although_many_wait_for_their
     stage.server.asked();
     assert_eq!((stage.status("good").await, stage.server.asked()), (503, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_is_left_alone_also_while_everybody_has_waited_for_their_turn() {
+    let stage = Arc::new(Stage::with(|it| it.max_calls(4).budget(Duration::from_millis(100))));
+    let began = tokio::time::Instant::now();
+    stage.server.fails(Failure::Slow(Duration::from_millis(60)));
+    for at in 0..400 {
+        if at == 200 {
+            stage.server.fails(Failure::Hangs);
+        }
+        let stage = Arc::clone(&stage);
+        tokio::spawn(async move { stage.status(&format!("one-of-many-{at}")).await });
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(1));
+    stage.server.asked();
+    let before = tokio::time::Instant::now();
+    assert_eq!(stage.status("good").await, 503);
+    assert_eq!((before.elapsed(), stage.server.asked()), (Duration::ZERO, 0), "left alone");
+}
