@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{AUTHORIZATION, COOKIE, Entry, SEC_WEBSOCKET_PROTOCOL};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
@@ -165,11 +165,13 @@ impl Sources {
     /// Says whether there may be a token: most requests without one have nothing where it could stand.
     pub(super) fn mark_sensitive(&self, headers: &mut HeaderMap, speaks_dpop: bool) -> bool {
         let authorization = headers.get_mut(AUTHORIZATION).map(|value| value.set_sensitive(true));
+        // Where no field is there twice, the first was all.
+        if authorization.is_some() && headers.len() > headers.keys_len() {
+            mark_all(headers, AUTHORIZATION);
+        }
         let proof = speaks_dpop.then_some(DPOP);
         for name in self.0.iter().filter_map(TokenSource::header).chain(proof) {
-            if let http::header::Entry::Occupied(mut values) = headers.entry(name) {
-                values.iter_mut().for_each(|value| value.set_sensitive(true));
-            }
+            mark_all(headers, name);
         }
         authorization.is_some() || !self.0.is_empty()
     }
@@ -191,6 +193,12 @@ impl Place {
             Self::Cookie => Carrier::Ambient,
             Self::Authorization | Self::Dpop | Self::WebSocket | Self::Query => Carrier::Explicit,
         }
+    }
+}
+
+fn mark_all(headers: &mut HeaderMap, name: HeaderName) {
+    if let Entry::Occupied(mut values) = headers.entry(name) {
+        values.iter_mut().for_each(|value| value.set_sensitive(true));
     }
 }
 
@@ -334,6 +342,22 @@ mod tests {
         Sources::default().with(source.clone()).strip(source.place(), &mut request);
         let left = request.headers().values().map(|value| value.to_str().unwrap().to_owned()).collect();
         (request.uri().to_string(), left)
+    }
+
+    #[test]
+    fn every_line_of_a_credential_is_sensitive_and_no_other() {
+        let sources = Sources::default().with(TokenSource::cookie("__Host-at").unwrap());
+        for name in [AUTHORIZATION, COOKIE, DPOP] {
+            for lines in [&["a"][..], &["a", "b"], &["a", "b", "c"]] {
+                let mut headers = headers(&name, lines);
+                headers.append("accept", HeaderValue::from_static("a"));
+                headers.append("accept", HeaderValue::from_static("b"));
+                sources.mark_sensitive(&mut headers, true);
+                for (held, value) in &headers {
+                    assert_eq!(value.is_sensitive(), held == name, "{held}: {value:?} of {lines:?}");
+                }
+            }
+        }
     }
 
     #[test]
