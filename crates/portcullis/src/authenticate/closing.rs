@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::rejection::Rejection;
 use crate::respond::RequestHead;
+use crate::vary;
 
 /// What the way out came to: headers for the response, and perhaps a refusal in the response's place.
 ///
@@ -64,7 +65,7 @@ impl Closing {
 }
 
 impl Edits {
-    /// Adds a header beside others of its name.
+    /// Adds a header beside others of its name; a `Vary` only where that does not say so already.
     pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
         match &mut self.first {
             None => self.first = Some((name, value)),
@@ -89,10 +90,10 @@ impl Edits {
             headers.insert(name, value);
         }
         if let Some((name, value)) = self.first {
-            headers.append(name, value);
+            vary::append(headers, name, value);
         }
         for (name, value) in self.append {
-            headers.append(name, value);
+            vary::append(headers, name, value);
         }
     }
 }
