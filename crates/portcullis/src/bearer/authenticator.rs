@@ -126,12 +126,7 @@ impl Authenticator for BearerAuthenticator {
         if let Some(place) = visit.place.filter(|&place| strips(place)) {
             self.sources.strip(place, request);
         }
-        if let Some(proved) = &visit.proved {
-            proved.leave(request.extensions_mut());
-        }
-        if let Some(cleared) = &visit.cleared {
-            request.extensions_mut().insert(Cleared::clone(cleared));
-        }
+        visit.leave(request.extensions_mut());
     }
 
     fn close<B>(&self, visit: Visit, response: &Response<B>) -> Closing {
@@ -262,7 +257,9 @@ impl BearerAuthenticator {
             let answer = check.revocations().status(&marks).await;
             let is_told = answer.is_ok();
             this.checked(&check, &marks, answer, (&method, place))?;
-            visit.cleared = is_told.then(|| Box::new(Cleared { check, marks, asked: now }));
+            if is_told {
+                visit.note(Cleared { check, marks, asked: now });
+            }
             Ok((this.authenticated(identity, place), visit))
         })
     }

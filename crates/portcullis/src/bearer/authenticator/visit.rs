@@ -1,7 +1,7 @@
 //! [`Visit`]: what the way out needs to know of a request, and what a response lacks because of it. Pure.
 
 use http::header::{CACHE_CONTROL, SEC_WEBSOCKET_PROTOCOL};
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{Extensions, HeaderValue, Method, Response, StatusCode};
 
 use super::held::Held;
 use crate::authenticate::Edits;
@@ -16,20 +16,43 @@ pub struct Visit {
     /// Where the token stood that was verified, if there was one.
     pub(super) place: Option<Place>,
     is_connect: bool,
+    found_out: Option<Box<FoundOut>>,
+}
+
+/// What is found out of few tokens, so that the visits of most have no room for it.
+#[derive(Debug, Default)]
+struct FoundOut {
     /// What showed that it is its holder's own, if that was asked for.
-    pub(super) proved: Option<Box<Proved>>,
+    proved: Option<Proved>,
     /// That the store was waited for, and has not revoked it.
-    pub(super) cleared: Option<Box<Cleared>>,
+    cleared: Option<Cleared>,
 }
 
 impl Visit {
     pub(super) const fn of_nobody() -> Self {
-        Self { place: None, is_connect: false, proved: None, cleared: None }
+        Self { place: None, is_connect: false, found_out: None }
     }
 
     pub(super) fn of(held: Held<'_>, proved: Option<Proved>) -> Self {
         let is_connect = *held.method == Method::CONNECT;
-        Self { place: Some(held.place), is_connect, proved: proved.map(Box::new), cleared: None }
+        let found_out = proved.map(|proved| Box::new(FoundOut { proved: Some(proved), cleared: None }));
+        Self { place: Some(held.place), is_connect, found_out }
+    }
+
+    /// Notes that the store was waited for, and has not revoked the token.
+    pub(super) fn note(&mut self, cleared: Cleared) {
+        self.found_out.get_or_insert_default().cleared = Some(cleared);
+    }
+
+    /// Leaves word for copies of the layer further in.
+    pub(super) fn leave(&self, extensions: &mut Extensions) {
+        let Some(found_out) = &self.found_out else { return };
+        if let Some(proved) = &found_out.proved {
+            proved.leave(extensions);
+        }
+        if let Some(cleared) = &found_out.cleared {
+            extensions.insert(cleared.clone());
+        }
     }
 
     /// What the response lacks because of where the token stood, or how it was proved.
@@ -41,7 +64,7 @@ impl Visit {
             Place::Query if response.status().is_success() => {
                 (CACHE_CONTROL, HeaderValue::from_static("private"))
             }
-            Place::Dpop => (DPOP_NONCE, self.proved.and_then(|proved| proved.nonce)?),
+            Place::Dpop => (DPOP_NONCE, self.found_out?.proved?.nonce?),
             Place::WebSocket | Place::Query | Place::Authorization | Place::Cookie => return None,
         };
         let mut edits = Edits::default();
