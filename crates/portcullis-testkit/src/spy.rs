@@ -46,9 +46,11 @@
 //! # });
 //! ```
 
+mod call;
+mod order;
+
 use std::fmt;
 use std::future::{Future, pending};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -59,74 +61,16 @@ use portcullis_store::{
 };
 use tokio::sync::watch;
 
+pub use self::call::{Call, Operation};
+pub use self::order::When;
+use self::order::{Effect, Order};
+
 /// A session backend that notes every call and obeys a test's orders. A clone is another handle on the same.
 pub struct Spy<B> {
     backend: Arc<B>,
     calls: Arc<watch::Sender<Vec<Call>>>,
     orders: Arc<Mutex<Vec<Order>>>,
     is_deaf: Arc<AtomicBool>,
-}
-
-/// One call, as far as a spy notes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Call {
-    /// What was asked.
-    pub operation: Operation,
-    /// In which realm; `None` when the call named no key at all.
-    pub realm: Option<Realm>,
-    /// Which sessions it named, in the order of the call.
-    pub locators: Vec<Locator>,
-    /// Whose index it named.
-    pub user: Option<Locator>,
-}
-
-/// The operations of [`SessionBackend`]. A `load_now` that answers is a [`Load`](Self::Load).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each is the method of its name")]
-pub enum Operation {
-    Load,
-    LoadMany,
-    Create,
-    CreateEnrolled,
-    Save,
-    Touch,
-    Destroy,
-    DestroyDurably,
-    DestroyUnchanged,
-    DestroyEnrolled,
-    Supersede,
-    Enrol,
-    Withdraw,
-    Members,
-    CredentialVersion,
-    BumpCredentialVersion,
-}
-
-/// An order in the making: which calls, and how many of them. See [`Spy::on`].
-#[derive(Debug)]
-#[must_use = "an order says what to do: fail, hang, ..."]
-pub struct When<'a, B> {
-    spy: &'a Spy<B>,
-    operation: Option<Operation>,
-    times: usize,
-}
-
-struct Order {
-    operation: Option<Operation>,
-    left: usize,
-    effect: Effect,
-}
-
-type Hook = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
-
-#[derive(Clone)]
-enum Effect {
-    Fail(StoreErrorKind),
-    LoseAnswer(StoreErrorKind),
-    Hang,
-    Before(Hook),
-    After(Hook),
 }
 
 impl<B: SessionBackend> Spy<B> {
@@ -257,76 +201,6 @@ impl<B: SessionBackend> Spy<B> {
             self.calls.send_modify(|calls| calls.push(call));
         }
         answer
-    }
-}
-
-impl<B> When<'_, B> {
-    /// Only the next `times` such calls. Without it, all of them.
-    pub const fn times(mut self, times: usize) -> Self {
-        self.times = times;
-        self
-    }
-
-    /// They fail as `kind`, and nothing is done.
-    pub fn fail(self, kind: StoreErrorKind) {
-        self.give(Effect::Fail(kind));
-    }
-
-    /// They are carried out, and fail as `kind` all the same: the answer was lost.
-    pub fn lose_answer(self, kind: StoreErrorKind) {
-        self.give(Effect::LoseAnswer(kind));
-    }
-
-    /// They never end, and nothing is done.
-    pub fn hang(self) {
-        self.give(Effect::Hang);
-    }
-
-    /// `hook` runs before they are carried out.
-    pub fn before<F: Future<Output = ()> + Send + 'static>(
-        self,
-        hook: impl Fn() -> F + Send + Sync + 'static,
-    ) {
-        self.give(Effect::Before(Arc::new(move || Box::pin(hook()))));
-    }
-
-    /// `hook` runs after they were carried out, before their answer arrives.
-    pub fn after<F: Future<Output = ()> + Send + 'static>(
-        self,
-        hook: impl Fn() -> F + Send + Sync + 'static,
-    ) {
-        self.give(Effect::After(Arc::new(move || Box::pin(hook()))));
-    }
-
-    fn give(self, effect: Effect) {
-        let order = Order { operation: self.operation, left: self.times, effect };
-        self.spy.orders.lock().unwrap_or_else(PoisonError::into_inner).push(order);
-    }
-}
-
-impl Order {
-    fn fits(&self, operation: Operation) -> bool {
-        self.left > 0 && self.operation.is_none_or(|ordered| ordered == operation)
-    }
-}
-
-impl Operation {
-    /// Whether it is meant to change something in the store.
-    #[must_use]
-    pub const fn is_write(self) -> bool {
-        !matches!(self, Self::Load | Self::LoadMany | Self::Members | Self::CredentialVersion)
-    }
-}
-
-impl Call {
-    fn on_sessions(operation: Operation, keys: &[Key<'_>]) -> Self {
-        let realm = keys.first().map(|key| key.realm.clone());
-        Self { operation, realm, locators: keys.iter().map(|key| key.locator).collect(), user: None }
-    }
-
-    fn on_index(operation: Operation, user: UserKey<'_>, locators: &[Locator]) -> Self {
-        let realm = Some(user.realm.clone());
-        Self { operation, realm, locators: locators.to_vec(), user: Some(user.user) }
     }
 }
 
