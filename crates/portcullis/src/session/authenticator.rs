@@ -173,7 +173,7 @@ impl SessionAuthenticator {
         drop(state);
         match rest {
             Rest::Renewal => Closing::pending(async move { renew(&session, presented).await }),
-            Rest::Commit => Closing::pending(async move { commit(&session, presented).await }),
+            Rest::Commit => Closing::pending(async move { commit(&session, presented, !is_5xx).await }),
             Rest::Nothing | Rest::Failed => Closing::Ready(closed(&session, presented, !is_5xx)),
         }
     }
@@ -423,15 +423,15 @@ async fn renew(shared: &Shared, presented: bool) -> Closed {
     closed(shared, presented, false)
 }
 
-/// Saves what is recorded. Its failure is the response's, because the data would be lost in silence; but when the
-/// session was ended meanwhile, the response stands.
-async fn commit(shared: &Shared, presented: bool) -> Closed {
+/// Saves what is recorded. Its failure is the response's, because the data would be lost in silence; but a response that
+/// says itself that the service has failed stands, and so does one whose session was ended meanwhile.
+async fn commit(shared: &Shared, presented: bool, may_refuse: bool) -> Closed {
     let refused = match shared.commit().await {
         Ok(()) => false,
         Err(error) if error.kind() == SessionErrorKind::Ended => false,
         Err(error) => {
             log_lost(&error);
-            true
+            may_refuse
         }
     };
     closed(shared, presented, refused)
