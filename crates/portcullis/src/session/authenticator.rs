@@ -53,7 +53,7 @@ enum Stay {
         chores: Option<Box<Chores>>,
     },
     /// Handlers have no handle. There is a session only if something is to be done about it.
-    ReadOnly { due: Option<Box<(Stored, Chores)>> },
+    ReadOnly { presented: bool, due: Option<Box<(Stored, Chores)>> },
     /// Another copy of the layer, further out, holds the session and does all there is to do.
     HeldOutside,
 }
@@ -133,7 +133,7 @@ impl SessionAuthenticator {
     fn leave(&self, visit: Visit, is_5xx: bool) -> Closing {
         match visit.0 {
             Stay::HeldOutside => Closing::nothing(),
-            Stay::ReadOnly { due } => {
+            Stay::ReadOnly { due, .. } => {
                 if let Some((stored, chores)) = due.as_deref() {
                     chores.behind_the_response(stored, &self.core);
                 }
@@ -209,6 +209,9 @@ impl Authenticator for SessionAuthenticator {
     }
 
     fn enter<B>(&self, visit: &Visit, request: &mut Request<B>) {
+        if visit.has_token() {
+            self.core.transport.hide_cookie(request.headers_mut());
+        }
         if let Stay::Writable { session, .. } = &visit.0 {
             (self.seat.put)(request.extensions_mut(), Arc::clone(session));
         }
@@ -328,6 +331,15 @@ fn unavailable(
 }
 
 impl Visit {
+    /// Whether the request's token decided what is in its extensions.
+    fn has_token(&self) -> bool {
+        match self.0 {
+            Stay::Writable { presented, .. } | Stay::ReadOnly { presented, .. } => presented,
+            // The copy further out has seen to it.
+            Stay::HeldOutside => false,
+        }
+    }
+
     fn of(
         core: &Arc<Core>,
         Good { stored, proof, chores }: Good,
@@ -346,7 +358,7 @@ impl Visit {
             }
             None => {
                 let due = chores.filter(|chores| chores.are_due());
-                Self::read_only(core, due.map(|chores| Box::new((stored, *chores))), outcome)
+                Self::read_only(core, true, due.map(|chores| Box::new((stored, *chores))), outcome)
             }
         }
     }
@@ -366,7 +378,7 @@ impl Visit {
                 let session = Arc::new(Shared::new(Arc::clone(core), held, false, late));
                 Self::writable(session, presented, None, outcome)
             }
-            None => Self::read_only(core, None, outcome),
+            None => Self::read_only(core, presented, None, outcome),
         }
     }
 
@@ -382,11 +394,12 @@ impl Visit {
 
     fn read_only(
         core: &Arc<Core>,
+        presented: bool,
         due: Option<Box<(Stored, Chores)>>,
         outcome: Outcome,
     ) -> (Authentication, Self) {
         let found = Authentication::of_session(outcome, Arc::clone(core) as _);
-        (found, Self(Stay::ReadOnly { due }))
+        (found, Self(Stay::ReadOnly { presented, due }))
     }
 }
 

@@ -143,10 +143,15 @@ impl Transport {
 
     /// Makes sure that nobody behind the layer logs the request's tokens by accident.
     pub(crate) fn hide(&self, headers: &mut HeaderMap) {
-        if let SessionCarrier::Header(name) = &self.carrier
-            && let http::header::Entry::Occupied(mut values) = headers.entry(name)
-        {
-            values.iter_mut().for_each(|value| value.set_sensitive(true));
+        if let SessionCarrier::Header(name) = &self.carrier {
+            mark_sensitive(headers, name);
+        }
+    }
+
+    /// The same for cookies, of a request that has a token among them: most have none, and are not looked at again.
+    pub(crate) fn hide_cookie(&self, headers: &mut HeaderMap) {
+        if let SessionCarrier::Cookie = &self.carrier {
+            mark_sensitive(headers, &COOKIE);
         }
     }
 
@@ -229,6 +234,13 @@ fn problem_of_header(name: &HeaderName) -> Option<&'static str> {
 fn values<'a>(name: &HeaderName, headers: &'a HeaderMap) -> impl Iterator<Item = &'a [u8]> {
     let lines = headers.get_all(name).into_iter();
     lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+}
+
+/// A sensitive value prints as `Sensitive`.
+fn mark_sensitive(headers: &mut HeaderMap, name: &HeaderName) {
+    if let http::header::Entry::Occupied(mut values) = headers.entry(name) {
+        values.iter_mut().for_each(|value| value.set_sensitive(true));
+    }
 }
 
 fn sensitive(text: String) -> Option<HeaderValue> {
