@@ -53,7 +53,7 @@ enum Stay {
         chores: Option<Box<Chores>>,
     },
     /// Handlers have no handle. There is a session only if something is to be done about it.
-    ReadOnly { due: Option<Box<(Stored, Chores)>> },
+    ReadOnly { presented: bool, due: Option<Box<(Stored, Chores)>> },
     /// Another copy of the layer, further out, holds the session and does all there is to do.
     HeldOutside,
 }
@@ -134,7 +134,7 @@ impl SessionAuthenticator {
     fn leave(&self, visit: Visit, is_5xx: bool) -> Closing {
         match visit.0 {
             Stay::HeldOutside => Closing::nothing(),
-            Stay::ReadOnly { due } => {
+            Stay::ReadOnly { due, .. } => {
                 if let Some((stored, chores)) = due.as_deref() {
                     chores.behind_the_response(stored, &self.core);
                 }
@@ -170,7 +170,7 @@ impl SessionAuthenticator {
         drop(state);
         match rest {
             Rest::Renewal => Closing::pending(async move { renew(&session, presented).await }),
-            Rest::Commit => Closing::pending(async move { commit(&session, presented).await }),
+            Rest::Commit => Closing::pending(async move { commit(&session, presented, !is_5xx).await }),
             Rest::Nothing | Rest::Failed => Closing::Ready(closed(&session, presented, !is_5xx)),
         }
     }
@@ -204,6 +204,9 @@ impl Authenticator for SessionAuthenticator {
     }
 
     fn enter<B>(&self, visit: &Visit, request: &mut Request<B>) {
+        if visit.has_token() {
+            self.core.transport.hide_cookie(request.headers_mut());
+        }
         if let Stay::Writable { session, .. } = &visit.0 {
             (self.seat.put)(request.extensions_mut(), Arc::clone(session));
         }
@@ -323,6 +326,15 @@ fn unavailable(
 }
 
 impl Visit {
+    /// Whether the request's token decided what is in its extensions.
+    fn has_token(&self) -> bool {
+        match self.0 {
+            Stay::Writable { presented, .. } | Stay::ReadOnly { presented, .. } => presented,
+            // The copy further out has seen to it.
+            Stay::HeldOutside => false,
+        }
+    }
+
     fn of(
         core: &Arc<Core>,
         Good { stored, proof, chores }: Good,
@@ -344,7 +356,7 @@ impl Visit {
             }
             None => {
                 let due = chores.filter(|chores| chores.are_due());
-                Self::read_only(core, due.map(|chores| Box::new((stored, *chores))), outcome)
+                Self::read_only(core, true, due.map(|chores| Box::new((stored, *chores))), outcome)
             }
         }
     }
@@ -364,7 +376,7 @@ impl Visit {
                 let session = Arc::new(Shared::new(Arc::clone(core), held, false, late));
                 Self::writable(session, presented, None, outcome)
             }
-            None => Self::read_only(core, None, outcome),
+            None => Self::read_only(core, presented, None, outcome),
         }
     }
 
@@ -380,11 +392,12 @@ impl Visit {
 
     fn read_only(
         core: &Arc<Core>,
+        presented: bool,
         due: Option<Box<(Stored, Chores)>>,
         outcome: Outcome,
     ) -> (Authentication, Self) {
         let found = Authentication::of_session(outcome, Arc::clone(core) as _);
-        (found, Self(Stay::ReadOnly { due }))
+        (found, Self(Stay::ReadOnly { presented, due }))
     }
 }
 
@@ -421,15 +434,15 @@ async fn renew(shared: &Shared, presented: bool) -> Closed {
     closed(shared, presented, false)
 }
 
-/// Saves what is recorded. Its failure is the response's, because the data would be lost in silence; but when the
-/// session was ended meanwhile, the response stands.
-async fn commit(shared: &Shared, presented: bool) -> Closed {
+/// Saves what is recorded. Its failure is the response's, because the data would be lost in silence; but a response that
+/// says itself that the service has failed stands, and so does one whose session was ended meanwhile.
+async fn commit(shared: &Shared, presented: bool, may_refuse: bool) -> Closed {
     let refused = match shared.commit().await {
         Ok(()) => false,
         Err(error) if error.kind() == SessionErrorKind::Ended => false,
         Err(error) => {
             log_lost(&error);
-            true
+            may_refuse
         }
     };
     closed(shared, presented, refused)

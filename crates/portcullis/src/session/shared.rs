@@ -310,6 +310,20 @@ fn ensure_new(created: Created) -> Result<(), SessionError> {
     }
 }
 
+impl Drop for Shared {
+    /// A session whose token did not go out is nobody's: its request was dropped after it had signed somebody in, or the
+    /// service inside failed and there was no response.
+    fn drop(&mut self) {
+        if !*self.touched.get_mut() {
+            return;
+        }
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stored) = state.undelivered() {
+            self.core.end_later(Core::ending(stored));
+        }
+    }
+}
+
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let session_ref = self.peek(|state| state.stored().map(|stored| stored.locator));

@@ -26,6 +26,8 @@ pub(crate) struct State {
     cookie: Option<CookieChange>,
     /// A save gave the session a new secret, which is not told yet.
     rotated: bool,
+    /// The session began in this request, by a login.
+    begun: bool,
     /// The response's head is gone.
     sealed: bool,
     /// The last commit failed in a way that leaves it open what is stored.
@@ -121,6 +123,7 @@ impl State {
             attempt: None,
             cookie: None,
             rotated: false,
+            begun: false,
             sealed: false,
             failed: false,
             may_be_old,
@@ -292,6 +295,12 @@ impl State {
         self.cookie.take()
     }
 
+    /// The session that a login has begun here, while the response has not taken its token along.
+    pub(crate) fn undelivered(&self) -> Option<&Stored> {
+        let waits = self.begun && matches!(self.cookie, Some(CookieChange::Set(_)));
+        self.stored().filter(|_| waits)
+    }
+
     /// Whether a commit has more to do. If not, it has succeeded, whatever became of those before.
     fn has_more(&mut self) -> bool {
         let has_more = !self.pending.is_empty() || self.attempt.is_some();
@@ -417,6 +426,7 @@ impl State {
         core: &Core,
     ) -> Result<(), SessionError> {
         self.held = held;
+        self.begun = matches!(cookie, CookieChange::Set(_));
         self.cookie = Some(cookie);
         self.attempt = None;
         self.failed = false;
