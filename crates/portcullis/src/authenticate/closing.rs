@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::rejection::Rejection;
 use crate::respond::RequestHead;
+use crate::vary;
 
 /// What the way out came to: headers for the response, and perhaps a refusal in the response's place.
 ///
@@ -68,7 +69,7 @@ impl Edits {
         Self { first: Some(Edit::Append(name, value)), others: Vec::new() }
     }
 
-    /// Adds a header beside others of its name.
+    /// Adds a header beside others of its name; a `Vary` only where that does not say so already.
     pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
         self.push(Edit::Append(name, value));
     }
@@ -100,7 +101,7 @@ impl Edit {
     #[inline]
     fn apply(self, headers: &mut HeaderMap) {
         match self {
-            Self::Append(name, value) => _ = headers.append(name, value),
+            Self::Append(name, value) => vary::append(headers, name, value),
             Self::Insert(name, value) => _ = headers.insert(name, value),
         }
     }
