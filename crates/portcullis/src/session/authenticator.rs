@@ -15,8 +15,9 @@ use super::handle::Session;
 use super::id::{Presented, Proof};
 use super::renewal::{Renewal, renewal};
 use super::shared::Shared;
-use super::state::{CookieChange, Held, Rest, State, Stored};
-use super::transport::{Candidates, Rejected};
+use super::state::{CookieChange, Held, Rest, State};
+use super::stored::Stored;
+use super::transport::{Candidates, Found, Rejected};
 use crate::authenticate::{Authenticator, Closed, Closing, Edits, Opened, Opening};
 use crate::guard::Head;
 use crate::identity::{Authentication, Carrier, Outcome};
@@ -53,7 +54,7 @@ enum Stay {
         chores: Option<Box<Chores>>,
     },
     /// Handlers have no handle. There is a session only if something is to be done about it.
-    ReadOnly { presented: bool, due: Option<Box<(Stored, Chores)>> },
+    ReadOnly { due: Option<Box<(Stored, Chores)>> },
     /// Another copy of the layer, further out, holds the session and does all there is to do.
     HeldOutside,
 }
@@ -91,22 +92,15 @@ impl SessionAuthenticator {
         (!self.core.read_only).then_some(move || LateHead::of(head))
     }
 
-    fn look(&self, head: Head<'_>) -> Opening<Visit> {
+    fn look(&self, found: &Found, head: Head<'_>) -> Opening<Visit> {
         let core = &self.core;
-        match core.claim.standing(self.seat.slot, head.extensions) {
-            Standing::Apart => {}
-            Standing::Copy => return Opening::anonymous(Visit(Stay::HeldOutside)),
-            Standing::Clash(misassembly) => return Opening::refused(Rejection::Misconfigured(misassembly)),
-        }
-        // Taken apart where it is: tokens are large.
-        let found = core.transport.find(&core.realm, head.headers);
         if let Some(Rejected { why, locator }) = &found.rejected {
             core.emit(SessionEventKind::Rejected(*why), locator.as_ref(), None);
         }
         match found.candidates.as_slice() {
             [] => Opening::Ready(Ok(Visit::of_nobody(core, Held::Nothing, false, self.late_head(head)))),
             [one] => self.look_up(one, head),
-            _ => self.look_all_up(found.candidates, head),
+            _ => self.look_all_up(found.candidates.clone(), head),
         }
     }
 
@@ -134,7 +128,7 @@ impl SessionAuthenticator {
     fn leave(&self, visit: Visit, is_5xx: bool) -> Closing {
         match visit.0 {
             Stay::HeldOutside => Closing::nothing(),
-            Stay::ReadOnly { due, .. } => {
+            Stay::ReadOnly { due } => {
                 if let Some((stored, chores)) = due.as_deref() {
                     chores.behind_the_response(stored, &self.core);
                 }
@@ -199,14 +193,17 @@ impl Authenticator for SessionAuthenticator {
     type Visit = Visit;
 
     fn open<B>(&self, request: &mut Request<B>) -> Opening<Visit> {
-        self.core.transport.hide(request.headers_mut());
-        self.look(Head::from(&*request))
+        let core = &self.core;
+        match core.claim.standing(self.seat.slot, request.extensions()) {
+            Standing::Apart => {}
+            Standing::Copy => return Opening::anonymous(Visit(Stay::HeldOutside)),
+            Standing::Clash(misassembly) => return Opening::refused(Rejection::Misconfigured(misassembly)),
+        }
+        let found = core.transport.find(&core.realm, request.headers_mut());
+        self.look(&found, Head::from(&*request))
     }
 
     fn enter<B>(&self, visit: &Visit, request: &mut Request<B>) {
-        if visit.has_token() {
-            self.core.transport.hide_cookie(request.headers_mut());
-        }
         if let Stay::Writable { session, .. } = &visit.0 {
             (self.seat.put)(request.extensions_mut(), Arc::clone(session));
         }
@@ -326,15 +323,6 @@ fn unavailable(
 }
 
 impl Visit {
-    /// Whether the request's token decided what is in its extensions.
-    fn has_token(&self) -> bool {
-        match self.0 {
-            Stay::Writable { presented, .. } | Stay::ReadOnly { presented, .. } => presented,
-            // The copy further out has seen to it.
-            Stay::HeldOutside => false,
-        }
-    }
-
     fn of(
         core: &Arc<Core>,
         Good { stored, proof, chores }: Good,
@@ -344,7 +332,7 @@ impl Visit {
         if proof == Proof::Previous {
             core.emit_of(SessionEventKind::PreviousSecretUsed, &stored);
         }
-        let outcome = match &stored.identity {
+        let outcome = match stored.identity() {
             Some(identity) => Outcome::Authenticated(identity.clone()),
             None => Outcome::Anonymous,
         };
@@ -356,7 +344,7 @@ impl Visit {
             }
             None => {
                 let due = chores.filter(|chores| chores.are_due());
-                Self::read_only(core, true, due.map(|chores| Box::new((stored, *chores))), outcome)
+                Self::read_only(core, due.map(|chores| Box::new((stored, *chores))), outcome)
             }
         }
     }
@@ -376,7 +364,7 @@ impl Visit {
                 let session = Arc::new(Shared::new(Arc::clone(core), held, false, late));
                 Self::writable(session, presented, None, outcome)
             }
-            None => Self::read_only(core, presented, None, outcome),
+            None => Self::read_only(core, None, outcome),
         }
     }
 
@@ -392,12 +380,11 @@ impl Visit {
 
     fn read_only(
         core: &Arc<Core>,
-        presented: bool,
         due: Option<Box<(Stored, Chores)>>,
         outcome: Outcome,
     ) -> (Authentication, Self) {
         let found = Authentication::of_session(outcome, Arc::clone(core) as _);
-        (found, Self(Stay::ReadOnly { presented, due }))
+        (found, Self(Stay::ReadOnly { due }))
     }
 }
 
@@ -460,7 +447,7 @@ fn edits(shared: &Shared, mut state: MutexGuard<'_, State>, presented: bool) -> 
     let Core { transport, realm, clock, .. } = &*shared.core;
     let field = state.take_cookie().and_then(|change| match change {
         CookieChange::Set(token) => {
-            let life = state.stored().and_then(|stored| cookie_life(&stored.record.header, clock.now()));
+            let life = state.stored().and_then(|stored| cookie_life(&stored.record().header, clock.now()));
             transport.handing_out(realm, &token, life)
         }
         CookieChange::Remove => transport.removal(),

@@ -149,7 +149,7 @@ impl Shared {
 
     fn record_rotation(&self, reauthenticated: bool) -> Result<bool, SessionError> {
         let locator = match self.lock_to_read().holding()? {
-            Some(stored) if reauthenticated && stored.identity.is_none() => {
+            Some(stored) if reauthenticated && stored.identity().is_none() => {
                 return Err(Reason::SignedOut.into());
             }
             Some(stored) => stored.locator,
@@ -297,7 +297,7 @@ impl Shared {
     pub(crate) fn signed_in(&self) -> Result<(Locator, Locator, Identity), SessionError> {
         let state = self.lock_to_read();
         let stored = state.holding()?.ok_or(Reason::SignedOut)?;
-        let identity = stored.identity.as_ref().ok_or(Reason::SignedOut)?;
+        let identity = stored.identity().ok_or(Reason::SignedOut)?;
         Ok((stored.locator, Core::user_of(identity), identity.clone()))
     }
 }

@@ -9,6 +9,7 @@ use super::error::{Reason, SessionError, SessionErrorKind};
 use super::id::Token;
 use super::ops::Operation;
 use super::payload::{Payload, value_in};
+use super::stored::Stored;
 use super::tag::new_tag;
 use crate::Identity;
 
@@ -63,14 +64,6 @@ pub(crate) enum Held {
     Unavailable,
     /// One that this request did not prove its right to. It reads as none, and cannot be written.
     Withheld,
-}
-
-/// A session that is stored, as last seen.
-#[derive(Clone, Debug)]
-pub(crate) struct Stored {
-    pub(crate) locator: Locator,
-    pub(crate) record: Record,
-    pub(crate) identity: Option<Identity>,
 }
 
 #[derive(Clone)]
@@ -149,7 +142,7 @@ impl State {
 
     /// Who is signed in by the session that is held.
     pub(crate) fn identity(&self) -> Option<Identity> {
-        self.stored().and_then(|stored| stored.identity.clone())
+        self.stored().and_then(|stored| stored.identity().cloned())
     }
 
     /// The value under `key`, with what is pending applied.
@@ -157,7 +150,7 @@ impl State {
         match (&self.view, &self.held) {
             (_, Held::Unavailable) => Err(unavailable()),
             (Some(view), _) => Ok(view.payload.value(key)),
-            (None, Held::Stored(stored)) => Ok(value_in(&stored.record.payload, key)),
+            (None, Held::Stored(stored)) => Ok(value_in(&stored.record().payload, key)),
             (None, Held::Nothing | Held::Ended | Held::Withheld) => Ok(None),
         }
     }
@@ -222,7 +215,9 @@ impl State {
 
     /// Records a new secret in place of `from`, which was loaded; nothing, if the handler has replaced it.
     pub(crate) fn renew(&mut self, from: SecretHash, core: &Core) {
-        let Some(stored) = self.stored().filter(|stored| stored.record.header.secret == from) else { return };
+        let Some(stored) = self.stored().filter(|stored| stored.record().header.secret == from) else {
+            return;
+        };
         if let Ok(token) = Token::renewed(stored.locator) {
             // What cannot be recorded is no loss: the next request tries again.
             let _ = self.record(Operation::Renew { token, at: core.clock.now(), from }, core);
@@ -345,13 +340,13 @@ impl State {
             }
             Held::Stored(stored) => {
                 let mut record = view.record(view.header);
-                if record == stored.record && !self.may_be_old {
+                if record == *stored.record() && !self.may_be_old {
                     return Ok(None);
                 }
-                record.header.tags = stored.record.header.tags_after(new_tag()?);
+                record.header.tags = stored.record().header.tags_after(new_tag()?);
                 Ok(Some(Step::Save(Attempt {
                     locator: stored.locator,
-                    expected: stored.record.header.tag(),
+                    expected: stored.record().header.tag(),
                     record,
                     operations,
                     in_doubt: false,
@@ -363,7 +358,7 @@ impl State {
     /// A new session was created. Whether a commit has more to do.
     pub(crate) fn created(&mut self, creation: Creation, core: &Core) -> Result<bool, SessionError> {
         let Creation { token, record, operations } = creation;
-        self.held = Held::Stored(Stored { locator: token.locator, record, identity: None });
+        self.held = Held::Stored(Stored::new(token.locator, record, None));
         self.cookie = Some(CookieChange::Set(token));
         self.committed(operations, core).map(|()| self.has_more())
     }
@@ -493,7 +488,7 @@ impl State {
             // A renewal that another request was faster with is none.
             if let (Operation::Rotate { token, .. } | Operation::Renew { token, .. }, Held::Stored(stored)) =
                 (operation, &self.held)
-                && token.hash() == stored.record.header.secret
+                && token.hash() == stored.record().header.secret
             {
                 self.cookie = Some(CookieChange::Set(token));
                 self.rotated = true;
@@ -525,7 +520,7 @@ impl State {
 
     fn fresh_view(&self, core: &Core) -> Result<View, SessionError> {
         match self.stored() {
-            Some(stored) => View::of(&stored.record, stored.identity.as_ref()),
+            Some(stored) => View::of(stored.record(), stored.identity()),
             None => Ok(View { header: core.blank_header(), payload: core.payload() }),
         }
     }
