@@ -244,7 +244,7 @@ fn values(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Looks into the lines of this name, and marks as sensitive those that are said to hold something; they print as such.
 fn each_line(headers: &mut HeaderMap, name: &HeaderName, mut holds: impl FnMut(&HeaderValue) -> bool) {
-    let mut see = |line: &mut HeaderValue| {
+    let see = |line: &mut HeaderValue| {
         if holds(line) {
             line.set_sensitive(true);
         }
