@@ -1,15 +1,20 @@
 //! [`BearerAuthenticator`]: joins token, verifier and policy; nothing is decided here. What a request may wait
 //! for is awaited here: the source of the keys, and the store of revocations.
 
+mod held;
+mod refusing;
+mod visit;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, SEC_WEBSOCKET_PROTOCOL};
-use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode};
+use http::{Extensions, Method, Request, Response};
 use portcullis_store::{Claimed, Clock, StoreError, TokenStatus};
-use zeroize::Zeroizing;
 
+use self::held::Held;
+use self::refusing::unavailable;
+use self::visit::Visit;
 use super::cache::Cache;
 use super::confirmation::Confirmation;
 use super::dpop::{ProofRefusal, Proved, Ticket, Unproved};
@@ -20,17 +25,16 @@ use super::introspection::{Active, Desk};
 use super::jws::MAX_TOKEN;
 use super::keys::{KeyQuery, Missed, Missing};
 use super::miss::{Failure, Miss, Verdict};
-use super::possession::{Evidence, Possession};
+use super::possession::Possession;
 use super::refusal::Refusal;
 use super::revocation::{Cleared, Marks, RevocationCheck, Unchecked};
 use super::token::{Malformed, Offered};
-use super::token_source::{Place, Sources, subprotocol};
+use super::token_source::{Place, Sources};
 use super::verifier::{Occasion, Verified, Verifier};
-use crate::authenticate::{Authenticator, Closing, Edits, OnConflict, Opening};
-use crate::identity::{Authentication, Challenges, Identity, Look};
+use crate::authenticate::{Authenticator, Closing, OnConflict, Opening};
+use crate::identity::{Authentication, Identity};
 use crate::realm::Slot;
 use crate::rejection::{Challenge, Rejection};
-use crate::respond::DPOP_NONCE;
 
 /// What a [`BearerLayer`](super::BearerLayer) asks about a request.
 #[derive(Clone)]
@@ -62,18 +66,6 @@ pub(super) struct Policy {
     pub(super) on_conflict: OnConflict,
 }
 
-/// What the way out needs to know of a request.
-#[derive(Debug)]
-pub struct Visit {
-    /// Where the token stood that was verified, if there was one.
-    place: Option<Place>,
-    is_connect: bool,
-    /// What showed that it is its holder's own, if that was asked for.
-    proved: Option<Box<Proved>>,
-    /// That the store was waited for, and has not revoked it.
-    cleared: Option<Box<Cleared>>,
-}
-
 /// What came of looking at a token and verifying it.
 enum Found {
     Malformed(Malformed),
@@ -88,27 +80,6 @@ struct Accepted {
     identity: Identity,
     marks: Option<Marks>,
     confirmation: Option<Arc<Confirmation>>,
-}
-
-/// A token, where it stood, and what its request asks for and brings along.
-#[derive(Clone, Copy)]
-struct Held<'a> {
-    token: &'a [u8],
-    place: Place,
-    method: &'a Method,
-    /// Where anything is asked for beyond the token.
-    evidence: Option<&'a Evidence>,
-    /// What a layer further out was told by the store.
-    cleared: Option<&'a Cleared>,
-}
-
-/// The same, for as long as somebody has to be waited for.
-struct Kept {
-    token: Zeroizing<String>,
-    place: Place,
-    method: Method,
-    evidence: Option<Evidence>,
-    cleared: Option<Cleared>,
 }
 
 impl Authenticator for BearerAuthenticator {
@@ -155,72 +126,11 @@ impl Authenticator for BearerAuthenticator {
         if let Some(place) = visit.place.filter(|&place| strips(place)) {
             self.sources.strip(place, request);
         }
-        if let Some(proved) = &visit.proved {
-            proved.leave(request.extensions_mut());
-        }
-        if let Some(cleared) = &visit.cleared {
-            request.extensions_mut().insert(Cleared::clone(cleared));
-        }
+        visit.leave(request.extensions_mut());
     }
 
     fn close<B>(&self, visit: Visit, response: &Response<B>) -> Closing {
         visit.edits(response).map_or_else(Closing::nothing, Closing::edits)
-    }
-}
-
-impl Visit {
-    const fn of_nobody() -> Self {
-        Self { place: None, is_connect: false, proved: None, cleared: None }
-    }
-
-    fn of(held: Held<'_>, proved: Option<Proved>) -> Self {
-        let is_connect = *held.method == Method::CONNECT;
-        Self { place: Some(held.place), is_connect, proved: proved.map(Box::new), cleared: None }
-    }
-
-    /// What the response lacks because of where the token stood, or how it was proved.
-    fn edits<B>(self, response: &Response<B>) -> Option<Edits> {
-        let is_switched = self.is_switched(response.status());
-        let (name, value) = match self.place? {
-            Place::WebSocket if is_switched => (SEC_WEBSOCKET_PROTOCOL, subprotocol()),
-            // RFC 6750, section 2.3.
-            Place::Query if response.status().is_success() => {
-                (CACHE_CONTROL, HeaderValue::from_static("private"))
-            }
-            Place::Dpop => (DPOP_NONCE, self.proved.and_then(|proved| proved.nonce)?),
-            Place::WebSocket | Place::Query | Place::Authorization | Place::Cookie => return None,
-        };
-        let mut edits = Edits::default();
-        let lacks = !response.headers().contains_key(&name);
-        lacks.then(|| {
-            edits.insert(name, value);
-            edits
-        })
-    }
-
-    /// Whether the connection is a WebSocket from now on (RFC 6455, section 4.2.2; RFC 8441, section 5).
-    fn is_switched(&self, status: StatusCode) -> bool {
-        status == StatusCode::SWITCHING_PROTOCOLS || self.is_connect && status.is_success()
-    }
-}
-
-impl Held<'_> {
-    fn keep(self, token: &str) -> Kept {
-        Kept {
-            token: Zeroizing::new(token.to_owned()),
-            place: self.place,
-            method: self.method.clone(),
-            evidence: self.evidence.cloned(),
-            cleared: self.cleared.cloned(),
-        }
-    }
-}
-
-impl Kept {
-    fn held(&self) -> Held<'_> {
-        let Self { token, place, method, evidence, cleared } = self;
-        let (evidence, cleared) = (evidence.as_ref(), cleared.as_ref());
-        Held { token: token.as_bytes(), place: *place, method, evidence, cleared }
     }
 }
 
@@ -347,7 +257,9 @@ impl BearerAuthenticator {
             let answer = check.revocations().status(&marks).await;
             let is_told = answer.is_ok();
             this.checked(&check, &marks, answer, (&method, place))?;
-            visit.cleared = is_told.then(|| Box::new(Cleared { check, marks, asked: now }));
+            if is_told {
+                visit.note(Cleared { check, marks, asked: now });
+            }
             Ok((this.authenticated(identity, place), visit))
         })
     }
@@ -485,76 +397,10 @@ impl BearerAuthenticator {
         KeysUnavailable::of(without)
     }
 
-    /// Names every scheme that is configured, here and further out.
-    fn unauthenticated(&self, extensions: &Extensions) -> Rejection {
-        let outer = self.slot.look(extensions).into_iter().flat_map(Look::challenges);
-        let mut challenges: Challenges = outer.cloned().collect();
-        for challenge in self.challenges(Place::Authorization) {
-            // An outer layer of the same kind has left the same one.
-            if !challenges.contains(&challenge) {
-                challenges.push(challenge);
-            }
-        }
-        Rejection::unauthenticated_by(challenges)
-    }
-
     fn authenticated(&self, identity: Identity, place: Place) -> Authentication {
         let mut found = Authentication::authenticated(identity);
         self.challenge_by(place, &mut found);
         found
-    }
-
-    /// Leaves word of both schemes for layers further in, of the one that was used first.
-    fn challenge_by(&self, place: Place, found: &mut Authentication) {
-        if self.possession.speaks_dpop() {
-            self.challenges(place).for_each(|challenge| found.add_challenge(Some(challenge)));
-        }
-    }
-
-    /// The challenges of the schemes that are accepted, first that of a token which stood there.
-    fn challenges(&self, place: Place) -> impl Iterator<Item = Challenge> {
-        let bearer = (!self.possession.wants_dpop()).then(|| self.challenge.clone());
-        let dpop = self.dpop_challenge();
-        if place == Place::Dpop { [dpop, bearer] } else { [bearer, dpop] }.into_iter().flatten()
-    }
-
-    fn dpop_challenge(&self) -> Option<Challenge> {
-        let proofs = self.possession.proofs.as_ref()?;
-        Some(self.challenge.clone().in_scheme("DPoP").param("algs", proofs.algorithms()))
-    }
-
-    /// What to answer a token with that stood there. Where `DPoP` is the only scheme, that is what counts.
-    fn challenge_of(&self, place: Place) -> Challenge {
-        self.challenges(place).next().unwrap_or_else(|| self.challenge.clone())
-    }
-
-    fn bad_request(&self, malformed: Malformed) -> Rejection {
-        tracing::debug!(reason = malformed.label(), "the credentials are malformed");
-        let challenge = Some(self.challenge_of(Place::Authorization));
-        Rejection::BadRequest { challenge, description: malformed.description() }
-    }
-
-    fn invalid_token(&self, refusal: Refusal, place: Place) -> Rejection {
-        tracing::debug!(reason = refusal.label(), "the bearer token is refused");
-        Rejection::invalid_credential(self.challenge_of(place), refusal.description())
-    }
-
-    /// It is not proved that the token is its holder's own.
-    fn unproved(&self, unproved: Unproved, place: Place) -> Rejection {
-        let (refusal, nonce) = match unproved {
-            // Of what a certificate should prove, a proof proves nothing.
-            Unproved::Token(refusal) if refusal.is_of_certificate() => {
-                return self.invalid_token(refusal, place);
-            }
-            Unproved::Token(refusal) => return self.invalid_token(refusal, Place::Dpop),
-            Unproved::Proof(refusal) => (Some(refusal), None),
-            Unproved::Nonce(nonce) => (None, Some(nonce)),
-        };
-        events::proof(refusal.map_or(ProofOutcome::NoNonce, ProofOutcome::of));
-        let reason = refusal.map_or("no_nonce", ProofRefusal::label);
-        tracing::debug!(reason, "the proof of the bearer token is refused");
-        let description = refusal.map_or("the DPoP proof needs a nonce", ProofRefusal::description);
-        Rejection::InvalidProof { challenge: self.challenge_of(Place::Dpop), description, nonce }
     }
 }
 
@@ -563,11 +409,6 @@ impl From<Active> for Accepted {
         let Active { identity, marks, confirmation } = active;
         Self { identity, marks: Some(marks), confirmation }
     }
-}
-
-fn unavailable(retry_after: Duration) -> Rejection {
-    tracing::debug!("who could say whether the bearer token is good is out of reach");
-    Rejection::Unavailable { retry_after }
 }
 
 impl fmt::Debug for BearerAuthenticator {

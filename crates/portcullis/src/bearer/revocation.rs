@@ -10,6 +10,8 @@ mod marks;
 mod memory;
 mod outage;
 mod push;
+mod shard;
+mod store;
 mod told;
 mod watchers;
 

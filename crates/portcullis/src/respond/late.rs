@@ -3,7 +3,7 @@
 use http::{Extensions, HeaderValue, Method, Uri};
 use smallvec::SmallVec;
 
-use super::{Asked, Protocol, RequestHead};
+use super::head::{Asked, Protocol, RequestHead};
 use crate::guard::Head;
 
 /// Of a request that was let in, what it takes to say that a store has failed.

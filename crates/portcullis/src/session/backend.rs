@@ -1,18 +1,20 @@
 //! [`Backend`]: a [`SessionBackend`] whose type is erased, once, so that none appears in a user's type; and budgeted.
 
+mod erased;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_store::{
-    AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Realm, Record, Saved,
-    SessionBackend, StoreError, Tag, Timestamp, Touched, UserKey, Watcher, Watching,
+    AtOnce, Created, CredentialVersion, Destroyed, Enrolled, Enrolment, Key, Locator, Record, Saved,
+    SessionBackend, StoreError, Tag, Timestamp, Touched, UserKey,
 };
 use tokio::time::Instant;
 
+use self::erased::Erased;
 use super::cache::{Cache, Forgetting, SessionCache};
 use super::encryption::{self, Encryption, EncryptionKeys};
 use super::id::Presented;
@@ -32,140 +34,6 @@ pub(crate) struct Backend {
     vigils: Arc<Vigils>,
     /// Sessions that requests have loaded lately. Nothing but a request's own load reads from it.
     cache: Option<Arc<Cache>>,
-}
-
-type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
-
-trait Erased: Send + Sync {
-    fn budget(&self) -> Option<Duration>;
-    fn load<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Option<Record>>;
-    fn load_now(&self, key: Key<'_>, now: Timestamp) -> Option<Result<Option<Record>, StoreError>>;
-    fn load_many<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, Vec<Option<Record>>>;
-    fn create<'a>(&'a self, key: Key<'a>, record: &'a Record) -> BoxFuture<'a, Created>;
-    fn create_enrolled<'a>(
-        &'a self,
-        key: Key<'a>,
-        record: &'a Record,
-        enrolment: Enrolment<'a>,
-    ) -> BoxFuture<'a, Enrolled>;
-    fn save<'a>(&'a self, key: Key<'a>, expected: Tag, record: &'a Record) -> BoxFuture<'a, Saved>;
-    fn touch<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Touched>;
-    fn destroy<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, ()>;
-    fn destroy_durably<'a>(&'a self, keys: &'a [Key<'a>], replicas: u32) -> BoxFuture<'a, u32>;
-    fn destroy_unchanged<'a>(&'a self, key: Key<'a>, expected: Tag, write: Tag) -> BoxFuture<'a, Destroyed>;
-    fn destroy_enrolled<'a>(&'a self, key: Key<'a>, user: UserKey<'a>) -> BoxFuture<'a, AtOnce>;
-    fn supersede<'a>(
-        &'a self,
-        before: Key<'a>,
-        expected: Tag,
-        key: Key<'a>,
-        record: &'a Record,
-        enrolment: Enrolment<'a>,
-    ) -> BoxFuture<'a, AtOnce>;
-    fn enrol<'a>(&'a self, locator: Locator, enrolment: Enrolment<'a>) -> BoxFuture<'a, Enrolled>;
-    fn withdraw<'a>(&'a self, user: UserKey<'a>, locators: &'a [Locator]) -> BoxFuture<'a, ()>;
-    fn members<'a>(&'a self, user: UserKey<'a>) -> BoxFuture<'a, Vec<Locator>>;
-    fn credential_version<'a>(&'a self, user: UserKey<'a>) -> BoxFuture<'a, CredentialVersion>;
-    fn bump_credential_version<'a>(
-        &'a self,
-        user: UserKey<'a>,
-        keep: Duration,
-    ) -> BoxFuture<'a, CredentialVersion>;
-    fn watch(&self, realm: &Realm, watcher: Arc<dyn Watcher>) -> Option<Watching>;
-}
-
-impl<B: SessionBackend> Erased for B {
-    fn budget(&self) -> Option<Duration> {
-        self.budget()
-    }
-
-    fn load<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Option<Record>> {
-        Box::pin(self.load(key))
-    }
-
-    fn load_now(&self, key: Key<'_>, now: Timestamp) -> Option<Result<Option<Record>, StoreError>> {
-        self.load_now(key, now)
-    }
-
-    fn load_many<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, Vec<Option<Record>>> {
-        Box::pin(self.load_many(keys))
-    }
-
-    fn create<'a>(&'a self, key: Key<'a>, record: &'a Record) -> BoxFuture<'a, Created> {
-        Box::pin(self.create(key, record))
-    }
-
-    fn create_enrolled<'a>(
-        &'a self,
-        key: Key<'a>,
-        record: &'a Record,
-        enrolment: Enrolment<'a>,
-    ) -> BoxFuture<'a, Enrolled> {
-        Box::pin(self.create_enrolled(key, record, enrolment))
-    }
-
-    fn save<'a>(&'a self, key: Key<'a>, expected: Tag, record: &'a Record) -> BoxFuture<'a, Saved> {
-        Box::pin(self.save(key, expected, record))
-    }
-
-    fn touch<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Touched> {
-        Box::pin(self.touch(key))
-    }
-
-    fn destroy<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, ()> {
-        Box::pin(self.destroy(keys))
-    }
-
-    fn destroy_durably<'a>(&'a self, keys: &'a [Key<'a>], replicas: u32) -> BoxFuture<'a, u32> {
-        Box::pin(self.destroy_durably(keys, replicas))
-    }
-
-    fn destroy_unchanged<'a>(&'a self, key: Key<'a>, expected: Tag, write: Tag) -> BoxFuture<'a, Destroyed> {
-        Box::pin(self.destroy_unchanged(key, expected, write))
-    }
-
-    fn destroy_enrolled<'a>(&'a self, key: Key<'a>, user: UserKey<'a>) -> BoxFuture<'a, AtOnce> {
-        Box::pin(self.destroy_enrolled(key, user))
-    }
-
-    fn supersede<'a>(
-        &'a self,
-        before: Key<'a>,
-        expected: Tag,
-        key: Key<'a>,
-        record: &'a Record,
-        enrolment: Enrolment<'a>,
-    ) -> BoxFuture<'a, AtOnce> {
-        Box::pin(self.supersede(before, expected, key, record, enrolment))
-    }
-
-    fn enrol<'a>(&'a self, locator: Locator, enrolment: Enrolment<'a>) -> BoxFuture<'a, Enrolled> {
-        Box::pin(self.enrol(locator, enrolment))
-    }
-
-    fn withdraw<'a>(&'a self, user: UserKey<'a>, locators: &'a [Locator]) -> BoxFuture<'a, ()> {
-        Box::pin(self.withdraw(user, locators))
-    }
-
-    fn members<'a>(&'a self, user: UserKey<'a>) -> BoxFuture<'a, Vec<Locator>> {
-        Box::pin(self.members(user))
-    }
-
-    fn credential_version<'a>(&'a self, user: UserKey<'a>) -> BoxFuture<'a, CredentialVersion> {
-        Box::pin(self.credential_version(user))
-    }
-
-    fn bump_credential_version<'a>(
-        &'a self,
-        user: UserKey<'a>,
-        keep: Duration,
-    ) -> BoxFuture<'a, CredentialVersion> {
-        Box::pin(self.bump_credential_version(user, keep))
-    }
-
-    fn watch(&self, realm: &Realm, watcher: Arc<dyn Watcher>) -> Option<Watching> {
-        self.watch(realm, watcher)
-    }
 }
 
 impl Backend {
@@ -454,93 +322,4 @@ impl fmt::Debug for Backend {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A backend that never answers, and says that it does within this time.
-    struct Silent(Option<Duration>);
-
-    async fn silence<T>() -> Result<T, StoreError> {
-        std::future::pending().await
-    }
-
-    impl SessionBackend for Silent {
-        fn budget(&self) -> Option<Duration> {
-            self.0
-        }
-
-        async fn load(&self, _: Key<'_>) -> Result<Option<Record>, StoreError> {
-            silence().await
-        }
-
-        async fn load_many(&self, _: &[Key<'_>]) -> Result<Vec<Option<Record>>, StoreError> {
-            silence().await
-        }
-
-        async fn create(&self, _: Key<'_>, _: &Record) -> Result<Created, StoreError> {
-            silence().await
-        }
-
-        async fn save(&self, _: Key<'_>, _: Tag, _: &Record) -> Result<Saved, StoreError> {
-            silence().await
-        }
-
-        async fn touch(&self, _: Key<'_>) -> Result<Touched, StoreError> {
-            silence().await
-        }
-
-        async fn destroy(&self, _: &[Key<'_>]) -> Result<(), StoreError> {
-            silence().await
-        }
-
-        async fn destroy_unchanged(&self, _: Key<'_>, _: Tag, _: Tag) -> Result<Destroyed, StoreError> {
-            silence().await
-        }
-
-        async fn enrol(&self, _: Locator, _: Enrolment<'_>) -> Result<Enrolled, StoreError> {
-            silence().await
-        }
-
-        async fn withdraw(&self, _: UserKey<'_>, _: &[Locator]) -> Result<(), StoreError> {
-            silence().await
-        }
-
-        async fn members(&self, _: UserKey<'_>) -> Result<Vec<Locator>, StoreError> {
-            silence().await
-        }
-
-        async fn credential_version(&self, _: UserKey<'_>) -> Result<CredentialVersion, StoreError> {
-            silence().await
-        }
-
-        async fn bump_credential_version(
-            &self,
-            _: UserKey<'_>,
-            _: Duration,
-        ) -> Result<CredentialVersion, StoreError> {
-            silence().await
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_backend_is_timed_unless_it_is_as_quick_of_its_own_accord() {
-        let millis = Duration::from_millis;
-        let realm = Realm::default();
-        let key = Key { realm: &realm, locator: Locator::from_bytes([0; 16]) };
-        let rows = [
-            ("it says nothing", None, true),
-            ("it takes longer", Some(millis(101)), true),
-            ("it takes as long", Some(millis(100)), false),
-            ("it is quicker", Some(millis(50)), false),
-        ];
-        for (name, own, is_timed) in rows {
-            let mut backend = Backend::new(Silent(own), millis(10));
-            backend.set_budget(millis(100));
-            let answer = tokio::time::timeout(millis(1000), backend.load(key)).await;
-            assert_eq!(answer.is_ok(), is_timed, "{name}");
-            let several = backend.within_budget(async { backend.load(key).await });
-            let answer = tokio::time::timeout(millis(1000), several).await;
-            assert!(answer.is_ok(), "{name}: several calls are timed in any case");
-        }
-    }
-}
+mod tests;

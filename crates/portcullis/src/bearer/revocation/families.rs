@@ -7,7 +7,9 @@ use portcullis_store::{
     TokenEpoch, TokenQuery, Turn, Turned, Verdict,
 };
 
-use super::memory::{MemoryTokenBackend, Name, Shard, Store, What};
+use super::memory::MemoryTokenBackend;
+use super::shard::{Name, Shard, What};
+use super::store::Store;
 
 /// Where a family stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -9,7 +9,7 @@ use portcullis_store::{
 };
 use tokio::time::Instant;
 
-use super::memory::Store;
+use super::store::Store;
 use crate::bearer::events::{self, Pushed};
 
 /// What this process was told.

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portcullis_store::{Realm, Revocation, RevocationNotice, RevocationWatcher, Watching};
 
-use super::memory::{MemoryTokenBackend, Store};
+use super::memory::MemoryTokenBackend;
+use super::store::Store;
 
 /// Who is told what is revoked.
 #[derive(Default)]

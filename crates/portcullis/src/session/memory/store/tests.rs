@@ -1,8 +1,9 @@
 //! What an embedded store promises besides its contract: bounds, and room that expired sessions make.
 
-use portcullis_store::{Header, ManualClock, SecretHash};
+use portcullis_store::{Header, ManualClock, Realm, SecretHash, SessionBackend};
 
 use super::*;
+use crate::session::MemoryBackend;
 
 fn record(now: Timestamp) -> Record {
     let header = Header {
