@@ -1,6 +1,7 @@
 //! Realms beside bearer tokens and CSRF: credentials are combined within a realm, and any realm's cookie is ambient.
 
 use axum::Router;
+use axum::extract::Path;
 use axum::routing::get;
 use portcullis::bearer::{Audience, BearerLayer, Issuer, StaticKeys};
 use portcullis::identity::Authentication;
@@ -74,6 +75,34 @@ async fn a_token_for_staff_is_combined_with_the_staffs_session_and_no_other() {
         browser.get("/staff/write").await.assert_status(403);
         assert_eq!(browser.get("/staff/write").bearer(token("grace")).await.text(), "grace");
         browser.get("/staff/write").bearer(token("alan")).await.assert_status(400);
+    }
+}
+
+#[tokio::test]
+async fn two_layers_say_once_that_a_response_varies_by_cookies() {
+    async fn varied(
+        Path(said): Path<String>,
+        _: Identity,
+        _: Identity<Staff>,
+    ) -> [(&'static str, String); 1] {
+        [("vary", said)]
+    }
+    for store in AnyStore::each(&now()) {
+        let app = app().route("/varied/{said}", get(varied));
+        let browser = Browser::new(app.layer(customers(&store)).layer(staff(&store)));
+        browser.get("/login/ada").await.assert_status(200);
+        browser.get("/staff/login/grace").await.assert_status(200);
+        for (path, expected) in [
+            ("/me", &["cookie"][..]),
+            ("/staff/me", &["cookie"]),
+            ("/varied/accept", &["accept", "cookie"]),
+            ("/varied/Accept,Cookie", &["Accept,Cookie"]),
+            ("/varied/*", &["*"]),
+        ] {
+            let response = browser.get(path).await.assert_status(200);
+            let said: Vec<_> = response.headers.get_all("vary").iter().collect();
+            assert_eq!(said, expected, "{path}");
+        }
     }
 }
 

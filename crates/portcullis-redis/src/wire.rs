@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::queue::{Queue, Replies};
+use self::reply::Reader;
 use crate::dial::Stream;
 
 /// Many callers' requests on one connection.
@@ -57,6 +58,7 @@ struct Driver {
     shared: Arc<Shared>,
     reader: ReadHalf<Stream>,
     arrived: Buffer,
+    replies: Reader,
     alarm: Pin<Box<Sleep>>,
     woken: Vec<Waker>,
 }
@@ -81,6 +83,7 @@ impl Wire {
             shared: Arc::clone(&shared),
             reader,
             arrived: Buffer::new(),
+            replies: Reader::default(),
             alarm: Box::pin(sleep_until(Instant::now())),
             woken: Vec::new(),
         };
@@ -199,13 +202,14 @@ impl Driver {
     /// Gives replies that have arrived to those who wait for them.
     fn hand_out(&mut self) -> Result<(), RedisError> {
         let mut queue = self.shared.queue();
-        while let Some((reply, len)) = reply::read(self.arrived.bytes()).map_err(|_| no_reply())? {
-            self.arrived.take(len);
+        loop {
+            let (read, reply) = self.replies.read(self.arrived.bytes()).map_err(|_| no_reply())?;
+            self.arrived.take(read);
+            let Some(reply) = reply else { return Ok(()) };
             if !queue.answered(reply, &mut self.woken) {
                 return Err(no_reply());
             }
         }
-        Ok(())
     }
 
     /// Looks for those whose time is up, when the alarm goes off.

@@ -362,12 +362,13 @@ where
                     let Some(inside) = this.inside.as_mut().as_pin_mut().filter(|_| visit.is_some()) else {
                         return Poll::Pending;
                     };
-                    let polled = inside.poll(cx);
-                    let Poll::Ready(answer) = &polled else { return Poll::Pending };
+                    let mut polled = inside.poll(cx);
+                    let Poll::Ready(answer) = &mut polled else { return Poll::Pending };
                     let (Some(visit), Ok(response)) = (visit.take(), answer) else { return polled };
                     match this.core.authenticator.close(visit, response) {
-                        // As it came: a response is large.
-                        Closing::Ready(closed) if closed.is_nothing() && !is_unrendered(response) => {
+                        // Where it is: a response is large.
+                        Closing::Ready(closed) if closed.refusal.is_none() && !is_unrendered(response) => {
+                            closed.edits.apply(response.headers_mut());
                             return polled;
                         }
                         Closing::Ready(closed) => return this.core.finished(closed, polled),

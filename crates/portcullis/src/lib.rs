@@ -83,6 +83,7 @@ mod secret;
 #[cfg(feature = "session")]
 pub mod session;
 pub mod stack;
+mod vary;
 
 #[cfg(any(feature = "bearer", feature = "rust-crypto"))]
 pub use bearer::BearerLayer;

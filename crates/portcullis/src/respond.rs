@@ -53,6 +53,7 @@ pub use self::problem::ProblemResponder;
 pub use self::safe_path::{NotSafe, SafePath};
 use crate::guard::Head;
 use crate::rejection::Rejection;
+use crate::vary;
 
 /// Turns a rejection into a response with body `B`.
 ///
@@ -339,7 +340,7 @@ fn finish<B>(response: &mut Response<B>, rejection: Rejection, head: &RequestHea
     if matches!(rejection, Rejection::Csrf(_)) {
         // Passing responses need no `Vary`: caches answer no unsafe request from what they hold (RFC 9111, section 4),
         // and what a safe request gets does not depend on these headers.
-        response.headers_mut().append(VARY, HeaderValue::from_static("sec-fetch-site, origin"));
+        vary::add(response.headers_mut(), HeaderValue::from_static("sec-fetch-site, origin"));
     }
     if let Rejection::InvalidProof { nonce: Some(nonce), .. } = &rejection {
         response.headers_mut().insert(DPOP_NONCE, nonce.clone());

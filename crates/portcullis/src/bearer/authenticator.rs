@@ -22,7 +22,7 @@ use super::keys::{KeyQuery, Missed, Missing};
 use super::miss::{Failure, Miss, Verdict};
 use super::possession::{Evidence, Possession};
 use super::refusal::Refusal;
-use super::revocation::{Marks, RevocationCheck, Unchecked};
+use super::revocation::{Cleared, Marks, RevocationCheck, Unchecked};
 use super::token::{Malformed, Offered};
 use super::token_source::{Place, Sources, subprotocol};
 use super::verifier::{Occasion, Verified, Verifier};
@@ -70,6 +70,8 @@ pub struct Visit {
     is_connect: bool,
     /// What showed that it is its holder's own, if that was asked for.
     proved: Option<Box<Proved>>,
+    /// That the store was waited for, and has not revoked it.
+    cleared: Option<Box<Cleared>>,
 }
 
 /// What came of looking at a token and verifying it.
@@ -96,6 +98,8 @@ struct Held<'a> {
     method: &'a Method,
     /// Where anything is asked for beyond the token.
     evidence: Option<&'a Evidence>,
+    /// What a layer further out was told by the store.
+    cleared: Option<&'a Cleared>,
 }
 
 /// The same, for as long as somebody has to be waited for.
@@ -104,6 +108,7 @@ struct Kept {
     place: Place,
     method: Method,
     evidence: Option<Evidence>,
+    cleared: Option<Cleared>,
 }
 
 impl Authenticator for BearerAuthenticator {
@@ -129,7 +134,8 @@ impl Authenticator for BearerAuthenticator {
         };
         let (token, place) = (offered.as_bytes(), offered.place());
         let evidence = self.possession.evidence(place, request);
-        let held = Held { token, place, method: request.method(), evidence: evidence.as_ref() };
+        let cleared = self.check.as_ref().and_then(|_| request.extensions().get());
+        let held = Held { token, place, method: request.method(), evidence: evidence.as_ref(), cleared };
         match self.recognise(offered) {
             Found::Malformed(malformed) => Opening::refused(self.bad_request(malformed)),
             Found::Accepted(accepted) => self.admit(accepted, held),
@@ -152,6 +158,9 @@ impl Authenticator for BearerAuthenticator {
         if let Some(proved) = &visit.proved {
             proved.leave(request.extensions_mut());
         }
+        if let Some(cleared) = &visit.cleared {
+            request.extensions_mut().insert(Cleared::clone(cleared));
+        }
     }
 
     fn close<B>(&self, visit: Visit, response: &Response<B>) -> Closing {
@@ -161,12 +170,12 @@ impl Authenticator for BearerAuthenticator {
 
 impl Visit {
     const fn of_nobody() -> Self {
-        Self { place: None, is_connect: false, proved: None }
+        Self { place: None, is_connect: false, proved: None, cleared: None }
     }
 
     fn of(held: Held<'_>, proved: Option<Proved>) -> Self {
         let is_connect = *held.method == Method::CONNECT;
-        Self { place: Some(held.place), is_connect, proved: proved.map(Box::new) }
+        Self { place: Some(held.place), is_connect, proved: proved.map(Box::new), cleared: None }
     }
 
     /// What the response lacks because of where the token stood, or how it was proved.
@@ -202,14 +211,16 @@ impl Held<'_> {
             place: self.place,
             method: self.method.clone(),
             evidence: self.evidence.cloned(),
+            cleared: self.cleared.cloned(),
         }
     }
 }
 
 impl Kept {
     fn held(&self) -> Held<'_> {
-        let Self { token, place, method, evidence } = self;
-        Held { token: token.as_bytes(), place: *place, method, evidence: evidence.as_ref() }
+        let Self { token, place, method, evidence, cleared } = self;
+        let (evidence, cleared) = (evidence.as_ref(), cleared.as_ref());
+        Held { token: token.as_bytes(), place: *place, method, evidence, cleared }
     }
 }
 
@@ -308,15 +319,16 @@ impl BearerAuthenticator {
         }
     }
 
-    /// A store in this process is asked without waiting.
-    fn admit_unrevoked(&self, accepted: Accepted, visit: Visit, held: Held<'_>) -> Opening<Visit> {
+    /// A store in this process is asked without waiting, and one elsewhere once for all copies of this layer on a path.
+    fn admit_unrevoked(&self, accepted: Accepted, mut visit: Visit, held: Held<'_>) -> Opening<Visit> {
         let Accepted { identity, marks, .. } = accepted;
         let (place, method) = (held.place, held.method);
         let Some(check) = &self.check else {
             return Opening::Ready(Ok((self.authenticated(identity, place), visit)));
         };
+        let now = self.clock.now();
         let marks = match marks.ok_or(Refusal::NotRevocable) {
-            Ok(marks) => check.admit(&marks, self.clock.now()).map(|()| marks),
+            Ok(marks) => check.admit(&marks, now).map(|()| marks),
             Err(refusal) => Err(refusal),
         };
         let marks = match marks {
@@ -327,10 +339,15 @@ impl BearerAuthenticator {
             let checked = self.checked(check, &marks, answer, (method, place));
             return Opening::Ready(checked.map(|()| (self.authenticated(identity, place), visit)));
         }
+        if held.cleared.is_some_and(|cleared| cleared.answers(check, &marks, now)) {
+            return Opening::Ready(Ok((self.authenticated(identity, place), visit)));
+        }
         let (this, check, method) = (self.clone(), Arc::clone(check), method.clone());
         Opening::pending(async move {
             let answer = check.revocations().status(&marks).await;
+            let is_told = answer.is_ok();
             this.checked(&check, &marks, answer, (&method, place))?;
+            visit.cleared = is_told.then(|| Box::new(Cleared { check, marks, asked: now }));
             Ok((this.authenticated(identity, place), visit))
         })
     }

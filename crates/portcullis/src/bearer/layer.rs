@@ -136,8 +136,8 @@ impl<M, R> BearerLayer<M, R> {
         self
     }
 
-    /// Asks for each good token whether it was [taken back](super::Revocations), in one round trip. Default: nobody is asked,
-    /// and a token is good until it expires.
+    /// Asks for each good token whether it was [taken back](super::Revocations), in one round trip, also where copies of this
+    /// layer stand on one path. Default: nobody is asked, and a token is good until it expires.
     ///
     /// It takes a [`Revocations`](super::Revocations), or a [`RevocationCheck`] that says what happens when there is no
     /// answer; without one that is 503. Tokens without `iat` or `jti` are refused then, because they could not be revoked;

@@ -2,6 +2,7 @@
 
 mod backend;
 mod check;
+mod cleared;
 mod dependents;
 mod error;
 mod families;
@@ -25,6 +26,7 @@ use serde::Deserialize;
 use self::backend::Backend;
 pub use self::check::RevocationCheck;
 pub(super) use self::check::Unchecked;
+pub(super) use self::cleared::Cleared;
 pub use self::error::{RevocationError, RevocationErrorKind};
 pub(super) use self::marks::Marks;
 pub use self::memory::MemoryTokenBackend;

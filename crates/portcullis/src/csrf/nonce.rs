@@ -5,13 +5,14 @@
 
 use std::sync::LazyLock;
 
-use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE, VARY};
+use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use memchr::memmem::Finder;
 use portcullis_store::Locator;
 
 use crate::cookie_line;
 use crate::realm::{NameOrigin, Presence};
+use crate::vary;
 
 const NAME: &[u8] = b"__Host-csrf";
 
@@ -35,7 +36,7 @@ fn value(pair: &[u8]) -> Option<Locator> {
 pub(super) fn part(presence: &dyn Presence, headers: &mut HeaderMap) {
     let guest = presence.guest();
     if guest.was_used() {
-        headers.append(VARY, HeaderValue::from_static("cookie"));
+        vary::add(headers, HeaderValue::from_static("cookie"));
     }
     let Some(name) = *guest.name() else { return };
     let cookie = match name.origin {

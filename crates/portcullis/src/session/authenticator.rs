@@ -16,7 +16,7 @@ use super::id::{Presented, Proof};
 use super::renewal::{Renewal, renewal};
 use super::shared::Shared;
 use super::state::{CookieChange, Held, Rest, State, Stored};
-use super::transport::{Candidates, Found, Rejected};
+use super::transport::{Candidates, Rejected};
 use crate::authenticate::{Authenticator, Closed, Closing, Edits, Opened, Opening};
 use crate::guard::Head;
 use crate::identity::{Authentication, Carrier, Outcome};
@@ -98,23 +98,24 @@ impl SessionAuthenticator {
             Standing::Copy => return Opening::anonymous(Visit(Stay::HeldOutside)),
             Standing::Clash(misassembly) => return Opening::refused(Rejection::Misconfigured(misassembly)),
         }
-        let Found { candidates, rejected } = core.transport.find(&core.realm, head.headers);
-        if let Some(Rejected { why, locator }) = rejected {
-            core.emit(SessionEventKind::Rejected(why), locator.as_ref(), None);
+        // Taken apart where it is: tokens are large.
+        let found = core.transport.find(&core.realm, head.headers);
+        if let Some(Rejected { why, locator }) = &found.rejected {
+            core.emit(SessionEventKind::Rejected(*why), locator.as_ref(), None);
         }
-        match candidates.as_slice() {
+        match found.candidates.as_slice() {
             [] => Opening::Ready(Ok(Visit::of_nobody(core, Held::Nothing, false, self.late_head(head)))),
-            [one] => self.look_up(*one, head),
-            _ => self.look_all_up(candidates, head),
+            [one] => self.look_up(one, head),
+            _ => self.look_all_up(found.candidates, head),
         }
     }
 
-    fn look_up(&self, one: Presented, head: Head<'_>) -> Opening<Visit> {
+    fn look_up(&self, one: &Presented, head: Head<'_>) -> Opening<Visit> {
         let (core, now) = (&self.core, self.core.clock.now());
-        if let Some(loaded) = load_now(core, &one, now) {
-            return Opening::Ready(judge_one(core, &one, loaded, now, self.late_head(head)));
+        if let Some(loaded) = load_now(core, one, now) {
+            return Opening::Ready(judge_one(core, one, loaded, now, self.late_head(head)));
         }
-        let (core, late) = (Arc::clone(core), self.late_head(head).map(|late| late()));
+        let (core, one, late) = (Arc::clone(core), *one, self.late_head(head).map(|late| late()));
         Opening::pending(async move {
             let loaded = core.backend.load_and_keep(core.key(one.locator)).await;
             judge_one(&core, &one, (loaded, false), core.clock.now(), late.map(|late| || late))
@@ -137,7 +138,7 @@ impl SessionAuthenticator {
                 if let Some((stored, chores)) = due.as_deref() {
                     chores.behind_the_response(stored, &self.core);
                 }
-                Closing::edits(self.varying())
+                self.varying()
             }
             Stay::Writable { session, presented, chores } => self.seal(session, presented, chores, is_5xx),
         }
@@ -151,11 +152,7 @@ impl SessionAuthenticator {
         is_5xx: bool,
     ) -> Closing {
         if chores.is_none() && session.is_left_as_it_was() {
-            return if varies(&session, presented) {
-                Closing::edits(self.varying())
-            } else {
-                Closing::nothing()
-            };
+            return if varies(&session, presented) { self.varying() } else { Closing::nothing() };
         }
         let mut state = session.lock();
         if let Some(chores) = chores {
@@ -178,10 +175,8 @@ impl SessionAuthenticator {
         }
     }
 
-    fn varying(&self) -> Edits {
-        let mut edits = Edits::default();
-        edits.append(VARY, self.core.transport.vary());
-        edits
+    fn varying(&self) -> Closing {
+        Closing::edits(Edits::appending(VARY, self.core.transport.vary()))
     }
 }
 
@@ -349,7 +344,10 @@ impl Visit {
         if proof == Proof::Previous {
             core.emit_of(SessionEventKind::PreviousSecretUsed, &stored);
         }
-        let outcome = stored.identity.clone().map_or(Outcome::Anonymous, Outcome::Authenticated);
+        let outcome = match &stored.identity {
+            Some(identity) => Outcome::Authenticated(identity.clone()),
+            None => Outcome::Anonymous,
+        };
         match late {
             Some(late) => {
                 let held = Held::Stored(stored);

@@ -1,6 +1,7 @@
 //! Tokens that were taken back are refused on the next request, cached or not; an outage is no verdict.
 
 mod contract;
+mod copies;
 mod outages;
 
 use std::time::Duration;

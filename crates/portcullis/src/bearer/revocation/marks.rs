@@ -9,7 +9,7 @@ use crate::bearer::refusal::Refusal;
 use crate::names;
 
 /// By what a token can be revoked. Of its `jti` and `sid` there are hashes only.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::bearer) struct Marks {
     user: Locator,
     token: Option<Locator>,
