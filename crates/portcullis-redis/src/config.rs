@@ -165,6 +165,9 @@ impl RedisConfig {
     }
 
     /// What every key starts with, for several applications on one server. Default `p`.
+    ///
+    /// Applications with one prefix have their sessions in common: whoever signs in at one is signed in at all of them, under
+    /// the name and with the roles that the one has given.
     #[must_use]
     pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.key_prefix = prefix.into();
