@@ -5,7 +5,7 @@ use axum::routing::{get, post};
 use http::{HeaderMap, HeaderName};
 use portcullis::identity::Carrier;
 use portcullis::session::{
-    KeyRing, MemoryBackend, SameSite, SessionCarrier, SessionError, SessionLayer, SessionLayerBuilder,
+    KeyRing, Limit, MemoryBackend, SameSite, SessionCarrier, SessionError, SessionLayer, SessionLayerBuilder,
 };
 use portcullis::{CsrfLayer, Identity, Session};
 use portcullis_testkit::client::{Client, Response};
@@ -130,6 +130,29 @@ async fn a_header_field_needs_no_proof_of_origin_and_a_cookie_does() {
         act().await.assert_status(403);
         let same_origin = act().header("sec-fetch-site", "same-origin").await.assert_status(200);
         assert_eq!(same_origin.text(), format!("{:?} false", Carrier::Ambient));
+    }
+}
+
+/// Two layers on one path would be two sessions of one request.
+#[tokio::test]
+async fn a_cookie_and_a_field_on_paths_of_their_own_are_sessions_of_one_user() {
+    for store in AnyStore::each(&now()) {
+        println!("on {store:?}");
+        let routes = |configure: Configure| {
+            let layer = SessionLayer::builder(store.clone()).clock(now()).limit(Limit::reject(2));
+            let count =
+                async |session: Session| session.devices().list().await.map(|all| all.len().to_string());
+            let routes = Router::new().route("/login", post(sign_in)).route("/devices", get(count));
+            routes.layer(configure(layer).build().unwrap())
+        };
+        let app = Router::new().nest("/web", routes(|layer| layer)).nest("/app", routes(in_field));
+        let client = Client::<Router>::new(app);
+        client.post("/web/login").await.assert_status(200);
+        let by_app = client.post("/app/login").without_browser().await.assert_status(200);
+        assert_eq!(client.get("/web/devices").await.text(), "2");
+        let devices = client.get("/app/devices").without_browser().header(FIELD, token(&by_app));
+        assert_eq!(devices.await.text(), "2");
+        client.post("/app/login").without_browser().await.assert_status(409);
     }
 }
 

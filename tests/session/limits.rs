@@ -51,6 +51,32 @@ async fn refs(world: &World, user: &str) -> Vec<String> {
     devices.into_iter().map(|device| device.session_ref).collect()
 }
 
+/// Nobody holds its token, so it must not keep its user out until it expires.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_whose_response_never_went_out_takes_no_place() {
+    with_limit(Limit::reject(1), |world, _| async move {
+        let gone = tokio::spawn(world.browser().get("/login-slowly/ada").send());
+        world.gate.reached.notified().await;
+        assert_eq!(refs(&world, "ada").await.len(), 1);
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled());
+        eventually("the session that nobody holds is ended", || async {
+            refs(&world, "ada").await.is_empty()
+        })
+        .await;
+
+        let browser = world.browser();
+        let stays = tokio::spawn(browser.get("/login-slowly/ada").send());
+        world.gate.reached.notified().await;
+        world.gate.open.notify_one();
+        stays.await.unwrap().assert_status(200);
+        drop(world.held().unwrap());
+        browser.get("/rotate").await.assert_status(200);
+        assert_eq!(browser.get("/me").await.text(), "ada", "one that went out stays, whoever kept a handle");
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_logins_for_the_last_place_exactly_one_passes() {
     with_limit(Limit::reject(2), |one, other| async move {

@@ -1,9 +1,18 @@
 //! Signing in and out: new ids, nothing carried over that must not be, nothing that comes back.
 
-use portcullis_store::StoreErrorKind;
-use portcullis_testkit::spy::Operation;
+use std::time::Duration;
 
-use crate::support::app::{eventually, on_each_store};
+use axum::Router;
+use axum::routing::get;
+use http::StatusCode;
+use portcullis::session::{SessionError, SessionLayer, User};
+use portcullis::{Identity, Session};
+use portcullis_store::StoreErrorKind;
+use portcullis_testkit::client::Client;
+use portcullis_testkit::spy::Operation;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::support::app::{A, eventually, on_each_store};
 
 const COOKIE: &str = "__Host-id";
 
@@ -164,6 +173,34 @@ async fn a_cancelled_login_leaves_nothing_usable() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timeout_inside_hands_out_the_cookie_of_a_login_and_one_outside_undoes_it() {
+    on_each_store(|world| async move {
+        let endless = async |session: Session| -> Result<(), SessionError> {
+            session.login(Identity::new("ada")).await?;
+            session.set(&A, &"half-way".to_owned())?;
+            std::future::pending().await
+        };
+        let app = Router::new().route("/", get(endless));
+        let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(300));
+        let layer = SessionLayer::builder(world.spy.clone()).clock(world.clock.clone()).build().unwrap();
+
+        let outside = Client::<Router>::new(app.clone().layer(layer.clone()).layer(timeout));
+        assert!(outside.get("/").await.assert_status(504).set_cookies().is_empty());
+        eventually("nobody is signed in", || async {
+            world.sessions.list(&User::new("ada")).await.unwrap().is_empty()
+        })
+        .await;
+
+        let inside = Client::<Router>::new(app.layer(timeout).layer(layer));
+        assert_eq!(inside.get("/").await.assert_status(504).set_cookies().len(), 1);
+        let browser = world.browser().with_jar(inside.jar().clone());
+        assert_eq!(browser.get("/me").await.text(), "ada");
+        assert_eq!(browser.get("/get/a").await.text(), "half-way");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_resend_of_any_step_of_a_login_leaves_no_live_session_outside_the_index() {
     for step in [Operation::CreateEnrolled, Operation::DestroyUnchanged, Operation::Withdraw] {
@@ -311,7 +348,7 @@ async fn a_proof_that_was_just_given_shows_in_the_handle() {
     on_each_store(|world| async move {
         let browser = world.browser();
         browser.get("/login?user=ada").await.assert_status(200);
-        world.clock.advance(std::time::Duration::from_secs(60));
+        world.clock.advance(Duration::from_secs(60));
         assert_eq!(browser.get("/fresh").await.text(), "true");
     })
     .await;

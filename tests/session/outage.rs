@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use http::StatusCode;
 use portcullis::session::{OnUnavailable, SessionLayer};
 use portcullis::{Identity, RequireLayer, Session};
 use portcullis_store::StoreErrorKind;
 use portcullis_testkit::client::Client;
 use portcullis_testkit::spy::Operation;
 
-use crate::support::app::{World, now, on_each_store};
+use super::handle::around;
+use crate::support::app::{A, World, now, on_each_store};
 use crate::support::store::AnyStore;
 
 #[tokio::test]
@@ -63,6 +65,26 @@ async fn a_commit_that_failed_with_data_to_write_is_503() {
     .await;
 }
 
+/// It says already that the service has failed, and in the application's own words.
+#[tokio::test]
+async fn a_5xx_of_the_handlers_own_stands_when_what_it_wrote_cannot_be_saved() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        world.spy.on(Operation::Save).fail(StoreErrorKind::Full);
+        let failing = async |session: Session| {
+            session.set(&A, &"x".to_owned()).unwrap();
+            (StatusCode::INTERNAL_SERVER_ERROR, "my own words")
+        };
+        let rotating = async |session: Session| session.rotate().await;
+        let app = around(&world, failing).with_jar(browser.jar().clone());
+        assert_eq!(app.get("/").await.assert_status(500).text(), "my own words");
+        let app = around(&world, rotating).with_jar(browser.jar().clone());
+        assert_eq!(app.get("/").await.assert_status(503).text(), "the store is full");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_store_that_hangs_costs_a_request_its_budget_and_no_more() {
     let clock = now();
@@ -109,7 +131,7 @@ async fn on_unavailable_anonymous_serves_pages_and_still_refuses_what_needs_some
             .unwrap();
         let app = Router::new()
             .route("/page", get(async || "page"))
-            .route("/write", get(async |session: Session| session.remove(&crate::support::app::A)))
+            .route("/write", get(async |session: Session| session.remove(&A)))
             .route("/mine", get(async |me: Identity| me.subject().to_owned()))
             .route("/rotate", get(async |session: Session| session.rotate().await))
             .route("/reauthenticated", get(async |session: Session| session.reauthenticated().await))

@@ -46,7 +46,7 @@ pub struct Gate {
     pub reached: Notify,
     /// It may go on.
     pub open: Notify,
-    /// The handle that `/hold` has kept beyond its request.
+    /// A handle that is kept beyond its request.
     held: Mutex<Option<Session>>,
 }
 
@@ -76,7 +76,12 @@ impl World {
     /// The handle of a request of this browser's, when its response is there, as a stream may keep it.
     pub async fn held_by(&self, browser: &Browser) -> Session {
         browser.get("/hold").await.assert_status(200);
-        self.gate.held.lock().unwrap().take().unwrap()
+        self.held().unwrap()
+    }
+
+    /// The handle that a request has kept.
+    pub fn held(&self) -> Option<Session> {
+        self.gate.held.lock().unwrap().take()
     }
 
     /// The same browser, as it talks to this process.
@@ -129,6 +134,7 @@ fn app(gate: Arc<Gate>) -> Router {
             get(async |session: Session, Path(key): Path<String>| session.remove(&key_of(&key))),
         )
         .route("/login", get(login))
+        .route("/login-slowly/{user}", get(login_slowly))
         .route("/logout", get(async |session: Session| session.logout().await))
         .route("/rotate", get(async |session: Session| session.rotate().await))
         .route("/reauthenticated", get(async |session: Session| session.reauthenticated().await))
@@ -203,6 +209,19 @@ async fn login(session: Session, Query(login): Query<LoginQuery>) -> Result<Stat
     }
     session.login(if login.remember { who.remember() } else { who }).await?;
     Ok(login.status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK))
+}
+
+/// Signs in, has more to do at the gate before it answers, and keeps the handle.
+async fn login_slowly(
+    session: Session,
+    Path(user): Path<String>,
+    gate: axum::Extension<Arc<Gate>>,
+) -> Result<(), SessionError> {
+    session.login(Identity::new(user)).await?;
+    gate.reached.notify_one();
+    gate.open.notified().await;
+    *gate.held.lock().unwrap() = Some(session);
+    Ok(())
 }
 
 async fn count(session: Session) -> Result<String, SessionError> {

@@ -17,6 +17,9 @@ mod url;
 
 pub use error::{ConfigError, ConfigErrorKind};
 
+/// Whoever waits for longer has given up, and a deadline has to be a time that there is.
+const LONGEST_BUDGET: Duration = Duration::from_secs(3600);
+
 /// Where the servers are, as whom to log in there, and how long a call may take.
 ///
 /// `Debug` shows addresses and never a password.
@@ -142,7 +145,7 @@ impl RedisConfig {
         self
     }
 
-    /// How long a call to the backend may take in all, connecting and resending included. Default 450 ms.
+    /// How long a call to the backend may take in all, connecting and resending included. Default 450 ms; at most an hour.
     ///
     /// It is also how long a request can be held up by a store that is away.
     #[must_use]
@@ -162,6 +165,9 @@ impl RedisConfig {
     }
 
     /// What every key starts with, for several applications on one server. Default `p`.
+    ///
+    /// Applications with one prefix have their sessions in common: whoever signs in at one is signed in at all of them, under
+    /// the name and with the roles that the one has given.
     #[must_use]
     pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.key_prefix = prefix.into();
@@ -235,7 +241,8 @@ impl RedisConfig {
         if !(1..=32).contains(&self.key_prefix.len()) || !self.key_prefix.bytes().all(legal) {
             return Err(ConfigErrorKind::KeyPrefix.into());
         }
-        if self.attempt_timeout.is_zero() || self.attempt_timeout > self.budget {
+        let in_order = self.attempt_timeout <= self.budget && self.budget <= LONGEST_BUDGET;
+        if self.attempt_timeout.is_zero() || !in_order {
             return Err(ConfigErrorKind::Duration.into());
         }
         Ok(())
@@ -372,6 +379,8 @@ mod tests {
             ("no budget", config().budget(zero), Some(ConfigErrorKind::Duration)),
             ("no time per attempt", config().attempt_timeout(zero), Some(ConfigErrorKind::Duration)),
             ("an attempt over the budget", config().attempt_timeout(second), Some(ConfigErrorKind::Duration)),
+            ("an hour", config().budget(LONGEST_BUDGET), None),
+            ("no end", config().budget(Duration::MAX), Some(ConfigErrorKind::Duration)),
         ];
         for (name, config, kind) in cases {
             assert_eq!(config.check().err().map(|error| error.kind()), kind, "{name}");

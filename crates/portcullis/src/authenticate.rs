@@ -140,7 +140,8 @@ pin_project! {
         S: Service<Request<B>>,
         A: Authenticator,
     {
-        core: Arc<Core<A, R>>,
+        // None of a request that was refused at once: to count one more owner takes time.
+        core: Option<Arc<Core<A, R>>>,
         slot: &'static Slot,
         stage: Stage<S, A::Visit, B, S::Response>,
         // The inner service's future while that has the request. Beside the stage, and not in it: it may be large, and each
@@ -221,16 +222,16 @@ where
     // A function of its own writes its future where the caller wants it; see `Guard`.
     #[inline(never)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let (core, slot) = (Arc::clone(&self.core), self.slot);
+        let (core, slot) = (&self.core, self.slot);
         match core.authenticator.open(&mut request) {
             Opening::Ready(opened) => match core.let_in(slot, opened, &mut request) {
                 Ok(visit) => {
-                    let stage = Stage::Inside { visit: Some(visit) };
+                    let (core, stage) = (Some(Arc::clone(core)), Stage::Inside { visit: Some(visit) });
                     AuthenticateFuture { core, slot, stage, inside: Some(self.inner.call(request)) }
                 }
                 Err(response) => {
                     let stage = Stage::Refused { response: Some(response) };
-                    AuthenticateFuture { core, slot, stage, inside: None }
+                    AuthenticateFuture { core: None, slot, stage, inside: None }
                 }
             },
             Opening::Pending(opening) => {
@@ -238,8 +239,17 @@ where
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
                 let stage = Stage::Opening { opening, request: Some(request), inner };
-                AuthenticateFuture { core, slot, stage, inside: None }
+                AuthenticateFuture { core: Some(Arc::clone(core)), slot, stage, inside: None }
             }
+        }
+    }
+}
+
+impl<S, V, B, Res> Stage<S, V, B, Res> {
+    fn refusal<E>(&mut self) -> Poll<Result<Res, E>> {
+        match self {
+            Self::Refused { response } => response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it))),
+            Self::Opening { .. } | Self::Inside { .. } | Self::Closing { .. } => Poll::Pending,
         }
     }
 }
@@ -344,13 +354,14 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        let Some(core) = this.core.as_deref() else { return this.stage.refusal() };
         // Polled again after it was done, a future may do as it likes but panic.
         loop {
             *this.stage = match this.stage {
                 Stage::Opening { opening, request, inner } => {
                     let opened = ready!(opening.as_mut().poll(cx));
                     let Some(mut request) = request.take() else { return Poll::Pending };
-                    match this.core.let_in(this.slot, opened, &mut request) {
+                    match core.let_in(this.slot, opened, &mut request) {
                         Ok(visit) => {
                             this.inside.set(Some(inner.call(request)));
                             Stage::Inside { visit: Some(visit) }
@@ -362,15 +373,16 @@ where
                     let Some(inside) = this.inside.as_mut().as_pin_mut().filter(|_| visit.is_some()) else {
                         return Poll::Pending;
                     };
-                    let polled = inside.poll(cx);
-                    let Poll::Ready(answer) = &polled else { return Poll::Pending };
+                    let mut polled = inside.poll(cx);
+                    let Poll::Ready(answer) = &mut polled else { return Poll::Pending };
                     let (Some(visit), Ok(response)) = (visit.take(), answer) else { return polled };
-                    match this.core.authenticator.close(visit, response) {
-                        // As it came: a response is large.
-                        Closing::Ready(closed) if closed.is_nothing() && !is_unrendered(response) => {
+                    match core.authenticator.close(visit, response) {
+                        // Where it is: a response is large.
+                        Closing::Ready(closed) if closed.refusal.is_none() && !is_unrendered(response) => {
+                            closed.edits.apply(response.headers_mut());
                             return polled;
                         }
-                        Closing::Ready(closed) => return this.core.finished(closed, polled),
+                        Closing::Ready(closed) => return core.finished(closed, polled),
                         Closing::Pending(closing) => {
                             let Poll::Ready(Ok(response)) = polled else { return Poll::Pending };
                             this.inside.set(None);
@@ -384,11 +396,9 @@ where
                     }
                     let closed = ready!(closing.as_mut().poll(cx));
                     let Some(response) = response.take() else { return Poll::Pending };
-                    return Poll::Ready(Ok(this.core.finish(closed, response)));
+                    return Poll::Ready(Ok(core.finish(closed, response)));
                 }
-                Stage::Refused { response } => {
-                    return response.take().map_or(Poll::Pending, |it| Poll::Ready(Ok(it)));
-                }
+                Stage::Refused { .. } => return this.stage.refusal(),
             };
         }
     }

@@ -14,7 +14,14 @@
 //! Feature `axum` adds extractors. A feature only ever adds a module; it never changes another's behaviour.
 //!
 //! Stack them from outside to inside: what traces and measures, then session, bearer, CSRF, then guards per route.
-//! `TraceLayer` of tower-http stands outside, because it changes the response's body type.
+//!
+//! * `TraceLayer` of tower-http stands outside, because it changes the response's body type; so does `CorsLayer`, because
+//!   preflights bring no credentials, and a page of another origin may read why it was refused.
+//! * A timeout outside drops a request as a whole: what it has recorded in its session is not saved, and nobody is signed in
+//!   by it. One inside answers in the handler's place: what was recorded until then is saved, and the cookie of a login that
+//!   was done goes out with that answer. So it is with `CatchPanicLayer` and axum's `HandleErrorLayer`.
+//! * What rewrites methods, by `X-HTTP-Method-Override` or a field of a form, stands outside of CSRF and guards, which judge
+//!   the method that they see.
 //!
 //! ```
 //! use http::{Request, Response};

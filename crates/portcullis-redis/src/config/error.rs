@@ -25,7 +25,7 @@ pub enum ConfigErrorKind {
     /// The key prefix is empty, over 32 characters, or holds something other than ASCII letters, digits, `_`, `-`,
     /// `.` and `:`.
     KeyPrefix,
-    /// A duration is zero, or one attempt may take longer than the whole budget.
+    /// A duration is zero, one attempt may take longer than the whole budget, or that is over an hour.
     Duration,
     /// Connections are to be encrypted, and this build lacks the feature `tls`.
     TlsMissing,
@@ -64,7 +64,9 @@ impl fmt::Display for ConfigError {
             ConfigErrorKind::KeyPrefix => {
                 "a key prefix is 1 to 32 ASCII letters, digits, '_', '-', '.' and ':'"
             }
-            ConfigErrorKind::Duration => "the attempt timeout must be above zero and not above the budget",
+            ConfigErrorKind::Duration => {
+                "the attempt timeout must be above zero and not above the budget, which is an hour at most"
+            }
             ConfigErrorKind::TlsMissing => "TLS needs the feature `tls` of portcullis-redis",
             ConfigErrorKind::Tls => "the certificates or the key cannot be used",
         })

@@ -30,21 +30,18 @@ pub enum Closing {
     Pending(Pin<Box<dyn Future<Output = Closed> + Send>>),
 }
 
-/// Headers to add to a response.
+/// Headers to add to a response, in the order in which they were named.
 #[derive(Debug, Default)]
 pub struct Edits {
     /// One is usual, a `Vary`.
-    first: Option<(HeaderName, HeaderValue)>,
-    append: Vec<(HeaderName, HeaderValue)>,
-    insert: Vec<(HeaderName, HeaderValue)>,
+    first: Option<Edit>,
+    others: Vec<Edit>,
 }
 
-impl Closed {
-    /// Whether the response goes out as it is.
-    #[inline]
-    pub(super) fn is_nothing(&self) -> bool {
-        self.refusal.is_none() && self.edits.is_empty()
-    }
+#[derive(Debug)]
+enum Edit {
+    Append(HeaderName, HeaderValue),
+    Insert(HeaderName, HeaderValue),
 }
 
 impl Closing {
@@ -65,35 +62,47 @@ impl Closing {
 }
 
 impl Edits {
+    /// One header, beside others of its name. Made in one piece: what is written in several is slow to move.
+    #[cfg_attr(not(feature = "session"), expect(dead_code, reason = "sessions vary by what carries them"))]
+    #[inline]
+    pub(crate) fn appending(name: HeaderName, value: HeaderValue) -> Self {
+        Self { first: Some(Edit::Append(name, value)), others: Vec::new() }
+    }
+
     /// Adds a header beside others of its name; a `Vary` only where that does not say so already.
     pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        match &mut self.first {
-            None => self.first = Some((name, value)),
-            Some(_) => self.append.push((name, value)),
-        }
+        self.push(Edit::Append(name, value));
     }
 
     /// Sets a header in place of others of its name.
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
-        self.insert.push((name, value));
+        self.push(Edit::Insert(name, value));
     }
 
     #[inline]
-    fn is_empty(&self) -> bool {
-        // What is appended comes here first.
-        self.first.is_none() && self.insert.is_empty()
+    fn push(&mut self, edit: Edit) {
+        match &mut self.first {
+            None => self.first = Some(edit),
+            Some(_) => self.others.push(edit),
+        }
     }
 
     #[inline]
     pub(super) fn apply(self, headers: &mut HeaderMap) {
-        for (name, value) in self.insert {
-            headers.insert(name, value);
+        let Some(first) = self.first else { return };
+        first.apply(headers);
+        for edit in self.others {
+            edit.apply(headers);
         }
-        if let Some((name, value)) = self.first {
-            vary::append(headers, name, value);
-        }
-        for (name, value) in self.append {
-            vary::append(headers, name, value);
+    }
+}
+
+impl Edit {
+    #[inline]
+    fn apply(self, headers: &mut HeaderMap) {
+        match self {
+            Self::Append(name, value) => vary::append(headers, name, value),
+            Self::Insert(name, value) => _ = headers.insert(name, value),
         }
     }
 }

@@ -26,8 +26,9 @@ const LAYER: &str = "CsrfLayer with tokens, outside the handler";
 ///   browser's in its present state, the answer is 403, whatever the browser's headers say: a page that was loaded before
 ///   somebody signed in or out in another tab does nothing in their name. `T` never sees the field.
 /// * A program that signs its requests by a bearer token needs none.
-/// * Under [`OnFailure::DropIdentity`](crate::csrf::OnFailure::DropIdentity) a request whose headers prove nothing arrives
-///   as nobody's. A token that is good gives it back who sends it, and the session's handle, which `W` then is.
+/// * `CsrfLayer` decides first, before there is a body, and refuses what browsers' headers do not prove, however good the
+///   field is. Under [`OnFailure::DropIdentity`](crate::csrf::OnFailure::DropIdentity) such a request arrives as nobody's. A
+///   token that is good gives it back who sends it, and the session's handle, which `W` then is.
 /// * A body over axum's `DefaultBodyLimit` is answered 413, another content type 415, fields that do not make a `T` 422.
 ///
 /// ```

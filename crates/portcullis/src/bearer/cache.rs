@@ -112,7 +112,8 @@ const WIDTH: usize = 8;
 const HASHED: usize = 32;
 
 impl TokenCache {
-    /// How many tokens are kept at most, in eights. Default: 10 000. None: nothing is kept.
+    /// How many tokens are kept at most, in eights. Default: 10 000. None: nothing is kept. Room for them is made when the
+    /// layer is built, and each has its share of [`max_bytes`](Self::max_bytes): raise both.
     pub const fn max_tokens(mut self, max: usize) -> Self {
         self.max_tokens = max;
         self

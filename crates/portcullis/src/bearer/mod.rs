@@ -8,7 +8,8 @@
 //! * Issuer and audience must match to the letter, the algorithm must be allowed for the issuer, and a key is used with
 //!   one algorithm only. `crit` and its like are refused; a token never brings its own key.
 //! * Well-known providers have [presets](Issuer::auth0), and one issuer can have many [tenants](Tenants).
-//! * `exp` is required. A leeway of 5 seconds evens out clocks.
+//! * `exp` is required. A leeway of 5 seconds evens out clocks. Points in time are whole seconds, as all but a few issuers
+//!   write them: `1735689600`, and neither `1735689600.5` nor `1.7e9`.
 //! * An ID token or a refresh token is no access token.
 //! * A token that is bound to a key or a certificate of its holder (`cnf`) is refused, unless the layer has that proved: by
 //!   [DPoP](Dpop), or by the [certificate](ClientCertificates) of the TLS connection.

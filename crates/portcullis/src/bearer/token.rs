@@ -38,12 +38,12 @@ impl<'a> Offered<'a> {
 
     /// Looks for what stands in `Authorization`. Where `DPoP` is not spoken it is another scheme.
     pub(super) fn find(headers: &'a HeaderMap, speaks_dpop: bool) -> Result<Option<Self>, Malformed> {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        match (values.next(), values.next()) {
-            (None, _) => Ok(None),
-            (Some(value), None) => Self::parse(value.as_bytes(), speaks_dpop),
-            (Some(_), Some(_)) => Err(Malformed::Twice),
+        let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
+        // Where no field is there twice, the first is all.
+        if headers.len() > headers.keys_len() && headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
+            return Err(Malformed::Twice);
         }
+        Self::parse(value.as_bytes(), speaks_dpop)
     }
 
     fn parse(value: &'a [u8], speaks_dpop: bool) -> Result<Option<Self>, Malformed> {

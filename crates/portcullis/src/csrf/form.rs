@@ -20,7 +20,8 @@ use crate::rejection::Rejection;
 use crate::respond::{DefaultResponder, RequestHead, Responder, refuse};
 
 /// Reads the bodies of forms (`application/x-www-form-urlencoded`), up to a limit, so that a [`CsrfLayer`] further in
-/// finds their token, whatever serves the form. In axum, its extractor `CsrfForm` does it better.
+/// finds their token, whatever serves the form. In axum, its extractor `CsrfForm` does it better; where browsers' headers say
+/// nothing of an origin, under [`OnFailure::DropIdentity`](super::OnFailure::DropIdentity).
 ///
 /// * A form that is longer than the limit is refused with 413, by its `Content-Length` before anything of it is read; one
 ///   that cannot be read to its end, with 400. Bodies of other types go through as they are, unread.

@@ -40,6 +40,9 @@
 //! In axum, a handler that takes `CsrfForm` runs only for forms with a good token; elsewhere [`FormTokenLayer`] reads them.
 //! Scripts send a token in the header `X-CSRF-Token`. See [`CsrfToken`] for what it is bound to.
 //!
+//! The layer decides before there is a body: a form's token counts in step 6 only behind a [`FormTokenLayer`]. So where forms
+//! have to do without those headers, a handler that takes `CsrfForm` is reached under [`OnFailure::DropIdentity`].
+//!
 //! ```
 //! use http::{Request, Response};
 //! use portcullis::CsrfLayer;

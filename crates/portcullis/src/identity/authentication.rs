@@ -23,8 +23,17 @@ pub struct Authentication<M = DefaultRealm> {
 struct Found {
     /// The layers', the outermost first.
     marks: SmallVec<[Mark; 2]>,
-    /// Of a place in a stack where there is no layer, and which so leaves nothing.
-    nobody_looked: bool,
+    by: By,
+}
+
+/// Whose word it is. As wide as what stands beside it, since what is between two fields is moved bytewise.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[repr(usize)]
+enum By {
+    #[default]
+    Layer,
+    /// A place in a stack where there is no layer, and which so leaves nothing.
+    Nobody,
 }
 
 /// What a layer says of itself.
@@ -173,13 +182,13 @@ impl<M> Authentication<M> {
 
     /// What is found where no layer stands.
     pub(crate) fn not_looked() -> Self {
-        let found = Found { nobody_looked: true, ..Found::default() };
+        let found = Found { by: By::Nobody, ..Found::default() };
         Self { outcome: Outcome::Anonymous, found }
     }
 
     /// Whether a layer has looked.
     pub(crate) fn has_looked(&self) -> bool {
-        !self.found.nobody_looked
+        self.found.by == By::Layer
     }
 
     pub(crate) fn add_challenge(&mut self, challenge: Option<Challenge>) {
@@ -194,7 +203,7 @@ impl<M> Authentication<M> {
     #[inline]
     pub(crate) fn of_session(outcome: Outcome<M>, mark: Arc<dyn SessionMark>) -> Self {
         let marks = smallvec![Mark::Session(mark)];
-        Self { outcome, found: Found { marks, nobody_looked: false } }
+        Self { outcome, found: Found { marks, by: By::Layer } }
     }
 
     /// Nobody is signed in; what else was found stays.

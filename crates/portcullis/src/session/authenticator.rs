@@ -15,7 +15,8 @@ use super::handle::Session;
 use super::id::{Presented, Proof};
 use super::renewal::{Renewal, renewal};
 use super::shared::Shared;
-use super::state::{CookieChange, Held, Rest, State, Stored};
+use super::state::{CookieChange, Held, Rest, State};
+use super::stored::Stored;
 use super::transport::{Candidates, Found, Rejected};
 use crate::authenticate::{Authenticator, Closed, Closing, Edits, Opened, Opening};
 use crate::guard::Head;
@@ -91,30 +92,24 @@ impl SessionAuthenticator {
         (!self.core.read_only).then_some(move || LateHead::of(head))
     }
 
-    fn look(&self, head: Head<'_>) -> Opening<Visit> {
+    fn look(&self, found: &Found, head: Head<'_>) -> Opening<Visit> {
         let core = &self.core;
-        match core.claim.standing(self.seat.slot, head.extensions) {
-            Standing::Apart => {}
-            Standing::Copy => return Opening::anonymous(Visit(Stay::HeldOutside)),
-            Standing::Clash(misassembly) => return Opening::refused(Rejection::Misconfigured(misassembly)),
+        if let Some(Rejected { why, locator }) = &found.rejected {
+            core.emit(SessionEventKind::Rejected(*why), locator.as_ref(), None);
         }
-        let Found { candidates, rejected } = core.transport.find(&core.realm, head.headers);
-        if let Some(Rejected { why, locator }) = rejected {
-            core.emit(SessionEventKind::Rejected(why), locator.as_ref(), None);
-        }
-        match candidates.as_slice() {
+        match found.candidates.as_slice() {
             [] => Opening::Ready(Ok(Visit::of_nobody(core, Held::Nothing, false, self.late_head(head)))),
-            [one] => self.look_up(*one, head),
-            _ => self.look_all_up(candidates, head),
+            [one] => self.look_up(one, head),
+            _ => self.look_all_up(found.candidates.clone(), head),
         }
     }
 
-    fn look_up(&self, one: Presented, head: Head<'_>) -> Opening<Visit> {
+    fn look_up(&self, one: &Presented, head: Head<'_>) -> Opening<Visit> {
         let (core, now) = (&self.core, self.core.clock.now());
-        if let Some(loaded) = load_now(core, &one, now) {
-            return Opening::Ready(judge_one(core, &one, loaded, now, self.late_head(head)));
+        if let Some(loaded) = load_now(core, one, now) {
+            return Opening::Ready(judge_one(core, one, loaded, now, self.late_head(head)));
         }
-        let (core, late) = (Arc::clone(core), self.late_head(head).map(|late| late()));
+        let (core, one, late) = (Arc::clone(core), *one, self.late_head(head).map(|late| late()));
         Opening::pending(async move {
             let loaded = core.backend.load_and_keep(core.key(one.locator)).await;
             judge_one(&core, &one, (loaded, false), core.clock.now(), late.map(|late| || late))
@@ -137,7 +132,7 @@ impl SessionAuthenticator {
                 if let Some((stored, chores)) = due.as_deref() {
                     chores.behind_the_response(stored, &self.core);
                 }
-                Closing::edits(self.varying())
+                self.varying()
             }
             Stay::Writable { session, presented, chores } => self.seal(session, presented, chores, is_5xx),
         }
@@ -151,11 +146,7 @@ impl SessionAuthenticator {
         is_5xx: bool,
     ) -> Closing {
         if chores.is_none() && session.is_left_as_it_was() {
-            return if varies(&session, presented) {
-                Closing::edits(self.varying())
-            } else {
-                Closing::nothing()
-            };
+            return if varies(&session, presented) { self.varying() } else { Closing::nothing() };
         }
         let mut state = session.lock();
         if let Some(chores) = chores {
@@ -173,15 +164,13 @@ impl SessionAuthenticator {
         drop(state);
         match rest {
             Rest::Renewal => Closing::pending(async move { renew(&session, presented).await }),
-            Rest::Commit => Closing::pending(async move { commit(&session, presented).await }),
+            Rest::Commit => Closing::pending(async move { commit(&session, presented, !is_5xx).await }),
             Rest::Nothing | Rest::Failed => Closing::Ready(closed(&session, presented, !is_5xx)),
         }
     }
 
-    fn varying(&self) -> Edits {
-        let mut edits = Edits::default();
-        edits.append(VARY, self.core.transport.vary());
-        edits
+    fn varying(&self) -> Closing {
+        Closing::edits(Edits::appending(VARY, self.core.transport.vary()))
     }
 }
 
@@ -204,8 +193,14 @@ impl Authenticator for SessionAuthenticator {
     type Visit = Visit;
 
     fn open<B>(&self, request: &mut Request<B>) -> Opening<Visit> {
-        self.core.transport.hide(request.headers_mut());
-        self.look(Head::from(&*request))
+        let core = &self.core;
+        match core.claim.standing(self.seat.slot, request.extensions()) {
+            Standing::Apart => {}
+            Standing::Copy => return Opening::anonymous(Visit(Stay::HeldOutside)),
+            Standing::Clash(misassembly) => return Opening::refused(Rejection::Misconfigured(misassembly)),
+        }
+        let found = core.transport.find(&core.realm, request.headers_mut());
+        self.look(&found, Head::from(&*request))
     }
 
     fn enter<B>(&self, visit: &Visit, request: &mut Request<B>) {
@@ -337,7 +332,10 @@ impl Visit {
         if proof == Proof::Previous {
             core.emit_of(SessionEventKind::PreviousSecretUsed, &stored);
         }
-        let outcome = stored.identity.clone().map_or(Outcome::Anonymous, Outcome::Authenticated);
+        let outcome = match stored.identity() {
+            Some(identity) => Outcome::Authenticated(identity.clone()),
+            None => Outcome::Anonymous,
+        };
         match late {
             Some(late) => {
                 let held = Held::Stored(stored);
@@ -423,15 +421,15 @@ async fn renew(shared: &Shared, presented: bool) -> Closed {
     closed(shared, presented, false)
 }
 
-/// Saves what is recorded. Its failure is the response's, because the data would be lost in silence; but when the
-/// session was ended meanwhile, the response stands.
-async fn commit(shared: &Shared, presented: bool) -> Closed {
+/// Saves what is recorded. Its failure is the response's, because the data would be lost in silence; but a response that
+/// says itself that the service has failed stands, and so does one whose session was ended meanwhile.
+async fn commit(shared: &Shared, presented: bool, may_refuse: bool) -> Closed {
     let refused = match shared.commit().await {
         Ok(()) => false,
         Err(error) if error.kind() == SessionErrorKind::Ended => false,
         Err(error) => {
             log_lost(&error);
-            true
+            may_refuse
         }
     };
     closed(shared, presented, refused)
@@ -449,7 +447,7 @@ fn edits(shared: &Shared, mut state: MutexGuard<'_, State>, presented: bool) -> 
     let Core { transport, realm, clock, .. } = &*shared.core;
     let field = state.take_cookie().and_then(|change| match change {
         CookieChange::Set(token) => {
-            let life = state.stored().and_then(|stored| cookie_life(&stored.record.header, clock.now()));
+            let life = state.stored().and_then(|stored| cookie_life(&stored.record().header, clock.now()));
             transport.handing_out(realm, &token, life)
         }
         CookieChange::Remove => transport.removal(),

@@ -20,11 +20,11 @@ use super::id::Token;
 use super::limit::Limit;
 use super::payload::{Payload, identity_in, same_identity};
 use super::renewal::arrived;
-use super::state::Stored;
+use super::stored::{Reader, Stored};
 use super::tag::new_tag;
 use super::transport::Transport;
 use crate::dependents::Dependents;
-use crate::identity::{Carrier, SessionMark};
+use crate::identity::SessionMark;
 use crate::realm::{Claim, Hold};
 use crate::rejection::Challenge;
 use crate::{Identity, names};
@@ -86,14 +86,6 @@ pub(crate) enum Holder<'a> {
     User(&'a Identity),
     /// A user who asked to stay signed in.
     Remembered(&'a Identity),
-}
-
-/// What a layer has read from a record, kept beside it.
-struct Read {
-    realm: Realm,
-    locator: Locator,
-    carrier: Carrier,
-    identity: Option<Identity>,
 }
 
 /// When a client whom the store kept waiting may try again.
@@ -160,7 +152,7 @@ impl Core {
 
     /// Something has happened to this session.
     pub(crate) fn emit_of(&self, kind: SessionEventKind, stored: &Stored) {
-        self.emit(kind, Some(&stored.locator), stored.identity.as_ref());
+        self.emit(kind, Some(&stored.locator), stored.identity());
     }
 
     /// The store could not do this.
@@ -234,47 +226,41 @@ impl Core {
 
     /// A record as a request holds it, its identity read; of another realm or unreadable is corrupt.
     pub(crate) fn stored(&self, locator: Locator, record: Record) -> Result<Stored, StoreError> {
-        let carrier = self.transport.carrier_of_identity();
-        let known = record.memo().filter(|known: &&Read| {
-            known.locator == locator && known.realm == self.realm && known.carrier == carrier
-        });
-        if let Some(identity) = known.map(|known| known.identity.clone()) {
-            return Ok(Stored { locator, record, identity });
-        }
+        let reader = self.reader();
+        let record = match Stored::noted(locator, record, &reader) {
+            Ok(stored) => return Ok(stored),
+            Err(record) => record,
+        };
         let words = identity_in(&record.payload, self.realm.as_str()).map_err(|_| StoreErrorKind::Corrupt)?;
         let Header { authenticated, absolute_deadline, .. } = record.header;
-        let identity = words
-            .map(|words| Identity::of_session(words, locator, carrier, authenticated, absolute_deadline));
-        Ok(Stored { locator, record, identity })
+        let identity = words.map(|words| {
+            Identity::of_session(words, locator, reader.carrier, authenticated, absolute_deadline)
+        });
+        Ok(Stored::new(locator, record, identity))
     }
 
     /// The same for a record that was loaded. One that its backend keeps in memory is read once, however many requests
     /// load it.
     pub(crate) fn loaded(&self, locator: Locator, record: Record) -> Result<Stored, StoreError> {
         let stored = self.stored(locator, record)?;
-        self.remember(&stored);
+        stored.note(&self.reader());
         Ok(stored)
     }
 
-    fn remember(&self, stored: &Stored) {
-        stored.record.remember(|| Read {
-            realm: self.realm.clone(),
-            locator: stored.locator,
-            carrier: self.transport.carrier_of_identity(),
-            identity: stored.identity.clone(),
-        });
+    fn reader(&self) -> Reader<'_> {
+        Reader { realm: &self.realm, carrier: self.transport.carrier_of_identity() }
     }
 
     /// What stands now where `before` stood. A write changes values far more often than who is signed in.
     pub(crate) fn stored_after(&self, before: &Stored, record: Record) -> Result<Stored, StoreError> {
-        let (old, new) = (&before.record.header, &record.header);
+        let (old, new) = (&before.record().header, &record.header);
         let is_same = old.authenticated == new.authenticated
             && old.absolute_deadline == new.absolute_deadline
-            && same_identity(&before.record.payload, &record.payload);
+            && same_identity(&before.record().payload, &record.payload);
         if is_same {
-            let stored = Stored { locator: before.locator, record, identity: before.identity.clone() };
+            let stored = Stored::new(before.locator, record, before.identity().cloned());
             // The next request that loads it need not read it either.
-            self.remember(&stored);
+            stored.note(&self.reader());
             return Ok(stored);
         }
         self.stored(before.locator, record)
@@ -290,7 +276,7 @@ impl Core {
 
     /// What to do to end this session.
     pub(crate) fn ending(stored: &Stored) -> Ending {
-        Ending { locator: stored.locator, user: stored.identity.as_ref().map(Self::user_of) }
+        Ending { locator: stored.locator, user: stored.identity().map(Self::user_of) }
     }
 
     /// Destroys a session, and when that stands takes it out of its user's index.
@@ -340,7 +326,7 @@ impl Core {
     /// lost in a failover. When too much goes on already, the next request does it.
     pub(crate) fn touch_later(self: &Arc<Self>, stored: &Stored) {
         let Ending { locator, user } = Self::ending(stored);
-        let deadline = stored.record.header.absolute_deadline;
+        let deadline = stored.record().header.absolute_deadline;
         let core = Arc::clone(self);
         self.later(async move {
             let touched = core.backend.touch(core.key(locator)).await;
@@ -362,11 +348,11 @@ impl Core {
     /// Notes behind the response that a renewed secret was presented. If another write comes first, the next request
     /// does it.
     pub(crate) fn arrived_later(self: &Arc<Self>, stored: &Stored) {
-        let Some(header) = arrived(&stored.record.header, self.clock.now()) else { return };
+        let Some(header) = arrived(&stored.record().header, self.clock.now()) else { return };
         let Ok(tag) = new_tag() else { return };
-        let mut record = stored.record.clone();
+        let mut record = stored.record().clone();
         record.header = Header { tags: header.tags_after(tag), ..header };
-        let (core, locator, expected) = (Arc::clone(self), stored.locator, stored.record.header.tag());
+        let (core, locator, expected) = (Arc::clone(self), stored.locator, stored.record().header.tag());
         self.later(async move {
             let saved = core.backend.save(core.key(locator), expected, &record);
             if let Err(error) = core.backend.within_budget(saved).await {

@@ -73,12 +73,12 @@ impl Shared {
     /// Looks up what has become of a session that came from the cache. One whose secret was replaced meanwhile is not
     /// this request's any more.
     pub(crate) async fn confirm(&self) -> Result<(), SessionError> {
-        let before = self.lock().stored().map(|stored| stored.record.header.secret);
+        let before = self.lock().stored().map(|stored| stored.record().header.secret);
         self.refresh().await?;
         let mut state = self.lock();
         let now = self.core.clock.now();
         let stands = state.stored().zip(before).is_some_and(|(stored, secret)| {
-            let header = &stored.record.header;
+            let header = &stored.record().header;
             let presented = Presented::of(stored.locator, secret);
             presented.proves(header, now) != Proof::None && age(header, now) != Age::Expired
         });

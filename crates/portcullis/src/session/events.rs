@@ -119,7 +119,7 @@ pub enum DestroyedReason {
     Logout,
     /// A login put another in its place.
     Login,
-    /// The login that made it failed or was cancelled, so that nobody holds it.
+    /// The login that made it failed or was cancelled, or its response never went out: nobody holds it.
     Abandoned,
 }
 

@@ -172,6 +172,9 @@ impl<M> Session<M> {
     /// request's operations applied to that. If somebody else ends that session first, by a logout or by a login of its
     /// own, nothing of it goes along but what this request has recorded: of two logins over one session, one inherits.
     ///
+    /// A future that is dropped half-way, or a request that is dropped before its response is there, signs nobody in; the
+    /// session before may have ended by then.
+    ///
     /// # Errors
     /// [`LimitReached`](super::SessionErrorKind::LimitReached) when the user has as many sessions as the layer's
     /// [limit](super::SessionLayerBuilder::limit) allows, [`StaleCredential`](super::SessionErrorKind::StaleCredential)

@@ -13,7 +13,7 @@ use super::error::{Reason, SessionError};
 use super::events::SessionEventKind;
 use super::payload::{Payload, Value};
 use super::shared::Shared;
-use super::state::Stored;
+use super::stored::Stored;
 use super::tag::new_tag;
 use crate::Identity;
 
@@ -87,8 +87,8 @@ impl Handover<'_> {
         let core = &self.shared.core;
         let mut contents = self.shared.lock().contents_over(current, self.operations, core)?;
         self.inheritance.apply(&mut contents);
-        while let Some(next) = with_values(core, &self.new.record, &contents.values)? {
-            let expected = self.new.record.header.tag();
+        while let Some(next) = with_values(core, self.new.record(), &contents.values)? {
+            let expected = self.new.record().header.tag();
             let stands = match core.backend.save(core.key(self.new.locator), expected, &next).await? {
                 Saved::Done => next,
                 // It was in its user's index already, and revoked.

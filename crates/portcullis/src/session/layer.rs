@@ -305,7 +305,8 @@ impl<M, R> SessionLayerBuilder<M, R> {
         self
     }
 
-    /// Drops what a handler has recorded when its response is a 5xx. Default: it is committed.
+    /// Drops what a handler has recorded when its response is a 5xx. Default: it is committed. A gRPC service answers with
+    /// 200 whatever its status, so there this changes nothing.
     pub fn discard_on_5xx(mut self) -> Self {
         self.core.discard_on_5xx = true;
         self

@@ -83,6 +83,7 @@ mod sessions;
 mod shared;
 mod socket;
 mod state;
+mod stored;
 mod stream;
 mod strong;
 mod succession;

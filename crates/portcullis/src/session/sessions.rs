@@ -14,7 +14,7 @@ use super::error::{Reason, SessionError};
 use super::events::{EventUser, StoreOperation};
 use super::layer::SessionLayer;
 use super::payload::{Payload, Who};
-use super::state::Stored;
+use super::stored::Stored;
 use super::tag::new_tag;
 use crate::identity::IdentityBuilder;
 use crate::realm::DefaultRealm;
@@ -282,7 +282,7 @@ impl<M> Sessions<M> {
             loop {
                 let stored = core.stored(locator, record)?;
                 let Some(next) = changed(core, &stored, change)? else { return Ok(false) };
-                let (expected, tag) = (stored.record.header.tag(), next.header.tag());
+                let (expected, tag) = (stored.record().header.tag(), next.header.tag());
                 record = match core.backend.save(core.key(locator), expected, &next).await? {
                     Saved::Done => return Ok(true),
                     Saved::Gone => return Ok(false),
@@ -331,16 +331,16 @@ fn changed(
     stored: &Stored,
     change: impl Fn(IdentityBuilder) -> IdentityBuilder,
 ) -> Result<Option<Record>, SessionError> {
-    let Some(identity) = &stored.identity else { return Ok(None) };
+    let Some(identity) = stored.identity() else { return Ok(None) };
     let after = change(identity.to_builder()).of_user(identity).build();
     if after.words() == identity.words() {
         return Ok(None);
     }
     let mut payload =
-        Payload::decode(&stored.record.payload).map_err(|_| StoreError::new(StoreErrorKind::Corrupt))?;
+        Payload::decode(&stored.record().payload).map_err(|_| StoreError::new(StoreErrorKind::Corrupt))?;
     payload.identity = Some(Who::Known(after));
     core.fits(&payload)?;
-    let mut header = stored.record.header;
+    let mut header = stored.record().header;
     header.tags = header.tags_after(new_tag()?);
     Ok(Some(Record::new(header, payload.encode())))
 }

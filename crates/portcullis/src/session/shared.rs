@@ -149,7 +149,7 @@ impl Shared {
 
     fn record_rotation(&self, reauthenticated: bool) -> Result<bool, SessionError> {
         let locator = match self.lock_to_read().holding()? {
-            Some(stored) if reauthenticated && stored.identity.is_none() => {
+            Some(stored) if reauthenticated && stored.identity().is_none() => {
                 return Err(Reason::SignedOut.into());
             }
             Some(stored) => stored.locator,
@@ -297,7 +297,7 @@ impl Shared {
     pub(crate) fn signed_in(&self) -> Result<(Locator, Locator, Identity), SessionError> {
         let state = self.lock_to_read();
         let stored = state.holding()?.ok_or(Reason::SignedOut)?;
-        let identity = stored.identity.as_ref().ok_or(Reason::SignedOut)?;
+        let identity = stored.identity().ok_or(Reason::SignedOut)?;
         Ok((stored.locator, Core::user_of(identity), identity.clone()))
     }
 }
@@ -307,6 +307,20 @@ fn ensure_new(created: Created) -> Result<(), SessionError> {
     match created {
         Created::Done => Ok(()),
         Created::Taken => Err(StoreError::new(StoreErrorKind::Corrupt).into()),
+    }
+}
+
+impl Drop for Shared {
+    /// A session whose token did not go out is nobody's: its request was dropped after it had signed somebody in, or the
+    /// service inside failed and there was no response.
+    fn drop(&mut self) {
+        if !*self.touched.get_mut() {
+            return;
+        }
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stored) = state.undelivered() {
+            self.core.end_later(Core::ending(stored));
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::error::{Reason, SessionError, SessionErrorKind};
 use super::id::Token;
 use super::ops::Operation;
 use super::payload::{Payload, value_in};
+use super::stored::Stored;
 use super::tag::new_tag;
 use crate::Identity;
 
@@ -26,6 +27,8 @@ pub(crate) struct State {
     cookie: Option<CookieChange>,
     /// A save gave the session a new secret, which is not told yet.
     rotated: bool,
+    /// The session began in this request, by a login.
+    begun: bool,
     /// The response's head is gone.
     sealed: bool,
     /// The last commit failed in a way that leaves it open what is stored.
@@ -61,14 +64,6 @@ pub(crate) enum Held {
     Unavailable,
     /// One that this request did not prove its right to. It reads as none, and cannot be written.
     Withheld,
-}
-
-/// A session that is stored, as last seen.
-#[derive(Clone, Debug)]
-pub(crate) struct Stored {
-    pub(crate) locator: Locator,
-    pub(crate) record: Record,
-    pub(crate) identity: Option<Identity>,
 }
 
 #[derive(Clone)]
@@ -121,6 +116,7 @@ impl State {
             attempt: None,
             cookie: None,
             rotated: false,
+            begun: false,
             sealed: false,
             failed: false,
             may_be_old,
@@ -146,7 +142,7 @@ impl State {
 
     /// Who is signed in by the session that is held.
     pub(crate) fn identity(&self) -> Option<Identity> {
-        self.stored().and_then(|stored| stored.identity.clone())
+        self.stored().and_then(|stored| stored.identity().cloned())
     }
 
     /// The value under `key`, with what is pending applied.
@@ -154,7 +150,7 @@ impl State {
         match (&self.view, &self.held) {
             (_, Held::Unavailable) => Err(unavailable()),
             (Some(view), _) => Ok(view.payload.value(key)),
-            (None, Held::Stored(stored)) => Ok(value_in(&stored.record.payload, key)),
+            (None, Held::Stored(stored)) => Ok(value_in(&stored.record().payload, key)),
             (None, Held::Nothing | Held::Ended | Held::Withheld) => Ok(None),
         }
     }
@@ -219,7 +215,9 @@ impl State {
 
     /// Records a new secret in place of `from`, which was loaded; nothing, if the handler has replaced it.
     pub(crate) fn renew(&mut self, from: SecretHash, core: &Core) {
-        let Some(stored) = self.stored().filter(|stored| stored.record.header.secret == from) else { return };
+        let Some(stored) = self.stored().filter(|stored| stored.record().header.secret == from) else {
+            return;
+        };
         if let Ok(token) = Token::renewed(stored.locator) {
             // What cannot be recorded is no loss: the next request tries again.
             let _ = self.record(Operation::Renew { token, at: core.clock.now(), from }, core);
@@ -292,6 +290,12 @@ impl State {
         self.cookie.take()
     }
 
+    /// The session that a login has begun here, while the response has not taken its token along.
+    pub(crate) fn undelivered(&self) -> Option<&Stored> {
+        let waits = self.begun && matches!(self.cookie, Some(CookieChange::Set(_)));
+        self.stored().filter(|_| waits)
+    }
+
     /// Whether a commit has more to do. If not, it has succeeded, whatever became of those before.
     fn has_more(&mut self) -> bool {
         let has_more = !self.pending.is_empty() || self.attempt.is_some();
@@ -336,13 +340,13 @@ impl State {
             }
             Held::Stored(stored) => {
                 let mut record = view.record(view.header);
-                if record == stored.record && !self.may_be_old {
+                if record == *stored.record() && !self.may_be_old {
                     return Ok(None);
                 }
-                record.header.tags = stored.record.header.tags_after(new_tag()?);
+                record.header.tags = stored.record().header.tags_after(new_tag()?);
                 Ok(Some(Step::Save(Attempt {
                     locator: stored.locator,
-                    expected: stored.record.header.tag(),
+                    expected: stored.record().header.tag(),
                     record,
                     operations,
                     in_doubt: false,
@@ -354,7 +358,7 @@ impl State {
     /// A new session was created. Whether a commit has more to do.
     pub(crate) fn created(&mut self, creation: Creation, core: &Core) -> Result<bool, SessionError> {
         let Creation { token, record, operations } = creation;
-        self.held = Held::Stored(Stored { locator: token.locator, record, identity: None });
+        self.held = Held::Stored(Stored::new(token.locator, record, None));
         self.cookie = Some(CookieChange::Set(token));
         self.committed(operations, core).map(|()| self.has_more())
     }
@@ -417,6 +421,7 @@ impl State {
         core: &Core,
     ) -> Result<(), SessionError> {
         self.held = held;
+        self.begun = matches!(cookie, CookieChange::Set(_));
         self.cookie = Some(cookie);
         self.attempt = None;
         self.failed = false;
@@ -483,7 +488,7 @@ impl State {
             // A renewal that another request was faster with is none.
             if let (Operation::Rotate { token, .. } | Operation::Renew { token, .. }, Held::Stored(stored)) =
                 (operation, &self.held)
-                && token.hash() == stored.record.header.secret
+                && token.hash() == stored.record().header.secret
             {
                 self.cookie = Some(CookieChange::Set(token));
                 self.rotated = true;
@@ -515,7 +520,7 @@ impl State {
 
     fn fresh_view(&self, core: &Core) -> Result<View, SessionError> {
         match self.stored() {
-            Some(stored) => View::of(&stored.record, stored.identity.as_ref()),
+            Some(stored) => View::of(stored.record(), stored.identity()),
             None => Ok(View { header: core.blank_header(), payload: core.payload() }),
         }
     }

@@ -13,7 +13,8 @@ use super::id::Token;
 use super::login::SignIn;
 use super::payload::Who;
 use super::shared::Shared;
-use super::state::{CookieChange, Held, Stored};
+use super::state::{CookieChange, Held};
+use super::stored::Stored;
 use crate::Identity;
 
 /// A new session that is to take the place of the one before.
@@ -52,9 +53,9 @@ impl Shared {
         let orphan = Orphan { core: Arc::clone(core), ending: Some(Ending { locator, user: Some(user) }) };
         let admission = Admission {
             locator,
-            record: &login.stored.record,
+            record: login.stored.record(),
             user,
-            who: login.stored.identity.as_ref(),
+            who: login.stored.identity(),
             replaces: login.previous.as_ref().map(|previous| previous.ending.locator),
             credential_version,
         };
@@ -70,13 +71,13 @@ impl Shared {
         {
             if error.kind() == SessionErrorKind::LimitReached {
                 let refused = SessionEventKind::LimitReached(LimitOutcome::Refused);
-                core.emit(refused, None, login.stored.identity.as_ref());
+                core.emit(refused, None, login.stored.identity());
             }
             return Err(orphan.refused(error).await);
         }
         self.take_over(&mut login, superseded).await?;
         orphan.keep();
-        let who = login.stored.identity.clone();
+        let who = login.stored.identity().cloned();
         let (held, cookie) = (Held::Stored(login.stored), CookieChange::Set(login.token));
         let replaced = self.lock().replace(held, cookie, login.operations, core);
         core.emit(SessionEventKind::SignedIn, Some(&locator), who.as_ref());
@@ -121,9 +122,9 @@ impl Shared {
         let mut payload = state.contents(core)?;
         let previous = previous.map(|stored| Previous {
             ending: Core::ending(stored),
-            seen: stored.record.header.tag(),
-            who: stored.identity.clone(),
-            inheritance: Inheritance::of(stored.identity.as_ref(), user),
+            seen: stored.record().header.tag(),
+            who: stored.identity().cloned(),
+            inheritance: Inheritance::of(stored.identity(), user),
         });
         previous.as_ref().map_or(Inheritance::Marked, |previous| previous.inheritance).apply(&mut payload);
         if let Some(label) = wanted.device {

@@ -115,7 +115,7 @@ impl Shared {
             return Ok(SessionWatch(State::Ended(SessionEnd::Revoked)));
         }
         let stored = state.holding()?.ok_or(Reason::NotStored)?;
-        let (core, locator, header) = (Arc::clone(&self.core), stored.locator, stored.record.header);
+        let (core, locator, header) = (Arc::clone(&self.core), stored.locator, stored.record().header);
         Ok(SessionWatch(State::New { core, locator, header, is_active: false }))
     }
 }

@@ -29,7 +29,7 @@ impl Presence for Shared {
     fn session(&self) -> Option<Locator> {
         self.peek(|state| {
             let stored = state.stored()?;
-            let by_cookie = stored.identity.as_ref()?.carrier() == Carrier::Ambient;
+            let by_cookie = stored.identity()?.carrier() == Carrier::Ambient;
             by_cookie.then_some(stored.locator)
         })
     }

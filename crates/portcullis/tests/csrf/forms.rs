@@ -4,6 +4,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use portcullis::axum::CsrfForm;
+use portcullis::csrf::{FormTokenLayer, OnFailure};
 use portcullis::rejection::CsrfReason::{MissingToken, TokenMismatch};
 use portcullis::rejection::Rejection;
 use portcullis::session::{MemoryBackend, SessionLayer};
@@ -41,6 +42,24 @@ async fn a_form_without_its_token_does_nothing_whatever_the_browser_says() {
     let beside = send(&[("to", "bob"), ("csrf_token", &others)]).header("x-csrf-token", &*own);
     assert_refused("a header does not mend a field", &beside.await, TokenMismatch);
     assert_eq!(site.runs(), 0);
+}
+
+/// The layer decides before there is a body; what reads it has to be told to come first, or the layer to let it come to that.
+#[tokio::test]
+async fn a_form_that_has_nothing_but_its_field_is_refused_unless_somebody_waits_for_the_body() {
+    let dropping = Site::with(MemoryBackend::new(), layer().on_failure(OnFailure::DropIdentity));
+    let mut reading = Site::new();
+    reading.router = reading.router.layer(FormTokenLayer::new(1024));
+    for (name, site, status) in
+        [("alone", Site::new(), 403), ("drops", dropping, 200), ("reads", reading, 200)]
+    {
+        let ada = site.signed_in("ada").await;
+        let token = token(&ada).await;
+        let form = bare(ada.post_form("/form", &[("to", "bob"), ("csrf_token", &token)])).await;
+        assert_eq!((form.status.as_u16(), site.runs()), (status, usize::from(status == 200)), "{name}");
+        let guessed = bare(ada.post_form("/form", &[("to", "bob"), ("csrf_token", "guess")])).await;
+        assert_eq!((guessed.status.as_u16(), site.runs()), (403, 0), "{name}");
+    }
 }
 
 #[tokio::test]
