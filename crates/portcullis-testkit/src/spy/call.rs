@@ -16,7 +16,7 @@ pub struct Call {
     pub user: Option<Locator>,
 }
 
-/// The operations of [`SessionBackend`]. A `load_now` that answers is a [`Load`](Self::Load).
+/// The operations of [`SessionBackend`](portcullis_store::SessionBackend). A `load_now` that answers is a [`Load`](Self::Load).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is the method of its name")]
 pub enum Operation {
