@@ -58,6 +58,7 @@ async fn a_login_redirect_returns_to_the_page_that_was_wanted() {
     browser.sees("Sign in").await;
     assert_eq!(browser.url().await, format!("{service}/login?next=/account%3Ftab%3D2%26x%3D%252F"));
     sign_in(&browser, "ada").await;
+    browser.shows("body", "hello ada").await;
     assert_eq!(browser.text("body").await, "hello ada");
     assert_eq!(browser.url().await, wanted);
 }
@@ -69,6 +70,7 @@ async fn a_grpc_service_hears_its_own_pages_and_no_other_site_s() {
     let own_page = format!("{service}/account");
     browser.visit(&own_page).await;
     sign_in(&browser, "grace").await;
+    browser.shows("body", "hello grace").await;
     assert_eq!(browser.text("body").await, "hello grace");
     // To the first one the browser sends the cookie along.
     for site in ["localhost", "127.0.0.1"] {

@@ -23,6 +23,9 @@ pub struct Browser {
 /// What names an element in JSON (WebDriver, section 12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// The element's page is gone (WebDriver, section 12.1).
+const STALE: &str = "stale element reference";
+
 /// Nothing that the browser does by itself may reach the network, or the profile of whoever runs the tests.
 const ARGUMENTS: [&str; 14] = [
     "--headless",
@@ -101,10 +104,18 @@ impl Browser {
         self.element("xpath", &format!("//{kind}[contains(., '{text}')]")).await;
     }
 
-    /// What is to be read in the element of this selector.
+    /// What is to be read in the element of this selector; where a page takes another's place meanwhile, in the new one's.
     pub async fn text(&self, selector: &str) -> String {
-        let element = self.element("css selector", selector).await;
-        text(&self.get(&format!("element/{element}/text")).await)
+        loop {
+            let element = self.element("css selector", selector).await;
+            let command = format!("element/{element}/text");
+            match self.call(Method::GET, &command, &Value::Null).await {
+                Ok(read) => return text(&read),
+                // Each look ends with the page that it was at, and pages do not come without end.
+                Err(error) if error.contains(STALE) => {}
+                Err(error) => panic!("{command}: {error}"),
+            }
+        }
     }
 
     /// The cookies for this page, also those that its scripts do not see.
