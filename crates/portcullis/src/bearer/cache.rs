@@ -108,12 +108,19 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 /// How many tokens are on a shelf.
 const WIDTH: usize = 8;
 
+/// Some tokens of usual length, or a long one, find room on a shelf: were there more of them than that many bytes allow, they
+/// would keep none.
+const SMALLEST_SHELF: usize = 8 * 1024;
+
+/// They are made when the layer is built, whatever number stands for "no limit".
+const MOST_SHELVES: usize = 1 << 20;
+
 /// How much of a token's end is hashed. A signature has at least 43 characters, and 32 hold 192 bits.
 const HASHED: usize = 32;
 
 impl TokenCache {
-    /// How many tokens are kept at most, in eights. Default: 10 000. None: nothing is kept. Room for them is made when the
-    /// layer is built, and each has its share of [`max_bytes`](Self::max_bytes): raise both.
+    /// How many tokens are kept at most, in eights. Default: 10 000. None: nothing is kept. Where
+    /// [`max_bytes`](Self::max_bytes) has no 8 KiB for eight of them, fewer are kept; and never more than eight million.
     pub const fn max_tokens(mut self, max: usize) -> Self {
         self.max_tokens = max;
         self
@@ -152,7 +159,8 @@ impl Cache {
 
 impl<V: Perishable> Cache<V> {
     pub(super) fn new(limits: TokenCache) -> Self {
-        let shelves = limits.max_tokens.div_ceil(WIDTH);
+        let for_bytes = (limits.max_bytes / SMALLEST_SHELF).max(1);
+        let shelves = limits.max_tokens.div_ceil(WIDTH).min(for_bytes).min(MOST_SHELVES);
         Self {
             shelves: (0..shelves).map(|_| Padded(Mutex::new(Shelf::new()))).collect(),
             hasher: DefaultHashBuilder::default(),

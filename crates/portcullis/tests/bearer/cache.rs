@@ -248,8 +248,24 @@ fn the_cache_is_bounded_in_tokens_and_in_bytes() {
     assert!((200..=256).contains(&few.tokens), "{few:?}");
     let small = flood(TokenCache::default().max_tokens(256).max_bytes(128 << 10), 500);
     assert!(small.bytes <= 128 << 10 && small.bytes > 64 << 10, "{small:?}");
-    assert_eq!(flood(TokenCache::default().max_tokens(256).max_bytes(4 << 10), 0).tokens, 0);
+    let smallest = flood(TokenCache::default().max_tokens(256).max_bytes(4 << 10), 0);
+    assert!((1..=8).contains(&smallest.tokens) && smallest.bytes <= 4 << 10, "{smallest:?}");
+    assert_eq!(flood(TokenCache::default().max_bytes(1 << 10), 500).tokens, 0, "none finds room");
     assert_eq!(flood(TokenCache::default().max_tokens(0), 0).tokens, 0);
+}
+
+/// Somebody who wants it large, and leaves the bytes as they are, or has no limit in mind.
+#[test]
+fn a_cache_for_more_tokens_than_it_has_bytes_for_keeps_what_it_can() {
+    let limits = TokenCache::default().max_tokens(usize::MAX);
+    for limits in [limits, limits.max_bytes(usize::MAX)] {
+        let layer = layer([ES256.issuer()]).cache(limits);
+        let tokens: Vec<_> =
+            (0..100).map(|at| ES256.token(&claims_with("jti", json!(at.to_string())))).collect();
+        let asked = || tokens.iter().for_each(|token| assert!(ask(&layer, token).is_ok()));
+        asked();
+        assert_eq!(counted(asked), [100, 0, 0]);
+    }
 }
 
 #[test]
