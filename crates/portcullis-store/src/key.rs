@@ -22,9 +22,13 @@ pub struct InvalidRealm;
 /// It is kept in its text form, 22 characters of base64url without padding (RFC 4648, section 5). It is not a
 /// secret: logs and device lists show it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-// In whole words, as it is copied: a processor waits when it reads bytes by another measure than they were just written by.
+// In whole words, with zeros behind the text, as it is copied and compared: a processor waits when it reads bytes by another
+// measure than they were just written by.
 #[repr(align(8))]
-pub struct Locator([u8; Self::LEN]);
+pub struct Locator([u8; WORDS * 8]);
+
+/// How many words a locator takes.
+const WORDS: usize = Locator::LEN.div_ceil(8);
 
 /// Where one session's record is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,8 +103,8 @@ impl Locator {
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         // 128 bits are 21 groups of six and two bits over; the last character carries those two and four zeros.
         let bits = u128::from_be_bytes(bytes);
-        let mut text = [b'A'; Self::LEN];
-        for (group, character) in (0u32..).zip(text.iter_mut()) {
+        let mut text = [0; WORDS * 8];
+        for (group, character) in (0u32..).zip(text.iter_mut().take(Self::LEN)) {
             let sextet = match 122u32.checked_sub(6 * group) {
                 Some(shift) => bits >> shift,
                 None => bits << 4,
@@ -121,24 +125,27 @@ impl Locator {
     pub fn from_ascii(text: &[u8; Self::LEN]) -> Option<Self> {
         let is_legal = |byte: &u8| byte.is_ascii_alphanumeric() | (*byte == b'-') | (*byte == b'_');
         // Every byte is looked at, sixteen at a time, which takes less time than stopping at the first bad one would save.
-        let mut padded = [b'A'; Self::LEN.next_multiple_of(16)];
-        padded.iter_mut().zip(text).for_each(|(to, byte)| *to = *byte);
-        let legal = padded.iter().fold(true, |all, byte| all & is_legal(byte));
+        let blocks: [Option<&[u8; 16]>; 2] = [text.first_chunk(), text.last_chunk()];
+        let all_legal = |block: &[u8; 16]| block.iter().fold(true, |all, byte| all & is_legal(byte));
+        let legal = blocks.into_iter().flatten().fold(true, |all, block| all & all_legal(block));
         // The last character holds two bits of the value, so only four of the 64 are canonical there.
         let canonical = matches!(text.last(), Some(b'A' | b'Q' | b'g' | b'w'));
-        (legal && canonical).then_some(Self(*text))
+        let mut words = [0; WORDS * 8];
+        *words.first_chunk_mut()? = *text;
+        (legal && canonical).then_some(Self(words))
     }
 
     /// The text form.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
     /// The text form's bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
-        &self.0
+        let [text @ .., _, _] = &self.0;
+        text
     }
 }
 
@@ -159,11 +166,11 @@ impl fmt::Display for Locator {
     }
 }
 
-/// In whole words, of which the last two overlap: a hasher takes longer over bytes of any number.
+/// In whole words: a hasher takes longer over bytes of any number.
 impl Hash for Locator {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let (words, _) = self.0.as_chunks::<8>();
-        words.iter().chain(self.0.last_chunk()).for_each(|word| state.write_u64(u64::from_ne_bytes(*word)));
+        words.iter().for_each(|word| state.write_u64(u64::from_ne_bytes(*word)));
     }
 }
 
@@ -197,8 +204,8 @@ mod tests {
     fn every_byte_counts_for_a_locator_s_hash() {
         use std::hash::{BuildHasher, RandomState};
         let hasher = RandomState::new();
-        let locator = Locator([b'A'; Locator::LEN]);
-        let copy = Locator(*locator.as_bytes());
+        let locator = Locator::from_bytes([0; 16]);
+        let copy = Locator::from_ascii(locator.as_bytes()).unwrap();
         assert_eq!(hasher.hash_one(locator), hasher.hash_one(copy));
         for at in 0..Locator::LEN {
             let mut other = locator;
