@@ -62,6 +62,8 @@ pub mod dependents;
 #[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]
 pub mod ending;
 pub mod guard;
+#[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]
+mod header_lines;
 pub mod https;
 pub mod identity;
 #[cfg(feature = "issue")]

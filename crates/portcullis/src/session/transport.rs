@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, Entry, HOST, ORIGIN,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, ORIGIN,
     PROXY_AUTHORIZATION, SET_COOKIE, TRANSFER_ENCODING, VARY, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -15,6 +15,7 @@ use super::cookie::CookieConfig;
 use super::events::RejectedReason;
 use super::id::{Presented, TOKEN_LEN, Token};
 use super::keys::{KeyRing, MAC_LEN};
+use crate::header_lines;
 use crate::identity::Carrier;
 use crate::rejection::Challenge;
 
@@ -113,12 +114,14 @@ impl Transport {
     pub(crate) fn find(&self, realm: &Realm, headers: &mut HeaderMap) -> Found {
         let mut found = Found::default();
         match &self.carrier {
-            SessionCarrier::Cookie => each_line(headers, &COOKIE, |line| {
-                self.gather(realm, self.cookie.values(line.as_bytes()), &mut found)
+            SessionCarrier::Cookie => header_lines::each(headers, &COOKIE, |line| {
+                let holds = self.gather(realm, self.cookie.values(line.as_bytes()), &mut found);
+                line.set_sensitive(holds || line.is_sensitive());
             }),
-            SessionCarrier::Header(name) => {
-                each_line(headers, name, |line| self.gather(realm, values(line.as_bytes()), &mut found));
-            }
+            SessionCarrier::Header(name) => header_lines::each(headers, name, |line| {
+                self.gather(realm, values(line.as_bytes()), &mut found);
+                line.set_sensitive(true);
+            }),
         }
         found
     }
@@ -240,21 +243,6 @@ fn problem_of_header(name: &HeaderName) -> Option<&'static str> {
 /// An intermediary may join lines into a list (RFC 9110, section 5.3); a token holds no comma.
 fn values(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
-}
-
-/// Looks into the lines of this name, and marks as sensitive those that are said to hold something; they print as such.
-fn each_line(headers: &mut HeaderMap, name: &HeaderName, mut holds: impl FnMut(&HeaderValue) -> bool) {
-    let see = |line: &mut HeaderValue| {
-        if holds(line) {
-            line.set_sensitive(true);
-        }
-    };
-    // As a rule no name is there twice, and one line is found in half the time.
-    if headers.len() == headers.keys_len() {
-        headers.get_mut(name).into_iter().for_each(see);
-    } else if let Ok(Entry::Occupied(mut lines)) = headers.try_entry(name) {
-        lines.iter_mut().for_each(see);
-    }
 }
 
 fn sensitive(text: String) -> Option<HeaderValue> {

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, Entry};
-use http::{HeaderMap, HeaderName, Request, Uri};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request, Uri};
 
 use super::{Place, TokenSource};
 use crate::bearer::dpop::DPOP;
 use crate::bearer::token::{Malformed, Offered};
+use crate::header_lines;
 use crate::identity::Carrier;
 
 /// `Authorization`, and where else to look.
@@ -48,16 +49,16 @@ impl Sources {
     ///
     /// Says whether there may be a token: most requests without one have nothing where it could stand.
     pub(in crate::bearer) fn mark_sensitive(&self, headers: &mut HeaderMap, speaks_dpop: bool) -> bool {
-        let authorization = headers.get_mut(AUTHORIZATION).map(|value| value.set_sensitive(true));
-        // Where no field is there twice, the first was all.
-        if authorization.is_some() && headers.len() > headers.keys_len() {
-            mark_all(headers, AUTHORIZATION);
-        }
+        let mut is_there = false;
+        header_lines::each(headers, &AUTHORIZATION, |line| {
+            is_there = true;
+            line.set_sensitive(true);
+        });
         let proof = speaks_dpop.then_some(DPOP);
         for name in self.0.iter().filter_map(TokenSource::header).chain(proof) {
-            mark_all(headers, name);
+            header_lines::each(headers, &name, |line| line.set_sensitive(true));
         }
-        authorization.is_some() || !self.0.is_empty()
+        is_there || !self.0.is_empty()
     }
 
     /// Takes the credential off the request that stood there.
@@ -67,12 +68,6 @@ impl Sources {
             request.headers_mut().remove(DPOP);
         }
         self.0.iter().filter(|source| source.place() == place).for_each(|source| source.strip(request));
-    }
-}
-
-fn mark_all(headers: &mut HeaderMap, name: HeaderName) {
-    if let Entry::Occupied(mut values) = headers.entry(name) {
-        values.iter_mut().for_each(|value| value.set_sensitive(true));
     }
 }
 
