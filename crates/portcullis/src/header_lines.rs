@@ -2,7 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Shows all lines of this name, in whatever order.
+/// Shows all lines of this name, in whatever order. Inlined, for the hash of a name that stands in the code is known then.
+#[inline]
 pub(crate) fn each(headers: &mut HeaderMap, name: &HeaderName, mut see: impl FnMut(&mut HeaderValue)) {
     // As a rule no field is there twice, and one line is found by itself.
     if headers.len() == headers.keys_len() {
