@@ -16,6 +16,7 @@ use super::{Certificates, RedisServer, acl, tls};
 pub struct RedisServerBuilder {
     listen: Listen,
     pub(super) password: Option<String>,
+    master_password: Option<String>,
     users: Option<Vec<String>>,
     config: Option<String>,
     arguments: Vec<String>,
@@ -69,6 +70,12 @@ impl RedisServerBuilder {
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
+        self
+    }
+
+    /// What the server says to a master, should it become a replica.
+    pub(super) fn master_password(mut self, password: &str) -> Self {
+        self.master_password = Some(password.to_owned());
         self
     }
 
@@ -180,16 +187,24 @@ impl RedisServerBuilder {
         // A new replica is sent its copy at once, and does not wait five seconds for company.
         line.extend(["--repl-diskless-sync-delay", "0"].map(OsString::from));
         line.extend(self.listening(address, directory));
-        match (&self.users, &self.password) {
-            (Some(users), password) => {
-                let text = acl::file(users, password.as_deref());
-                line.extend(["--aclfile".into(), kept(directory.join("users.acl"), &text)]);
-            }
-            (None, Some(password)) => line.extend(["--requirepass", password].map(OsString::from)),
-            (None, None) => {}
+        if let Some(users) = &self.users {
+            let text = acl::file(users, self.password.as_deref());
+            line.extend(["--aclfile".into(), kept(directory.join("users.acl"), &text)]);
         }
+        line.extend(["--include".into(), kept(directory.join("passwords.conf"), &self.passwords())]);
         line.extend(self.arguments.iter().map(OsString::from));
         line
+    }
+
+    /// A file, because servers differ in how they read quotes on a command line: Valkey 8.1 doubles some of them.
+    fn passwords(&self) -> String {
+        // With an aclfile the server takes no other word for who may come in.
+        let own = self.password.as_ref().filter(|_| self.users.is_none());
+        let options = [("requirepass", own), ("masterauth", self.master_password.as_ref())];
+        let line = |(option, password): (&str, Option<&String>)| {
+            password.map(|password| format!("{option} {}\n", quoted(password)))
+        };
+        options.into_iter().filter_map(line).collect()
     }
 
     fn listening(&self, address: &Address, directory: &Path) -> Vec<OsString> {
@@ -237,6 +252,11 @@ fn kept(file: PathBuf, text: &str) -> OsString {
     file.into()
 }
 
+/// As one word of a configuration file.
+pub(super) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place where the caller's machine says which server to test with"
@@ -262,6 +282,11 @@ fn server_binary() -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quoted_word_is_one_word() {
+        assert_eq!(quoted(r#"a "b\ c"#), r#""a \"b\\ c""#);
+    }
 
     #[test]
     fn another_server_on_the_port_is_not_taken_for_this_one() {

@@ -107,9 +107,10 @@ fn without_a_server_binary_a_test_fails_and_says_what_to_do() {
 
 #[test]
 fn a_killed_server_is_gone_and_a_restarted_one_is_empty_at_the_same_address() {
-    for (name, server) in
-        [("unix", RedisServer::start()), ("tcp", RedisServer::builder().tcp().password("s3:cret@").start())]
-    {
+    for (name, server) in [
+        ("unix", RedisServer::start()),
+        ("tcp", RedisServer::builder().tcp().password("s3:cret@ \"").start()),
+    ] {
         let url = server.url();
         server.command(&["SET", "key", "value"]);
         let pid = server.pid().unwrap();

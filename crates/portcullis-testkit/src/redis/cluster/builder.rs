@@ -70,7 +70,7 @@ impl RedisClusterBuilder {
             // A client must come to terms with the part of the keys that is left.
             .arg("--cluster-require-full-coverage", "no");
         if let Some(password) = &self.password {
-            node = node.password(password).arg("--masterauth", password);
+            node = node.password(password).master_password(password);
         }
         let arguments = self.arguments.iter();
         arguments.fold(node, |node, (option, value)| node.arg(option, value)).start()

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{MASTER_NAME, RedisSentinel};
 use crate::redis::RedisServer;
+use crate::redis::builder::quoted;
 
 const SENTINELS: usize = 3;
 /// How many of them must miss the master before it is replaced.
@@ -85,7 +86,7 @@ impl RedisSentinelBuilder {
     fn node(&self) -> RedisServer {
         let node = RedisServer::builder().tcp().config("");
         match &self.password {
-            Some(password) => node.password(password).arg("--masterauth", password).start(),
+            Some(password) => node.password(password).master_password(password).start(),
             None => node.start(),
         }
     }
@@ -113,20 +114,5 @@ impl RedisSentinelBuilder {
             text.push_str(&format!("sentinel auth-pass {MASTER_NAME} {}\n", quoted(password)));
         }
         text
-    }
-}
-
-/// As one word of a configuration file.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_quoted_word_is_one_word() {
-        assert_eq!(quoted(r#"a "b\ c"#), r#""a \"b\\ c""#);
     }
 }
