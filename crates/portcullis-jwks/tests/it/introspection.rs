@@ -88,8 +88,10 @@ async fn what_the_provider_says_of_a_token_is_judged() {
     ] {
         assert_eq!(service.status(&service.idp.opaque_token(claims)).await, expected, "{name}");
     }
-    service.idp.says_of("bare", r#"{"active":true,"sub":"ada"}"#);
+    service.idp.says_of("bare", r#"{"active":true,"sub":"ada","aud":"api"}"#);
     assert_eq!(service.status("bare").await, 200);
+    service.idp.says_of("for-whom", r#"{"active":true,"sub":"ada"}"#);
+    assert_eq!(service.status("for-whom").await, 401);
     let token = service.idp.opaque_token(json!({}));
     service.idp.withdraw(&token);
     assert_eq!(service.status(&token).await, 401);

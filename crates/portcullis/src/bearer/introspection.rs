@@ -28,7 +28,9 @@ use super::issuer::Issuer;
 ///
 /// * A token that is not active is 401. While the server is away, or its answer is none, that is 503, and never a pass.
 /// * What the server says of `iss`, `aud`, `exp`, `nbf` and `iat` is judged as in a JWT, by the rules of the [`Issuer`]; what
-///   it does not say, it has judged itself. `sub` has to be there. A token that is bound (`cnf`) has to be proved.
+///   it does not say of `iss` and times, it has judged itself. A token that is bound (`cnf`) has to be proved.
+/// * `sub` and `aud` have to be there. Servers call refresh tokens active as well, and tokens that were given for no service
+///   of ours: [that they are for us](Self::insecure_accept_without_audience) is what tells ours from those.
 /// * An answer is kept for a minute at most, and not past `exp`; that a token is not active, for five seconds. So a token that
 ///   the server takes back is good for up to a minute more; [revocations](crate::BearerLayer::revocation) here act at once.
 /// * However many requests bring one token at a time, the server is asked once; and at most
@@ -49,7 +51,7 @@ use super::issuer::Issuer;
 ///
 /// impl TokenIntrospection for Server {
 ///     fn introspect(&self, token: &str) -> Introspecting {
-///         let answer = if token == "2YotnFZFEjr1zCsicMWpAA" { r#"{"active":true,"sub":"ada"}"# } else { r#"{"active":false}"# };
+///         let answer = if token == "2YotnFZFEjr1zCsicMWpAA" { r#"{"active":true,"sub":"ada","aud":"api"}"# } else { r#"{"active":false}"# };
 ///         Box::pin(async move { Ok(Bytes::from_static(answer.as_bytes())) })
 ///     }
 /// }
@@ -129,7 +131,7 @@ impl Introspection {
             issuer,
             source: Arc::new(source),
             cache: TokenCache::default(),
-            terms: Terms { active: LONGEST, inactive: Duration::from_secs(5) },
+            terms: Terms { active: LONGEST, inactive: Duration::from_secs(5), needs_audience: true },
             budget: Duration::from_secs(2),
             max_calls: 64,
         }
@@ -154,6 +156,17 @@ impl Introspection {
     #[must_use]
     pub const fn max_age_of_refusals(mut self, max_age: Duration) -> Self {
         self.terms.inactive = max_age;
+        self
+    }
+
+    /// Accepts a token also if the server does not say for whom it is (`aud`). Default: it is refused.
+    ///
+    /// Insecure: it is then the server alone that keeps tokens for others out. It has to answer that refresh tokens and ID
+    /// tokens are not active, or by `token_use` or `typ` that they are no access tokens, and that a token for another service
+    /// is not active when this one asks (RFC 7662, section 4). Not every server does; ask it about a refresh token first.
+    #[must_use]
+    pub const fn insecure_accept_without_audience(mut self) -> Self {
+        self.terms.needs_audience = false;
         self
     }
 

@@ -68,15 +68,20 @@ impl Rules {
         self.judge_time(claims, now)
     }
 
-    /// Whether a token of which its server says this, and that it is active, is accepted at this moment. Of whom it is, for
-    /// whom, and until when need not be said (RFC 7662, section 2.2).
-    pub(super) fn judge_answer(&self, claims: &Claims<'_>, now: Timestamp) -> Result<(), Refusal> {
+    /// Whether a token of which its server says this, and that it is active, is accepted at this moment. By whom it was
+    /// issued and until when it is good need not be said (RFC 7662, section 2.2); for whom it is only where `needs_audience`.
+    pub(super) fn judge_answer(
+        &self,
+        claims: &Claims<'_>,
+        needs_audience: bool,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         if claims.iss.is_some() {
             self.issuer.judge(claims)?;
         }
         self.judge_kind(claims)?;
         self.requirements.iter().try_for_each(|requirement| requirement.judge(claims))?;
-        if claims.aud.is_some() || self.audience.other_claim().is_some() {
+        if needs_audience || claims.aud.is_some() || self.audience.other_claim().is_some() {
             self.audience.judge(claims)?;
         }
         self.judge_time(claims, now)

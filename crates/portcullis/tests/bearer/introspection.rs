@@ -90,7 +90,7 @@ async fn what_the_server_says_is_held_to_the_rules_of_the_issuer() {
     let stage = Stage::new();
     let now = stage.clock.now().as_secs();
     for (name, answer, expected) in [
-        ("nothing but who", json!({ "sub": "ada" }), 200),
+        ("who and for whom", json!({ "sub": "ada" }), 200),
         (
             "all of it",
             json!({ "sub": "ada", "iss": ISSUER, "aud": ["api"], "exp": now + 1, "iat": now }),
@@ -110,6 +110,32 @@ async fn what_the_server_says_is_held_to_the_rules_of_the_issuer() {
             assert_eq!(stage.status(&token).await, expected, "{name}, {time}");
         }
         assert_eq!(stage.server.asked(), 1, "{name}");
+    }
+}
+
+/// What `oidc-provider` 9 says of an access token for a service, of a refresh token, and of an access token that was asked
+/// for without a resource and is for its own userinfo endpoint.
+#[tokio::test]
+async fn a_token_that_the_server_does_not_say_is_for_us_is_refused() {
+    let strict = Stage::new();
+    let lax = Stage::with(Introspection::insecure_accept_without_audience);
+    let now = strict.clock.now().as_secs();
+    let of = |more: Value| {
+        let mut answer =
+            json!({ "sub": "ada", "client_id": "web", "iat": now, "iss": ISSUER, "scope": "openid read" });
+        answer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        answer
+    };
+    for (token, answer, by_default, if_asked_for) in [
+        ("access", of(json!({ "exp": now + 600, "aud": "api", "token_type": "Bearer" })), 200, 200),
+        ("refresh", of(json!({ "exp": now + 1_209_600 })), 401, 200),
+        ("userinfo", of(json!({ "exp": now + 600, "token_type": "Bearer" })), 401, 200),
+        ("another", of(json!({ "exp": now + 600, "aud": "other", "token_type": "Bearer" })), 401, 401),
+    ] {
+        for (stage, expected) in [(&strict, by_default), (&lax, if_asked_for)] {
+            stage.server.knows_only(token, answer.clone());
+            assert_eq!(stage.status(token).await, expected, "{token}");
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! * `active` is true or false, and stands once; what has no such member is no answer.
 //! * Of a token that is active, everything that is said is judged by the rules that hold for JWTs. What is not said of
-//!   `iss`, `aud` and `exp` has been judged by the server (section 4).
+//!   `iss` and `exp` has been judged by the server (section 4).
+//! * For whom it is has to be said: a server judges that only where it knows which services a token is for, and what it
+//!   calls active may be a refresh token, or one that was given for no service at all.
 
 use std::fmt;
 use std::sync::Arc;
@@ -49,6 +51,8 @@ pub(super) struct NoAnswer;
 pub(super) struct Terms {
     pub(super) active: Duration,
     pub(super) inactive: Duration,
+    /// Whether the server has to say for whom a token is.
+    pub(super) needs_audience: bool,
 }
 
 /// The server, and what its answers are held to.
@@ -79,7 +83,7 @@ impl Judge {
         carrier: Carrier,
         now: Timestamp,
     ) -> Result<(Active, Timestamp), Refusal> {
-        self.rules.judge_answer(claims, now)?;
+        self.rules.judge_answer(claims, self.terms.needs_audience, now)?;
         let issuer = claims.iss.as_deref().unwrap_or(self.rules.issuer.as_str());
         let identity = state(claims, issuer, text, carrier)?;
         let marks = Marks::of(claims, issuer, identity.subject(), self.shape.versioned, self.rules.leeway);
@@ -142,11 +146,16 @@ mod tests {
     use crate::bearer::{Audience, Issuer};
 
     const NOW: Timestamp = Timestamp::from_secs(1_000_000);
+    const TERMS: Terms =
+        Terms { active: Duration::from_secs(60), inactive: Duration::from_secs(5), needs_audience: true };
 
     fn judge(json: &str) -> Result<Known, NoAnswer> {
+        judge_by(TERMS, json)
+    }
+
+    fn judge_by(terms: Terms, json: &str) -> Result<Known, NoAnswer> {
         let issuer = Issuer::new("https://idp.example", Audience::one_of(["api"]));
         let (rules, shape) = issuer.rules_alone().unwrap();
-        let terms = Terms { active: Duration::from_secs(60), inactive: Duration::from_secs(5) };
         Judge { rules, shape, terms }.judge(json.as_bytes(), Carrier::Explicit, NOW)
     }
 
@@ -196,10 +205,13 @@ mod tests {
             ("twice", r#""aud":"api","aud":"api""#, Some(Refusal::DuplicateClaim)),
         ];
         for (name, members, expected) in rows {
-            let known = judge(&format!(r#"{{"active":true,"sub":"ada",{members}}}"#)).unwrap();
+            let answer = format!(r#"{{"active":true,"sub":"ada",{members}}}"#);
+            let known = judge_by(Terms { needs_audience: false, ..TERMS }, &answer).unwrap();
             assert_eq!(known.verdict.as_ref().err().copied(), expected, "{name}");
+            let is_refused = expected.is_some() || !members.contains(r#""aud""#);
+            assert_eq!(judge(&answer).unwrap().verdict.is_err(), is_refused, "{name}");
         }
-        let nobody = judge(r#"{"active":true,"client_id":"c"}"#).unwrap();
+        let nobody = judge(r#"{"active":true,"client_id":"c","aud":"api"}"#).unwrap();
         assert_eq!(nobody.verdict.err(), Some(Refusal::MissingClaim));
         let inactive = judge(r#"{"active":false,"sub":"ada"}"#).unwrap();
         assert_eq!(inactive.verdict.err(), Some(Refusal::Inactive));
@@ -208,9 +220,9 @@ mod tests {
     #[test]
     fn an_answer_holds_for_its_time_and_never_past_the_token() {
         let until = |json: &str| judge(json).unwrap().until.as_secs() - NOW.as_secs();
-        assert_eq!(until(r#"{"active":true,"sub":"a"}"#), 60);
-        assert_eq!(until(r#"{"active":true,"sub":"a","exp":1000300}"#), 60);
-        assert_eq!(until(r#"{"active":true,"sub":"a","exp":1000010}"#), 15, "and the leeway");
+        assert_eq!(until(r#"{"active":true,"sub":"a","aud":"api"}"#), 60);
+        assert_eq!(until(r#"{"active":true,"sub":"a","aud":"api","exp":1000300}"#), 60);
+        assert_eq!(until(r#"{"active":true,"sub":"a","aud":"api","exp":1000010}"#), 15, "and the leeway");
         assert_eq!(until(r#"{"active":false}"#), 5);
         assert_eq!(until(r#"{"active":true,"sub":"a","aud":"b"}"#), 5, "refused");
     }

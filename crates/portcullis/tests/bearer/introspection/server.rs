@@ -33,7 +33,16 @@ pub(super) enum Failure {
 }
 
 impl Server {
+    /// A token for our audience, unless something else is said of it.
     pub(super) fn knows(&self, token: &str, mut answer: Value) {
+        if answer.get("aud").is_none() {
+            answer["aud"] = json!("api");
+        }
+        self.knows_only(token, answer);
+    }
+
+    /// What is not said is not added.
+    pub(super) fn knows_only(&self, token: &str, mut answer: Value) {
         answer["active"] = json!(true);
         self.says(token, &answer.to_string());
     }
