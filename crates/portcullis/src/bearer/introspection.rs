@@ -29,10 +29,13 @@ use super::issuer::Issuer;
 /// * A token that is not active is 401. While the server is away, or its answer is none, that is 503, and never a pass.
 /// * What the server says of `iss`, `aud`, `exp`, `nbf` and `iat` is judged as in a JWT, by the rules of the [`Issuer`]; what
 ///   it does not say of `iss` and times, it has judged itself. A token that is bound (`cnf`) has to be proved.
-/// * `sub` and `aud` have to be there. Servers call refresh tokens active as well, and tokens that were given for no service
-///   of ours: [that they are for us](Self::insecure_accept_without_audience) is what tells ours from those.
+/// * `sub` has to be there, unless a token [may be its client's own](Self::client_is_subject).
+/// * `aud` has to be there. Servers call refresh tokens active as well, and tokens that were given for no service of ours:
+///   [that they are for us](Self::insecure_accept_without_audience) is what tells ours from those.
 /// * An answer is kept for a minute at most, and not past `exp`; that a token is not active, for five seconds. So a token that
 ///   the server takes back is good for up to a minute more; [revocations](crate::BearerLayer::revocation) here act at once.
+/// * A token whose server names no `jti` has one all the same, the SHA-256 of its text in base64url, by which it can be
+///   revoked here like any other.
 /// * However many requests bring one token at a time, the server is asked once; and at most
 ///   [`max_calls`](Self::max_calls) are asked about at a time.
 /// * A request waits for the [budget](Self::budget) at most. After three failures in a row nobody is asked for a quarter of a
@@ -131,7 +134,12 @@ impl Introspection {
             issuer,
             source: Arc::new(source),
             cache: TokenCache::default(),
-            terms: Terms { active: LONGEST, inactive: Duration::from_secs(5), needs_audience: true },
+            terms: Terms {
+                active: LONGEST,
+                inactive: Duration::from_secs(5),
+                needs_audience: true,
+                client_is_subject: false,
+            },
             budget: Duration::from_secs(2),
             max_calls: 64,
         }
@@ -156,6 +164,17 @@ impl Introspection {
     #[must_use]
     pub const fn max_age_of_refusals(mut self, max_age: Duration) -> Self {
         self.terms.inactive = max_age;
+        self
+    }
+
+    /// A token of which the server names no user (`sub`) is its client's own: `client_id` is the subject, as it is in a JWT
+    /// for a client that calls for itself (RFC 9068, section 2.2). Default: it is refused.
+    ///
+    /// For client credentials, where some servers name no user. Only where no user can have a client's id for a name: the
+    /// two could not be told apart.
+    #[must_use]
+    pub const fn client_is_subject(mut self) -> Self {
+        self.terms.client_is_subject = true;
         self
     }
 

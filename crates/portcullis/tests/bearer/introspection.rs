@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use portcullis::BearerLayer;
 use portcullis::bearer::{
     Algorithm, Audience, BuildErrorKind, ClientCertificate, ClientCertificates, Introspection,
@@ -136,6 +136,23 @@ async fn a_token_that_the_server_does_not_say_is_for_us_is_refused() {
             stage.server.knows_only(token, answer.clone());
             assert_eq!(stage.status(token).await, expected, "{token}");
         }
+    }
+}
+
+/// What `oidc-provider` 9 says of a token that a client was given for itself.
+#[tokio::test]
+async fn a_clients_own_token_is_accepted_where_it_is_expected() {
+    for (stage, expected) in
+        [(Stage::new(), None), (Stage::with(Introspection::client_is_subject), Some("job"))]
+    {
+        let answer = json!({ "client_id": "job", "scope": "read", "token_type": "Bearer" });
+        stage.server.knows("own", answer);
+        stage.server.knows("users", json!({ "sub": "ada", "client_id": "job" }));
+        let response = send(&stage.layer, "own").await;
+        assert_eq!(response.status(), if expected.is_some() { 200 } else { 401 });
+        assert_eq!(response.extensions().get::<Identity>().map(Identity::subject), expected);
+        let response = send(&stage.layer, "users").await;
+        assert_eq!(response.extensions().get::<Identity>().map(Identity::subject), Some("ada"));
     }
 }
 
@@ -272,12 +289,22 @@ async fn a_known_opaque_token_that_is_taken_back_is_refused_on_the_next_request(
     server.knows("good", json!({ "sub": "ada", "jti": "j", "iat": now, "exp": now + 300 }));
     server.knows("endless", json!({ "sub": "ada", "jti": "k", "iat": now }));
     server.knows("nameless", json!({ "sub": "ada", "iat": now, "exp": now + 300 }));
+    server.knows("another", json!({ "sub": "ada", "iat": now, "exp": now + 300 }));
+    server.knows("timeless", json!({ "sub": "ada", "exp": now + 300 }));
     assert_eq!(send(&layer, "good").await.status(), 200);
     assert_eq!(send(&layer, "endless").await.status(), 401, "it would outlive its revocation");
-    assert_eq!(send(&layer, "nameless").await.status(), 401, "it could not be revoked");
+    assert_eq!(send(&layer, "timeless").await.status(), 401, "it could not be revoked with all of its user");
     revocations.revoke_token(ISSUER, "ada", "j", None).await.unwrap();
     assert_eq!(send(&layer, "good").await.status(), 401);
-    assert_eq!(server.asked(), 3);
+
+    let response = send(&layer, "nameless").await;
+    assert_eq!((response.status(), send(&layer, "another").await.status()), (StatusCode::OK, StatusCode::OK));
+    revocations.revoke(response.extensions().get::<Identity>().unwrap()).await.unwrap(); // a logout
+    assert_eq!(send(&layer, "nameless").await.status(), 401);
+    assert_eq!(send(&layer, "another").await.status(), 200);
+    revocations.revoke_user(ISSUER, "ada").await.unwrap();
+    assert_eq!(send(&layer, "another").await.status(), 401);
+    assert_eq!(server.asked(), 5);
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ impl Desk {
         let answer = timeout(left, self.source.introspect(token)).await;
         let answer = answer.unwrap_or_else(|_| Err(IntrospectionError::new(IntrospectionErrorKind::Timeout)));
         let known = answer.and_then(|json| {
-            let known = self.judge.judge(&json, carrier, clock.now());
+            let known = self.judge.judge(token, &json, carrier, clock.now());
             let known = known.map_err(|_| IntrospectionError::new(IntrospectionErrorKind::Malformed))?;
             Ok((known, json.len()))
         });
