@@ -16,7 +16,8 @@ use super::tenants::IssuerName;
 pub enum Profile {
     /// `typ` is absent, `JWT` or `at+jwt`. What marks an ID token (`nonce`, `at_hash`, `c_hash`, `token_use` other than
     /// `access`, a claim `typ` of `ID`), a refresh token (a claim `typ` of `Refresh` or `Offline`) or a security event
-    /// (`events`) is refused.
+    /// (`events`) is refused. An ID token can do without all of these marks; that it is meant for a client, and not for us, is
+    /// then all that keeps it out.
     #[default]
     Generic,
     /// RFC 9068: `typ` is `at+jwt`, and `sub`, `client_id`, `iat` and `jti` are there.
