@@ -111,18 +111,21 @@ impl Fetcher {
         Self { client: builder.build(connector) }
     }
 
-    /// Sends a form, as somebody who may, and reads the answer.
+    /// Sends a form, as somebody who may, and reads the answer; also one that says what is wrong with the form (400).
     pub(crate) async fn post(
         &self,
         endpoint: &Endpoint,
         authorization: &HeaderValue,
         form: Bytes,
-    ) -> Result<Bytes, FetchError> {
+    ) -> Result<(StatusCode, Bytes), FetchError> {
         let request = form_request(endpoint, authorization, form);
         let exchange = async {
             let response = self.send(request).await?;
-            check(&response, LARGEST_OF_FORM)?;
-            read(response, LARGEST_OF_FORM).await
+            let status = response.status();
+            if status != StatusCode::BAD_REQUEST {
+                check(&response, LARGEST_OF_FORM)?;
+            }
+            Ok((status, read(response, LARGEST_OF_FORM).await?))
         };
         tokio::time::timeout(TOTAL, exchange).await.unwrap_or_else(|_| Err(FetchErrorKind::Timeout.into()))
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use portcullis::BearerLayer;
 use portcullis::bearer::{Audience, Introspection, Issuer, OpaqueTokens, StaticKeys};
 use portcullis::identity::IdentityExt;
@@ -158,6 +158,53 @@ async fn a_client_that_may_not_ask_is_no_verdict_on_a_token() {
     for client in [("another", secret), (id, "another")] {
         let service = Service::as_client(client).await;
         assert_eq!(service.status(&service.idp.opaque_token(json!({}))).await, 503, "{client:?}");
+    }
+}
+
+/// As `oidc-provider` 9 answers: about what looks like a JWT with 400, and about everything else as it should.
+#[tokio::test]
+async fn tokens_that_the_provider_does_not_take_do_not_have_it_left_alone() {
+    for (refusal, expected, is_left_alone) in [
+        (
+            r#"{"error":"unsupported_token_type","error_description":"Structured JWT Tokens cannot be introspected"}"#,
+            401,
+            false,
+        ),
+        (r#"{"error":"invalid_request"}"#, 503, false),
+        ("<html>", 503, false),
+        (r#"{"error":"invalid_client"}"#, 503, true),
+    ] {
+        let answer = move |form: String| async move {
+            let good = r#"{"active":true,"sub":"ada","aud":"api"}"#;
+            let (status, body) = if form.contains("token=ey") { (400, refusal) } else { (200, good) };
+            let json = [(CONTENT_TYPE, "application/json")];
+            (StatusCode::from_u16(status).unwrap(), json, body)
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/introspect", listener.local_addr().unwrap());
+        let provider = Router::new().route("/introspect", post(answer));
+        let provider = tokio::spawn(async move { axum::serve(listener, provider).await });
+
+        let idp = FakeIdp::start("api").await;
+        let server = RemoteIntrospection::builder(url).client("a", "b").insecure_http().build().unwrap();
+        let service = Service::of(
+            idp,
+            BearerLayer::opaque(Introspection::new(
+                Issuer::new("https://idp.example", Audience::one_of(["api"])),
+                server,
+            ))
+            .unwrap(),
+        );
+        for at in 0..6 {
+            let made_up = format!("eyJhbGciOiJub25lIn0.{at}.x");
+            assert_eq!(
+                service.status(&made_up).await,
+                if is_left_alone { 503 } else { expected },
+                "{refusal}"
+            );
+        }
+        assert_eq!(service.status("opaque").await, if is_left_alone { 503 } else { 200 }, "{refusal}");
+        provider.abort();
     }
 }
 

@@ -39,7 +39,8 @@ use super::issuer::Issuer;
 /// * However many requests bring one token at a time, the server is asked once; and at most
 ///   [`max_calls`](Self::max_calls) are asked about at a time.
 /// * A request waits for the [budget](Self::budget) at most. After three failures in a row nobody is asked for a quarter of a
-///   second, which doubles up to 15; meanwhile requests whose token is not known are answered with 503 at once.
+///   second, which doubles up to 15; meanwhile requests whose token is not known are answered with 503 at once. What the
+///   server says of a single token is no [failure](IntrospectionErrorKind::Rejected).
 ///
 /// ```
 /// use bytes::Bytes;
