@@ -21,8 +21,10 @@ use crate::tls::Roots;
 ///
 /// One POST for each question, with the token in its body, as a client that the server knows. What is answered is kept, and
 /// how often is asked, by [`Introspection`](portcullis::bearer::Introspection). Redirects are not followed; the answer is
-/// JSON of 64 KiB at most. A server that does not take the question (400) has not failed: the request is answered with 503, or
-/// with 401 if it says that the token is of an unsupported type. Certificates are trusted as for [keys](crate#the-fetch).
+/// JSON of 64 KiB at most. Certificates are trusted as for [keys](crate#the-fetch).
+///
+/// A server that does not take the question (400), or says more, has not failed: that request alone is answered with 503, or
+/// with 401 if the server says that the token is of a type that it does not support.
 ///
 /// ```
 /// use http::{Request, Response, header::AUTHORIZATION};
@@ -191,9 +193,10 @@ fn kind(error: &FetchError) -> IntrospectionErrorKind {
         | FetchErrorKind::Broken
         | FetchErrorKind::Status(_)
         | FetchErrorKind::Elsewhere => IntrospectionErrorKind::Unavailable,
+        // Of a user with many groups there is much to say.
+        FetchErrorKind::TooLarge => IntrospectionErrorKind::Rejected,
         FetchErrorKind::Redirect
         | FetchErrorKind::ContentType
-        | FetchErrorKind::TooLarge
         | FetchErrorKind::Malformed
         | FetchErrorKind::OtherIssuer
         | FetchErrorKind::BadAddress

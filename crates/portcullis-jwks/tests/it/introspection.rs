@@ -14,6 +14,7 @@ use portcullis::identity::IdentityExt;
 use portcullis_jwks::RemoteIntrospection;
 use portcullis_testkit::idp::{Answer, FakeIdp};
 use serde_json::json;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
@@ -161,49 +162,41 @@ async fn a_client_that_may_not_ask_is_no_verdict_on_a_token() {
     }
 }
 
-/// As `oidc-provider` 9 answers: about what looks like a JWT with 400, and about everything else as it should.
-#[tokio::test]
-async fn tokens_that_the_provider_does_not_take_do_not_have_it_left_alone() {
-    for (refusal, expected, is_left_alone) in [
-        (
-            r#"{"error":"unsupported_token_type","error_description":"Structured JWT Tokens cannot be introspected"}"#,
-            401,
-            false,
-        ),
-        (r#"{"error":"invalid_request"}"#, 503, false),
-        ("<html>", 503, false),
-        (r#"{"error":"invalid_client"}"#, 503, true),
-    ] {
-        let answer = move |form: String| async move {
-            let good = r#"{"active":true,"sub":"ada","aud":"api"}"#;
-            let (status, body) = if form.contains("token=ey") { (400, refusal) } else { (200, good) };
-            let json = [(CONTENT_TYPE, "application/json")];
-            (StatusCode::from_u16(status).unwrap(), json, body)
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/introspect", listener.local_addr().unwrap());
-        let provider = Router::new().route("/introspect", post(answer));
-        let provider = tokio::spawn(async move { axum::serve(listener, provider).await });
+/// A provider that answers so about what looks like a JWT, and about everything else as it should.
+async fn at_odds_with_jwts(status: u16, body: String) -> (Service, JoinHandle<std::io::Result<()>>) {
+    let answer = async move |form: String| {
+        let good = r#"{"active":true,"sub":"ada","aud":"api"}"#.to_owned();
+        let (status, body) = if form.contains("token=ey") { (status, body) } else { (200, good) };
+        (StatusCode::from_u16(status).unwrap(), [(CONTENT_TYPE, "application/json")], body)
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/introspect", listener.local_addr().unwrap());
+    let provider = Router::new().route("/introspect", post(answer));
+    let provider = tokio::spawn(async move { axum::serve(listener, provider).await });
 
-        let idp = FakeIdp::start("api").await;
-        let server = RemoteIntrospection::builder(url).client("a", "b").insecure_http().build().unwrap();
-        let service = Service::of(
-            idp,
-            BearerLayer::opaque(Introspection::new(
-                Issuer::new("https://idp.example", Audience::one_of(["api"])),
-                server,
-            ))
-            .unwrap(),
-        );
+    let idp = FakeIdp::start("api").await;
+    let server = RemoteIntrospection::builder(url).client("a", "b").insecure_http().build().unwrap();
+    let introspection = Introspection::new(issuer(&idp), server);
+    (Service::of(idp, BearerLayer::opaque(introspection).unwrap()), provider)
+}
+
+/// The first is what `oidc-provider` 9 says of every JWT, whoever has signed it.
+#[tokio::test]
+async fn what_the_provider_says_of_one_token_does_not_have_it_left_alone() {
+    for (status, body, of_it, of_others) in [
+        (400, r#"{"error":"unsupported_token_type"}"#.to_owned(), 401, 200),
+        (400, r#"{"error":"invalid_request"}"#.to_owned(), 503, 200),
+        (400, "<html>".to_owned(), 503, 200),
+        (200, format!(r#"{{"active":true,"sub":"{}"}}"#, "a".repeat(64 * 1024)), 503, 200),
+        (400, r#"{"error":"invalid_client"}"#.to_owned(), 503, 503),
+        (500, String::new(), 503, 503),
+    ] {
+        let name = format!("{status} {body:.50}");
+        let (service, provider) = at_odds_with_jwts(status, body).await;
         for at in 0..6 {
-            let made_up = format!("eyJhbGciOiJub25lIn0.{at}.x");
-            assert_eq!(
-                service.status(&made_up).await,
-                if is_left_alone { 503 } else { expected },
-                "{refusal}"
-            );
+            assert_eq!(service.status(&format!("eyJhbGciOiJub25lIn0.{at}.x")).await, of_it, "{name}");
         }
-        assert_eq!(service.status("opaque").await, if is_left_alone { 503 } else { 200 }, "{refusal}");
+        assert_eq!(service.status("opaque").await, of_others, "{name}");
         provider.abort();
     }
 }

@@ -46,8 +46,8 @@ pub enum IntrospectionErrorKind {
     Unauthorized,
     /// What came is no answer.
     Malformed,
-    /// The server answers, but not about this token: it does not take the question. Anybody can bring such a token, so this
-    /// counts as no failure of the server's.
+    /// The server answers, but what it says of this token cannot be used: that it does not take the question, or too much.
+    /// Anybody may bring such a token, so this counts as no failure of the server's.
     Rejected,
 }
 
