@@ -14,6 +14,8 @@ use portcullis::identity::IdentityExt;
 use portcullis_jwks::RemoteIntrospection;
 use portcullis_testkit::idp::{Answer, FakeIdp};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -199,6 +201,43 @@ async fn what_the_provider_says_of_one_token_does_not_have_it_left_alone() {
         assert_eq!(service.status("opaque").await, of_others, "{name}");
         provider.abort();
     }
+}
+
+/// Answers one request on each connection, and hangs up when another one comes: as a server does whose time for idle
+/// connections is over at the moment at which it is asked again.
+async fn hangs_up_on_the_second(mut stream: TcpStream) -> std::io::Result<()> {
+    let body = r#"{"active":true,"sub":"ada","aud":"api"}"#;
+    let len = body.len();
+    read_form(&mut stream).await?;
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len}\r\n\r\n");
+    stream.write_all(format!("{head}{body}").as_bytes()).await?;
+    read_form(&mut stream).await
+}
+
+/// Reads as far as the end of a form that ends with the hint.
+async fn read_form(stream: &mut TcpStream) -> std::io::Result<()> {
+    let mut read = Vec::new();
+    while !read.ends_with(b"token_type_hint=access_token") && stream.read_buf(&mut read).await? > 0 {}
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_the_provider_has_given_up_costs_a_request_nothing() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/introspect", listener.local_addr().unwrap());
+    let provider = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(hangs_up_on_the_second(stream));
+        }
+    });
+    let idp = FakeIdp::start("api").await;
+    let server = RemoteIntrospection::builder(url).client("a", "b").insecure_http().build().unwrap();
+    let introspection = Introspection::new(issuer(&idp), server);
+    let service = Service::of(idp, BearerLayer::opaque(introspection).unwrap());
+    for token in ["first", "second", "third", "fourth"] {
+        assert_eq!(service.status(token).await, 200, "{token}");
+    }
+    provider.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
