@@ -30,6 +30,9 @@
 //!   Those of the key before are 401 from then on.
 //! * Start it with `TTL=5`: five seconds later, and the five that clocks may be apart, its tokens are 401.
 //!
+//! For keys that it does not know, such as those of each start and of the tokens from before, the API asks twice at once and
+//! then once in 30 seconds, whoever makes up tokens. New tokens can be 401 for as long, so leave half a minute between starts.
+//!
 //! # With a provider of your own
 //!
 //! Whichever it is, Keycloak, Auth0, Okta, Entra or another:
@@ -39,7 +42,7 @@
 //! 2. Open `<issuer>/.well-known/openid-configuration`. `ISSUER` is what its member `issuer` says, to the letter; a slash at
 //!    the end counts. It has to be `https://`, unless it is on this machine.
 //! 3. Decode a token (`cut -d. -f2 | base64 -d`). `AUDIENCE` is what its `aud` says, or one of the names there. An ID token
-//!    is none: its `aud` is the client.
+//!    is none: its `aud` is the client, so a client's id must not be the `AUDIENCE`, or ID tokens would do.
 //! 4. Have `notes.read` and `notes.write` granted; they are looked for in `scope` and in `scp`.
 //!
 //! Some providers need more than that, or say it by other claims: see the presets of `portcullis::bearer::Issuer`.

@@ -26,8 +26,12 @@ use crate::endpoint::{Endpoint, Transport};
 /// What fetches.
 #[derive(Clone)]
 pub(crate) struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: HttpClient,
+    /// The same, and on a new connection each time.
+    afresh: HttpClient,
 }
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// An answer that may be used.
 #[derive(Debug)]
@@ -106,23 +110,35 @@ impl Fetcher {
             Transport::InsecureLoopback => connector.https_or_http(),
         };
         let connector = connector.enable_http1().wrap_connector(tcp);
-        let mut builder = Client::builder(TokioExecutor::new());
-        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(idle);
-        Self { client: builder.build(connector) }
+        let client = |idle| {
+            let mut builder = Client::builder(TokioExecutor::new());
+            builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(idle);
+            builder.build(connector.clone())
+        };
+        Self { client: client(idle), afresh: client(0) }
     }
 
-    /// Sends a form, as somebody who may, and reads the answer.
+    /// Sends a form, as somebody who may, and reads the answer; also one that says what is wrong with the form (400).
+    ///
+    /// A server may give up a connection that was kept at the moment at which the form is on its way. So what breaks is tried
+    /// once more, on another: to be asked twice does no harm.
     pub(crate) async fn post(
         &self,
         endpoint: &Endpoint,
         authorization: &HeaderValue,
         form: Bytes,
-    ) -> Result<Bytes, FetchError> {
-        let request = form_request(endpoint, authorization, form);
+    ) -> Result<(StatusCode, Bytes), FetchError> {
+        let request = || form_request(endpoint, authorization, form.clone());
         let exchange = async {
-            let response = self.send(request).await?;
-            check(&response, LARGEST_OF_FORM)?;
-            read(response, LARGEST_OF_FORM).await
+            let response = match send(&self.client, request()).await {
+                Err(error) if error.kind == FetchErrorKind::Broken => send(&self.afresh, request()).await?,
+                sent => sent?,
+            };
+            let status = response.status();
+            if status != StatusCode::BAD_REQUEST {
+                check(&response, LARGEST_OF_FORM)?;
+            }
+            Ok((status, read(response, LARGEST_OF_FORM).await?))
         };
         tokio::time::timeout(TOTAL, exchange).await.unwrap_or_else(|_| Err(FetchErrorKind::Timeout.into()))
     }
@@ -143,7 +159,7 @@ impl Fetcher {
         endpoint: &Endpoint,
         etag: Option<&HeaderValue>,
     ) -> Result<Answer, FetchError> {
-        let response = self.send(request(endpoint, etag)).await?;
+        let response = send(&self.client, request(endpoint, etag)).await?;
         let ttl = freshness::ttl(response.headers());
         if response.status() == StatusCode::NOT_MODIFIED && etag.is_some() {
             return Ok(Answer::NotModified { ttl });
@@ -153,13 +169,13 @@ impl Fetcher {
         let body = read(response, LARGEST).await?;
         Ok(Answer::Document(Document { body, etag, ttl }))
     }
+}
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, FetchError> {
-        self.client.request(request).await.map_err(|error| {
-            let kind = if error.is_connect() { FetchErrorKind::Connect } else { FetchErrorKind::Broken };
-            FetchError { kind, source: Some(error.into()) }
-        })
-    }
+async fn send(client: &HttpClient, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, FetchError> {
+    client.request(request).await.map_err(|error| {
+        let kind = if error.is_connect() { FetchErrorKind::Connect } else { FetchErrorKind::Broken };
+        FetchError { kind, source: Some(error.into()) }
+    })
 }
 
 const AGENT: &str = concat!("portcullis-jwks/", env!("CARGO_PKG_VERSION"));

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use portcullis::bearer::{Introspecting, IntrospectionError, IntrospectionErrorKind, TokenIntrospection};
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::endpoint::{Endpoint, Transport};
@@ -21,6 +22,9 @@ use crate::tls::Roots;
 /// One POST for each question, with the token in its body, as a client that the server knows. What is answered is kept, and
 /// how often is asked, by [`Introspection`](portcullis::bearer::Introspection). Redirects are not followed; the answer is
 /// JSON of 64 KiB at most. Certificates are trusted as for [keys](crate#the-fetch).
+///
+/// A server that does not take the question (400), or says more, has not failed: that request alone is answered with 503, or
+/// with 401 if the server says that the token is of a type that it does not support.
 ///
 /// ```
 /// use http::{Request, Response, header::AUTHORIZATION};
@@ -150,9 +154,33 @@ impl TokenIntrospection for RemoteIntrospection {
         Box::pin(async move {
             let answer =
                 server.fetcher.post(&server.endpoint, &server.authorization, Bytes::from(form)).await;
-            answer.map_err(|error| IntrospectionError::with_source(kind(&error), Failed(error)))
+            match answer {
+                Ok((StatusCode::BAD_REQUEST, body)) => not_taken(&body),
+                Ok((_, body)) => Ok(body),
+                Err(error) => Err(IntrospectionError::with_source(kind(&error), Failed(error))),
+            }
         })
     }
+}
+
+/// What it means that the server does not take the question, by the error that it names (RFC 6749, section 5.2). Whoever brings
+/// a token decides what it looks like: only what is said of the client is a failure.
+fn not_taken(body: &[u8]) -> Result<Bytes, IntrospectionError> {
+    let error = serde_json::from_slice::<Refused>(body).map(|Refused { error }| error).unwrap_or_default();
+    let kind = match error.as_str() {
+        // It is another kind of token than those that the server is asked about (RFC 7009, section 2.2.1).
+        "unsupported_token_type" => return Ok(Bytes::from_static(br#"{"active":false}"#)),
+        "invalid_client" | "unauthorized_client" => IntrospectionErrorKind::Unauthorized,
+        _ => IntrospectionErrorKind::Rejected,
+    };
+    let status = FetchErrorKind::Status(StatusCode::BAD_REQUEST);
+    Err(IntrospectionError::with_source(kind, Failed(status.into())))
+}
+
+/// An error response.
+#[derive(Deserialize)]
+struct Refused {
+    error: String,
 }
 
 fn kind(error: &FetchError) -> IntrospectionErrorKind {
@@ -165,9 +193,10 @@ fn kind(error: &FetchError) -> IntrospectionErrorKind {
         | FetchErrorKind::Broken
         | FetchErrorKind::Status(_)
         | FetchErrorKind::Elsewhere => IntrospectionErrorKind::Unavailable,
+        // Of a user with many groups there is much to say.
+        FetchErrorKind::TooLarge => IntrospectionErrorKind::Rejected,
         FetchErrorKind::Redirect
         | FetchErrorKind::ContentType
-        | FetchErrorKind::TooLarge
         | FetchErrorKind::Malformed
         | FetchErrorKind::OtherIssuer
         | FetchErrorKind::BadAddress

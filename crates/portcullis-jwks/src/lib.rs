@@ -5,6 +5,8 @@
 //!   answered with 503 and `Retry-After`, or gRPC's `UNAVAILABLE`, and that ends by itself.
 //! * A token under a new key has the issuer asked, and is verified by the new set. However many such tokens come at once,
 //!   that is one fetch; and however many are made up, it is two at once and one every 30 seconds.
+//!   While somebody makes them up, the tokens of a key that signs as soon as it is published can be 401 for as long: an issuer
+//!   that publishes keys before they sign, by the time that its answers may be kept, has none refused.
 //! * The issuer's last good set is used while the issuer fails, for 24 hours. An answer without a usable key is a failure.
 //! * A key that is no longer in the set verifies nothing from the moment at which the new set is there.
 //! * A request waits for a fetch at most, two seconds at that; one under a known key never waits.

@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use portcullis::BearerLayer;
 use portcullis::bearer::{Audience, Introspection, Issuer, OpaqueTokens, StaticKeys};
 use portcullis::identity::IdentityExt;
 use portcullis_jwks::RemoteIntrospection;
 use portcullis_testkit::idp::{Answer, FakeIdp};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
@@ -88,8 +91,10 @@ async fn what_the_provider_says_of_a_token_is_judged() {
     ] {
         assert_eq!(service.status(&service.idp.opaque_token(claims)).await, expected, "{name}");
     }
-    service.idp.says_of("bare", r#"{"active":true,"sub":"ada"}"#);
+    service.idp.says_of("bare", r#"{"active":true,"sub":"ada","aud":"api"}"#);
     assert_eq!(service.status("bare").await, 200);
+    service.idp.says_of("for-whom", r#"{"active":true,"sub":"ada"}"#);
+    assert_eq!(service.status("for-whom").await, 401);
     let token = service.idp.opaque_token(json!({}));
     service.idp.withdraw(&token);
     assert_eq!(service.status(&token).await, 401);
@@ -157,6 +162,82 @@ async fn a_client_that_may_not_ask_is_no_verdict_on_a_token() {
         let service = Service::as_client(client).await;
         assert_eq!(service.status(&service.idp.opaque_token(json!({}))).await, 503, "{client:?}");
     }
+}
+
+/// A provider that answers so about what looks like a JWT, and about everything else as it should.
+async fn at_odds_with_jwts(status: u16, body: String) -> (Service, JoinHandle<std::io::Result<()>>) {
+    let answer = async move |form: String| {
+        let good = r#"{"active":true,"sub":"ada","aud":"api"}"#.to_owned();
+        let (status, body) = if form.contains("token=ey") { (status, body) } else { (200, good) };
+        (StatusCode::from_u16(status).unwrap(), [(CONTENT_TYPE, "application/json")], body)
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/introspect", listener.local_addr().unwrap());
+    let provider = Router::new().route("/introspect", post(answer));
+    let provider = tokio::spawn(async move { axum::serve(listener, provider).await });
+
+    let idp = FakeIdp::start("api").await;
+    let server = RemoteIntrospection::builder(url).client("a", "b").insecure_http().build().unwrap();
+    let introspection = Introspection::new(issuer(&idp), server);
+    (Service::of(idp, BearerLayer::opaque(introspection).unwrap()), provider)
+}
+
+/// The first is what `oidc-provider` 9 says of every JWT, whoever has signed it.
+#[tokio::test]
+async fn what_the_provider_says_of_one_token_does_not_have_it_left_alone() {
+    for (status, body, of_it, of_others) in [
+        (400, r#"{"error":"unsupported_token_type"}"#.to_owned(), 401, 200),
+        (400, r#"{"error":"invalid_request"}"#.to_owned(), 503, 200),
+        (400, "<html>".to_owned(), 503, 200),
+        (200, format!(r#"{{"active":true,"sub":"{}"}}"#, "a".repeat(64 * 1024)), 503, 200),
+        (400, r#"{"error":"invalid_client"}"#.to_owned(), 503, 503),
+        (500, String::new(), 503, 503),
+    ] {
+        let name = format!("{status} {body:.50}");
+        let (service, provider) = at_odds_with_jwts(status, body).await;
+        for at in 0..6 {
+            assert_eq!(service.status(&format!("eyJhbGciOiJub25lIn0.{at}.x")).await, of_it, "{name}");
+        }
+        assert_eq!(service.status("opaque").await, of_others, "{name}");
+        provider.abort();
+    }
+}
+
+/// Answers one request on each connection, and hangs up when another one comes: as a server does whose time for idle
+/// connections is over at the moment at which it is asked again.
+async fn hangs_up_on_the_second(mut stream: TcpStream) -> std::io::Result<()> {
+    let body = r#"{"active":true,"sub":"ada","aud":"api"}"#;
+    let len = body.len();
+    read_form(&mut stream).await?;
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len}\r\n\r\n");
+    stream.write_all(format!("{head}{body}").as_bytes()).await?;
+    read_form(&mut stream).await
+}
+
+/// Reads as far as the end of a form that ends with the hint.
+async fn read_form(stream: &mut TcpStream) -> std::io::Result<()> {
+    let mut read = Vec::new();
+    while !read.ends_with(b"token_type_hint=access_token") && stream.read_buf(&mut read).await? > 0 {}
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_the_provider_has_given_up_costs_a_request_nothing() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/introspect", listener.local_addr().unwrap());
+    let provider = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(hangs_up_on_the_second(stream));
+        }
+    });
+    let idp = FakeIdp::start("api").await;
+    let server = RemoteIntrospection::builder(url).client("a", "b").insecure_http().build().unwrap();
+    let introspection = Introspection::new(issuer(&idp), server);
+    let service = Service::of(idp, BearerLayer::opaque(introspection).unwrap());
+    for token in ["first", "second", "third", "fourth"] {
+        assert_eq!(service.status(token).await, 200, "{token}");
+    }
+    provider.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

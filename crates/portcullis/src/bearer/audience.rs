@@ -17,6 +17,10 @@ pub struct Audience {
 
 impl Audience {
     /// `aud` must name one of these; others may be named beside it (RFC 7519, section 4.1.3).
+    ///
+    /// They are names of this service, as the issuer calls it, and not ids of clients: an ID token is meant for a client, and
+    /// need not say that it is one. Where the issuer calls both by one name, have access tokens told by
+    /// [`Profile::AccessToken`](super::Profile::AccessToken), or by a [claim](super::Issuer::require_claim) that only they have.
     pub fn one_of<T: Into<String>>(names: impl IntoIterator<Item = T>) -> Self {
         Self { names: owned(names), other: None }
     }

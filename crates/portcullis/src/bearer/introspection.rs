@@ -28,13 +28,19 @@ use super::issuer::Issuer;
 ///
 /// * A token that is not active is 401. While the server is away, or its answer is none, that is 503, and never a pass.
 /// * What the server says of `iss`, `aud`, `exp`, `nbf` and `iat` is judged as in a JWT, by the rules of the [`Issuer`]; what
-///   it does not say, it has judged itself. `sub` has to be there. A token that is bound (`cnf`) has to be proved.
+///   it does not say of `iss` and times, it has judged itself. A token that is bound (`cnf`) has to be proved.
+/// * `sub` has to be there, unless a token [may be its client's own](Self::client_is_subject).
+/// * `aud` has to be there. Servers call refresh tokens active as well, and tokens that were given for no service of ours:
+///   [that they are for us](Self::insecure_accept_without_audience) is what tells ours from those.
 /// * An answer is kept for a minute at most, and not past `exp`; that a token is not active, for five seconds. So a token that
 ///   the server takes back is good for up to a minute more; [revocations](crate::BearerLayer::revocation) here act at once.
+/// * A token whose server names no `jti` has one all the same, the SHA-256 of its text in base64url, by which it can be
+///   revoked here like any other.
 /// * However many requests bring one token at a time, the server is asked once; and at most
 ///   [`max_calls`](Self::max_calls) are asked about at a time.
 /// * A request waits for the [budget](Self::budget) at most. After three failures in a row nobody is asked for a quarter of a
-///   second, which doubles up to 15; meanwhile requests whose token is not known are answered with 503 at once.
+///   second, which doubles up to 15; meanwhile requests whose token is not known are answered with 503 at once. What the
+///   server says of a single token is no [failure](IntrospectionErrorKind::Rejected).
 ///
 /// ```
 /// use bytes::Bytes;
@@ -49,7 +55,7 @@ use super::issuer::Issuer;
 ///
 /// impl TokenIntrospection for Server {
 ///     fn introspect(&self, token: &str) -> Introspecting {
-///         let answer = if token == "2YotnFZFEjr1zCsicMWpAA" { r#"{"active":true,"sub":"ada"}"# } else { r#"{"active":false}"# };
+///         let answer = if token == "2YotnFZFEjr1zCsicMWpAA" { r#"{"active":true,"sub":"ada","aud":"api"}"# } else { r#"{"active":false}"# };
 ///         Box::pin(async move { Ok(Bytes::from_static(answer.as_bytes())) })
 ///     }
 /// }
@@ -129,7 +135,12 @@ impl Introspection {
             issuer,
             source: Arc::new(source),
             cache: TokenCache::default(),
-            terms: Terms { active: LONGEST, inactive: Duration::from_secs(5) },
+            terms: Terms {
+                active: LONGEST,
+                inactive: Duration::from_secs(5),
+                needs_audience: true,
+                client_is_subject: false,
+            },
             budget: Duration::from_secs(2),
             max_calls: 64,
         }
@@ -154,6 +165,28 @@ impl Introspection {
     #[must_use]
     pub const fn max_age_of_refusals(mut self, max_age: Duration) -> Self {
         self.terms.inactive = max_age;
+        self
+    }
+
+    /// A token of which the server names no user (`sub`) is its client's own: `client_id` is the subject, as it is in a JWT
+    /// for a client that calls for itself (RFC 9068, section 2.2). Default: it is refused.
+    ///
+    /// For client credentials, where some servers name no user. Only where no user can have a client's id for a name: the
+    /// two could not be told apart.
+    #[must_use]
+    pub const fn client_is_subject(mut self) -> Self {
+        self.terms.client_is_subject = true;
+        self
+    }
+
+    /// Accepts a token also if the server does not say for whom it is (`aud`). Default: it is refused.
+    ///
+    /// Insecure: it is then the server alone that keeps tokens for others out. It has to answer that refresh tokens and ID
+    /// tokens are not active, or by `token_use` or `typ` that they are no access tokens, and that a token for another service
+    /// is not active when this one asks (RFC 7662, section 4). Not every server does; ask it about a refresh token first.
+    #[must_use]
+    pub const fn insecure_accept_without_audience(mut self) -> Self {
+        self.terms.needs_audience = false;
         self
     }
 

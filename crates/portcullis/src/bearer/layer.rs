@@ -140,8 +140,9 @@ impl<M, R> BearerLayer<M, R> {
     /// layer stand on one path. Default: nobody is asked, and a token is good until it expires.
     ///
     /// It takes a [`Revocations`](super::Revocations), or a [`RevocationCheck`] that says what happens when there is no
-    /// answer; without one that is 503. Tokens without `iat` or `jti` are refused then, because they could not be revoked;
-    /// so are those that are valid for longer than [revocations are kept](super::Revocations::longest_token).
+    /// answer; without one that is 503. Tokens without `iat` or `jti` are refused then, because they could not be revoked
+    /// (an opaque token [has a `jti`](Introspection) in any case); so are those that are valid for longer than [revocations
+    /// are kept](super::Revocations::longest_token).
     pub fn revocation(mut self, check: impl Into<RevocationCheck>) -> Self {
         self.authenticator.check = Some(Arc::new(check.into()));
         self

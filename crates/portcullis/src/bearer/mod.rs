@@ -10,7 +10,9 @@
 //! * Well-known providers have [presets](Issuer::auth0), and one issuer can have many [tenants](Tenants).
 //! * `exp` is required. A leeway of 5 seconds evens out clocks. Points in time are whole seconds, as all but a few issuers
 //!   write them: `1735689600`, and neither `1735689600.5` nor `1.7e9`.
-//! * An ID token or a refresh token is no access token.
+//! * An ID token or a refresh token is no access token. But some ID tokens say nothing of what they are: their audience, a
+//!   client, is then all that tells. So never name a client's id as the [audience](Audience::one_of), unless access tokens
+//!   are known by their [type](Profile::AccessToken).
 //! * A token that is bound to a key or a certificate of its holder (`cnf`) is refused, unless the layer has that proved: by
 //!   [DPoP](Dpop), or by the [certificate](ClientCertificates) of the TLS connection.
 //! * A token that the keys at hand do not verify asks their [source](KeySource) once; it is the only thing that is waited

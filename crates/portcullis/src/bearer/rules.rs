@@ -16,7 +16,8 @@ use super::tenants::IssuerName;
 pub enum Profile {
     /// `typ` is absent, `JWT` or `at+jwt`. What marks an ID token (`nonce`, `at_hash`, `c_hash`, `token_use` other than
     /// `access`, a claim `typ` of `ID`), a refresh token (a claim `typ` of `Refresh` or `Offline`) or a security event
-    /// (`events`) is refused.
+    /// (`events`) is refused. An ID token can do without all of these marks; that it is meant for a client, and not for us, is
+    /// then all that keeps it out.
     #[default]
     Generic,
     /// RFC 9068: `typ` is `at+jwt`, and `sub`, `client_id`, `iat` and `jti` are there.
@@ -68,15 +69,20 @@ impl Rules {
         self.judge_time(claims, now)
     }
 
-    /// Whether a token of which its server says this, and that it is active, is accepted at this moment. Of whom it is, for
-    /// whom, and until when need not be said (RFC 7662, section 2.2).
-    pub(super) fn judge_answer(&self, claims: &Claims<'_>, now: Timestamp) -> Result<(), Refusal> {
+    /// Whether a token of which its server says this, and that it is active, is accepted at this moment. By whom it was
+    /// issued and until when it is good need not be said (RFC 7662, section 2.2); for whom it is only where `needs_audience`.
+    pub(super) fn judge_answer(
+        &self,
+        claims: &Claims<'_>,
+        needs_audience: bool,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         if claims.iss.is_some() {
             self.issuer.judge(claims)?;
         }
         self.judge_kind(claims)?;
         self.requirements.iter().try_for_each(|requirement| requirement.judge(claims))?;
-        if claims.aud.is_some() || self.audience.other_claim().is_some() {
+        if needs_audience || claims.aud.is_some() || self.audience.other_claim().is_some() {
             self.audience.judge(claims)?;
         }
         self.judge_time(claims, now)

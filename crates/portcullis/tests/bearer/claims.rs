@@ -181,6 +181,22 @@ fn the_type_decides_by_profile() {
     }
 }
 
+/// What `oidc-provider` 9 puts into an ID token at its token endpoint; `typ` is absent.
+#[test]
+fn an_id_token_that_does_not_say_so_is_told_by_its_audience_or_by_the_profile() {
+    let mut claims = claims_with("aud", json!("web"));
+    claims
+        .as_object_mut()
+        .unwrap()
+        .retain(|name, _| ["iss", "sub", "aud", "exp", "iat"].contains(&name.as_str()));
+    let service = layer([issuer(Audience::one_of(["api"]))]);
+    let client = layer([issuer(Audience::one_of(["web"]))]);
+    let strict = layer([issuer(Audience::one_of(["web"])).profile(Profile::AccessToken)]);
+    check(&service, "for the service", &claims, Err("the token is meant for another audience"));
+    check(&client, "for a client, as the documentation warns", &claims, Ok(()));
+    check(&strict, "for a client, by RFC 9068", &claims, Err("the token is not an access token"));
+}
+
 #[test]
 fn an_rfc_9068_token_has_all_its_claims() {
     let layer = layer([ES256.issuer().profile(Profile::AccessToken)]);

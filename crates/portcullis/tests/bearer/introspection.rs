@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use portcullis::BearerLayer;
 use portcullis::bearer::{
     Algorithm, Audience, BuildErrorKind, ClientCertificate, ClientCertificates, Introspection,
@@ -90,7 +90,7 @@ async fn what_the_server_says_is_held_to_the_rules_of_the_issuer() {
     let stage = Stage::new();
     let now = stage.clock.now().as_secs();
     for (name, answer, expected) in [
-        ("nothing but who", json!({ "sub": "ada" }), 200),
+        ("who and for whom", json!({ "sub": "ada" }), 200),
         (
             "all of it",
             json!({ "sub": "ada", "iss": ISSUER, "aud": ["api"], "exp": now + 1, "iat": now }),
@@ -110,6 +110,49 @@ async fn what_the_server_says_is_held_to_the_rules_of_the_issuer() {
             assert_eq!(stage.status(&token).await, expected, "{name}, {time}");
         }
         assert_eq!(stage.server.asked(), 1, "{name}");
+    }
+}
+
+/// What `oidc-provider` 9 says of an access token for a service, of a refresh token, and of an access token that was asked
+/// for without a resource and is for its own userinfo endpoint.
+#[tokio::test]
+async fn a_token_that_the_server_does_not_say_is_for_us_is_refused() {
+    let strict = Stage::new();
+    let lax = Stage::with(Introspection::insecure_accept_without_audience);
+    let now = strict.clock.now().as_secs();
+    let of = |more: Value| {
+        let mut answer =
+            json!({ "sub": "ada", "client_id": "web", "iat": now, "iss": ISSUER, "scope": "openid read" });
+        answer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        answer
+    };
+    for (token, answer, by_default, if_asked_for) in [
+        ("access", of(json!({ "exp": now + 600, "aud": "api", "token_type": "Bearer" })), 200, 200),
+        ("refresh", of(json!({ "exp": now + 1_209_600 })), 401, 200),
+        ("userinfo", of(json!({ "exp": now + 600, "token_type": "Bearer" })), 401, 200),
+        ("another", of(json!({ "exp": now + 600, "aud": "other", "token_type": "Bearer" })), 401, 401),
+    ] {
+        for (stage, expected) in [(&strict, by_default), (&lax, if_asked_for)] {
+            stage.server.knows_only(token, answer.clone());
+            assert_eq!(stage.status(token).await, expected, "{token}");
+        }
+    }
+}
+
+/// What `oidc-provider` 9 says of a token that a client was given for itself.
+#[tokio::test]
+async fn a_clients_own_token_is_accepted_where_it_is_expected() {
+    for (stage, expected) in
+        [(Stage::new(), None), (Stage::with(Introspection::client_is_subject), Some("job"))]
+    {
+        let answer = json!({ "client_id": "job", "scope": "read", "token_type": "Bearer" });
+        stage.server.knows("own", answer);
+        stage.server.knows("users", json!({ "sub": "ada", "client_id": "job" }));
+        let response = send(&stage.layer, "own").await;
+        assert_eq!(response.status(), if expected.is_some() { 200 } else { 401 });
+        assert_eq!(response.extensions().get::<Identity>().map(Identity::subject), expected);
+        let response = send(&stage.layer, "users").await;
+        assert_eq!(response.extensions().get::<Identity>().map(Identity::subject), Some("ada"));
     }
 }
 
@@ -246,12 +289,22 @@ async fn a_known_opaque_token_that_is_taken_back_is_refused_on_the_next_request(
     server.knows("good", json!({ "sub": "ada", "jti": "j", "iat": now, "exp": now + 300 }));
     server.knows("endless", json!({ "sub": "ada", "jti": "k", "iat": now }));
     server.knows("nameless", json!({ "sub": "ada", "iat": now, "exp": now + 300 }));
+    server.knows("another", json!({ "sub": "ada", "iat": now, "exp": now + 300 }));
+    server.knows("timeless", json!({ "sub": "ada", "exp": now + 300 }));
     assert_eq!(send(&layer, "good").await.status(), 200);
     assert_eq!(send(&layer, "endless").await.status(), 401, "it would outlive its revocation");
-    assert_eq!(send(&layer, "nameless").await.status(), 401, "it could not be revoked");
+    assert_eq!(send(&layer, "timeless").await.status(), 401, "it could not be revoked with all of its user");
     revocations.revoke_token(ISSUER, "ada", "j", None).await.unwrap();
     assert_eq!(send(&layer, "good").await.status(), 401);
-    assert_eq!(server.asked(), 3);
+
+    let response = send(&layer, "nameless").await;
+    assert_eq!((response.status(), send(&layer, "another").await.status()), (StatusCode::OK, StatusCode::OK));
+    revocations.revoke(response.extensions().get::<Identity>().unwrap()).await.unwrap(); // a logout
+    assert_eq!(send(&layer, "nameless").await.status(), 401);
+    assert_eq!(send(&layer, "another").await.status(), 200);
+    revocations.revoke_user(ISSUER, "ada").await.unwrap();
+    assert_eq!(send(&layer, "another").await.status(), 401);
+    assert_eq!(server.asked(), 5);
 }
 
 #[tokio::test]

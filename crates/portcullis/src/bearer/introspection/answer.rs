@@ -2,18 +2,24 @@
 //!
 //! * `active` is true or false, and stands once; what has no such member is no answer.
 //! * Of a token that is active, everything that is said is judged by the rules that hold for JWTs. What is not said of
-//!   `iss`, `aud` and `exp` has been judged by the server (section 4).
+//!   `iss` and `exp` has been judged by the server (section 4).
+//! * For whom it is has to be said: a server judges that only where it knows which services a token is for, and what it
+//!   calls active may be a refresh token, or one that was given for no service at all.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_store::Timestamp;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use crate::bearer::cache::Perishable;
 use crate::bearer::claims::Claims;
 use crate::bearer::confirmation::Confirmation;
+use crate::bearer::crypto::sha256;
 use crate::bearer::refusal::Refusal;
 use crate::bearer::revocation::Marks;
 use crate::bearer::rules::Rules;
@@ -49,6 +55,10 @@ pub(super) struct NoAnswer;
 pub(super) struct Terms {
     pub(super) active: Duration,
     pub(super) inactive: Duration,
+    /// Whether the server has to say for whom a token is.
+    pub(super) needs_audience: bool,
+    /// Whether a token of which the server names no user is its client's own.
+    pub(super) client_is_subject: bool,
 }
 
 /// The server, and what its answers are held to.
@@ -60,12 +70,19 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    /// What the answer says of a token that came in this way.
-    pub(super) fn judge(&self, json: &[u8], carrier: Carrier, now: Timestamp) -> Result<Known, NoAnswer> {
+    /// What the answer says of this token, which came in this way.
+    pub(super) fn judge(
+        &self,
+        token: &str,
+        json: &[u8],
+        carrier: Carrier,
+        now: Timestamp,
+    ) -> Result<Known, NoAnswer> {
         let text = std::str::from_utf8(json).map_err(|_| NoAnswer)?;
         let Activity(is_active) = serde_json::from_str(text).map_err(|_| NoAnswer)?;
         let claims = if is_active { Claims::parse(text, &self.shape) } else { Err(Refusal::Inactive) };
-        let (verdict, until) = match claims.and_then(|claims| self.admit(&claims, text, carrier, now)) {
+        let (verdict, until) = match claims.and_then(|claims| self.admit(claims, (token, text), carrier, now))
+        {
             Ok((active, end)) => (Ok(active), end.min(now.saturating_add(self.terms.active))),
             Err(refusal) => (Err(refusal), now.saturating_add(self.terms.inactive)),
         };
@@ -74,18 +91,38 @@ impl Judge {
 
     fn admit(
         &self,
-        claims: &Claims<'_>,
-        text: &str,
+        mut claims: Claims<'_>,
+        (token, text): (&str, &str),
         carrier: Carrier,
         now: Timestamp,
     ) -> Result<(Active, Timestamp), Refusal> {
-        self.rules.judge_answer(claims, now)?;
+        self.rules.judge_answer(&claims, self.terms.needs_audience, now)?;
+        if claims.sub.is_none() && self.terms.client_is_subject {
+            claims.sub = claims.client_id.clone();
+        }
+        let mut text = Cow::Borrowed(text);
+        if claims.jti.is_none() {
+            let id = id_of(token);
+            text = Cow::Owned(with_id(&text, &id));
+            claims.jti = Some(Cow::Owned(id));
+        }
         let issuer = claims.iss.as_deref().unwrap_or(self.rules.issuer.as_str());
-        let identity = state(claims, issuer, text, carrier)?;
-        let marks = Marks::of(claims, issuer, identity.subject(), self.shape.versioned, self.rules.leeway);
+        let identity = state(&claims, issuer, &text, carrier)?;
+        let marks = Marks::of(&claims, issuer, identity.subject(), self.shape.versioned, self.rules.leeway);
         let confirmation = claims.cnf.clone().map(Arc::new);
-        Ok((Active { identity, marks, confirmation }, self.rules.accepted_until(claims)))
+        Ok((Active { identity, marks, confirmation }, self.rules.accepted_until(&claims)))
     }
+}
+
+/// What a token is called whose server does not say: many do not, because their name of it is the token itself.
+fn id_of(token: &str) -> String {
+    URL_SAFE_NO_PAD.encode(sha256([token.as_bytes()]))
+}
+
+/// An answer, which is an object with `active` at least, and in it what the token is called.
+fn with_id(json: &str, id: &str) -> String {
+    let (before, members) = json.split_once('{').unwrap_or_default();
+    format!(r#"{before}{{"jti":"{id}",{members}"#)
 }
 
 impl Perishable for Known {
@@ -142,12 +179,21 @@ mod tests {
     use crate::bearer::{Audience, Issuer};
 
     const NOW: Timestamp = Timestamp::from_secs(1_000_000);
+    const TERMS: Terms = Terms {
+        active: Duration::from_secs(60),
+        inactive: Duration::from_secs(5),
+        needs_audience: true,
+        client_is_subject: false,
+    };
 
     fn judge(json: &str) -> Result<Known, NoAnswer> {
+        judge_by(TERMS, json)
+    }
+
+    fn judge_by(terms: Terms, json: &str) -> Result<Known, NoAnswer> {
         let issuer = Issuer::new("https://idp.example", Audience::one_of(["api"]));
         let (rules, shape) = issuer.rules_alone().unwrap();
-        let terms = Terms { active: Duration::from_secs(60), inactive: Duration::from_secs(5) };
-        Judge { rules, shape, terms }.judge(json.as_bytes(), Carrier::Explicit, NOW)
+        Judge { rules, shape, terms }.judge("opaque", json.as_bytes(), Carrier::Explicit, NOW)
     }
 
     #[test]
@@ -196,21 +242,56 @@ mod tests {
             ("twice", r#""aud":"api","aud":"api""#, Some(Refusal::DuplicateClaim)),
         ];
         for (name, members, expected) in rows {
-            let known = judge(&format!(r#"{{"active":true,"sub":"ada",{members}}}"#)).unwrap();
+            let answer = format!(r#"{{"active":true,"sub":"ada",{members}}}"#);
+            let known = judge_by(Terms { needs_audience: false, ..TERMS }, &answer).unwrap();
             assert_eq!(known.verdict.as_ref().err().copied(), expected, "{name}");
+            let is_refused = expected.is_some() || !members.contains(r#""aud""#);
+            assert_eq!(judge(&answer).unwrap().verdict.is_err(), is_refused, "{name}");
         }
-        let nobody = judge(r#"{"active":true,"client_id":"c"}"#).unwrap();
+        let nobody = judge(r#"{"active":true,"client_id":"c","aud":"api"}"#).unwrap();
         assert_eq!(nobody.verdict.err(), Some(Refusal::MissingClaim));
         let inactive = judge(r#"{"active":false,"sub":"ada"}"#).unwrap();
         assert_eq!(inactive.verdict.err(), Some(Refusal::Inactive));
     }
 
     #[test]
+    fn a_token_of_which_no_user_is_named_is_its_clients_where_that_is_said() {
+        let terms = Terms { client_is_subject: true, ..TERMS };
+        for (members, expected) in [
+            (r#""client_id":"job""#, Ok("job")),
+            (r#""client_id":"job","sub":"ada""#, Ok("ada")),
+            (r#""client_id":"job","sub":"""#, Err(Refusal::MissingClaim)),
+            (r#""client_id":"""#, Err(Refusal::MissingClaim)),
+            (r#""username":"ada""#, Err(Refusal::MissingClaim)),
+        ] {
+            let known = judge_by(terms, &format!(r#"{{"active":true,"aud":"api",{members}}}"#)).unwrap();
+            let subject = known.verdict.as_ref().map(|active| active.identity.subject());
+            assert_eq!(subject.map_err(|refusal| *refusal), expected, "{members}");
+        }
+    }
+
+    #[test]
+    fn a_token_without_a_name_is_called_by_its_hash_and_nothing_else_is_changed() {
+        for (json, expected) in [
+            (r#"{"active":true,"sub":"a","aud":"api","jti":"j"}"#, "j"),
+            (
+                "\n { \"sub\":\"a\",\"aud\":\"api\",\"active\":true}\n",
+                "bSKYhMEmi7CrMtjaMV0P5S-RRyKL2DCje8n7KKlUlA0",
+            ),
+        ] {
+            let mut said: serde_json::Value = serde_json::from_str(json).unwrap();
+            let identity = judge(json).unwrap().verdict.unwrap().identity;
+            said["jti"] = expected.into();
+            assert_eq!(identity.claims::<serde_json::Value>().unwrap(), said, "{json}");
+        }
+    }
+
+    #[test]
     fn an_answer_holds_for_its_time_and_never_past_the_token() {
         let until = |json: &str| judge(json).unwrap().until.as_secs() - NOW.as_secs();
-        assert_eq!(until(r#"{"active":true,"sub":"a"}"#), 60);
-        assert_eq!(until(r#"{"active":true,"sub":"a","exp":1000300}"#), 60);
-        assert_eq!(until(r#"{"active":true,"sub":"a","exp":1000010}"#), 15, "and the leeway");
+        assert_eq!(until(r#"{"active":true,"sub":"a","aud":"api"}"#), 60);
+        assert_eq!(until(r#"{"active":true,"sub":"a","aud":"api","exp":1000300}"#), 60);
+        assert_eq!(until(r#"{"active":true,"sub":"a","aud":"api","exp":1000010}"#), 15, "and the leeway");
         assert_eq!(until(r#"{"active":false}"#), 5);
         assert_eq!(until(r#"{"active":true,"sub":"a","aud":"b"}"#), 5, "refused");
     }

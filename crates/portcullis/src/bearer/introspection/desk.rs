@@ -120,12 +120,13 @@ impl Desk {
         let answer = timeout(left, self.source.introspect(token)).await;
         let answer = answer.unwrap_or_else(|_| Err(IntrospectionError::new(IntrospectionErrorKind::Timeout)));
         let known = answer.and_then(|json| {
-            let known = self.judge.judge(&json, carrier, clock.now());
+            let known = self.judge.judge(token, &json, carrier, clock.now());
             let known = known.map_err(|_| IntrospectionError::new(IntrospectionErrorKind::Malformed))?;
             Ok((known, json.len()))
         });
         match known {
             Ok((known, len)) => self.learn(token, known, len),
+            Err(error) if error.kind() == IntrospectionErrorKind::Rejected => self.rejected(&error),
             // The server had less time than it is given, because there are too many, and it answers others: that is not its
             // failure.
             Err(error)
@@ -141,14 +142,25 @@ impl Desk {
     }
 
     fn learn(&self, token: &str, known: Known, len: usize) -> Outcome {
-        let was_open = self.step(|breaker| breaker.answered(Instant::now()));
-        if was_open {
-            events::introspection_is_back();
-        }
+        self.has_answered();
         events::introspected(Introspected::of(known.verdict.as_ref().err()));
         let known = Arc::new(known);
         self.known.put(token.as_bytes(), Arc::clone(&known), 2 * len);
         Outcome::Known(known)
+    }
+
+    /// That is no verdict on the token, and the server is there: were it left alone for that, anybody could have it left alone.
+    fn rejected(&self, error: &IntrospectionError) -> Outcome {
+        self.has_answered();
+        events::introspection_failed(error, false);
+        Outcome::Unavailable { retry_after: RETRY_AFTER }
+    }
+
+    fn has_answered(&self) {
+        let was_open = self.step(|breaker| breaker.answered(Instant::now()));
+        if was_open {
+            events::introspection_is_back();
+        }
     }
 
     fn fail(&self, call: Call, error: &IntrospectionError) -> Outcome {

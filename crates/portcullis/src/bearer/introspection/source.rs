@@ -46,6 +46,9 @@ pub enum IntrospectionErrorKind {
     Unauthorized,
     /// What came is no answer.
     Malformed,
+    /// The server answers, but what it says of this token cannot be used: that it does not take the question, or too much.
+    /// Anybody may bring such a token, so this counts as no failure of the server's.
+    Rejected,
 }
 
 impl IntrospectionError {
@@ -80,6 +83,7 @@ impl IntrospectionErrorKind {
             Self::Timeout => "timeout",
             Self::Unauthorized => "unauthorized",
             Self::Malformed => "malformed",
+            Self::Rejected => "rejected",
         }
     }
 }
@@ -97,6 +101,7 @@ impl fmt::Display for IntrospectionError {
             IntrospectionErrorKind::Timeout => "the authorization server did not answer in time",
             IntrospectionErrorKind::Unauthorized => "the authorization server does not let us ask",
             IntrospectionErrorKind::Malformed => "the authorization server's answer is none",
+            IntrospectionErrorKind::Rejected => "the authorization server does not answer about this token",
         })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use portcullis::bearer::{IntrospectionErrorKind, TokenCache};
 use serde_json::json;
 
-use super::server::Failure;
+use super::server::{Failure, REJECTED};
 use super::{Stage, send};
 
 #[tokio::test(start_paused = true)]
@@ -50,6 +50,26 @@ async fn what_is_no_answer_is_an_outage_and_no_verdict() {
         stage.server.says("good", answer);
         assert_eq!(stage.status("good").await, 503, "{answer}");
     }
+}
+
+/// Whoever brings tokens that the server does not take, by the thousand, takes nothing from the others.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_rejects_made_up_tokens_is_asked_about_others_all_the_same() {
+    let stage = Stage::new();
+    stage.server.knows("good", json!({ "sub": "ada" }));
+    for at in 0..100 {
+        assert_eq!(stage.status(&format!("{REJECTED}{at}")).await, 503, "no verdict");
+    }
+    assert_eq!((stage.status("good").await, stage.server.asked()), (200, 101));
+    // One that was left alone is back, whatever token it is that it is asked about then.
+    stage.server.fails(Failure::Kind(IntrospectionErrorKind::Unavailable));
+    for at in 0..3 {
+        assert_eq!(stage.status(&format!("away-{at}")).await, 503);
+    }
+    stage.server.fails(None);
+    tokio::time::advance(Duration::from_millis(250)).await;
+    assert_eq!(stage.status(&format!("{REJECTED}again")).await, 503);
+    assert_eq!(stage.status("away-0").await, 401);
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,6 +22,9 @@ pub(super) struct State {
     pub(super) gate: Notify,
 }
 
+/// About tokens that begin so it does not answer.
+pub(super) const REJECTED: &str = "rejected-";
+
 #[derive(Clone, Copy)]
 pub(super) enum Failure {
     Kind(IntrospectionErrorKind),
@@ -33,7 +36,16 @@ pub(super) enum Failure {
 }
 
 impl Server {
+    /// A token for our audience, unless something else is said of it.
     pub(super) fn knows(&self, token: &str, mut answer: Value) {
+        if answer.get("aud").is_none() {
+            answer["aud"] = json!("api");
+        }
+        self.knows_only(token, answer);
+    }
+
+    /// What is not said is not added.
+    pub(super) fn knows_only(&self, token: &str, mut answer: Value) {
         answer["active"] = json!(true);
         self.says(token, &answer.to_string());
     }
@@ -62,8 +74,10 @@ impl TokenIntrospection for Server {
         let (state, failure) = (Arc::clone(&self.0), *self.0.failure.lock().unwrap());
         let answer = state.tokens.lock().unwrap().get(token).cloned();
         let answer = answer.unwrap_or_else(|| r#"{"active":false}"#.to_owned());
+        let is_rejected = token.starts_with(REJECTED);
         Box::pin(async move {
             match failure {
+                None if is_rejected => return Err(IntrospectionError::new(IntrospectionErrorKind::Rejected)),
                 None => tokio::task::yield_now().await,
                 Some(Failure::Kind(kind)) => return Err(IntrospectionError::new(kind)),
                 Some(Failure::Hangs) => std::future::pending().await,
