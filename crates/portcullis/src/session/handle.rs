@@ -201,15 +201,25 @@ impl<M> Session<M> {
     /// Without a stored session there is nothing to do.
     ///
     /// # Errors
-    /// As [`commit`](Self::commit). When the answer was lost, the way out finds out what became of it.
+    /// As [`commit`](Self::commit). When the answer was lost, the way out finds out what became of it. If it cannot, the
+    /// session goes on with the old secret, and with the new one if its cookie went out; the old one is then refused when the
+    /// new one is presented.
+    /// A secret that another request's rotation has ended meanwhile is given no new one: then there is nothing left to do.
+    ///
+    /// It costs two round trips: the old secret is refused when the store has answered that it has the new one. So an answer
+    /// that is lost signs nobody out. A response that is lost does, since the browser then has the old one only.
+    ///
     pub async fn rotate(&self) -> Result<(), SessionError> {
         Box::pin(self.0.renew(false)).await
     }
 
-    /// Notes that the user has just proved who they are, and gives the session a new secret. Commits.
+    /// Notes that the user has just proved who they are, and gives the session a new secret, as [`rotate`](Self::rotate)
+    /// does. Commits. The proof is noted when the old secret is refused, so whoever has that gains nothing by it.
     ///
     /// # Errors
-    /// [`SignedOut`](super::SessionErrorKind::SignedOut) when nobody is signed in; else as [`commit`](Self::commit).
+    /// [`SignedOut`](super::SessionErrorKind::SignedOut) when nobody is signed in;
+    /// [`Ended`](super::SessionErrorKind::Ended) when another request's rotation has ended this one's secret, so that the proof
+    /// is nobody's; else as [`commit`](Self::commit).
     pub async fn reauthenticated(&self) -> Result<(), SessionError> {
         Box::pin(self.0.renew(true)).await
     }

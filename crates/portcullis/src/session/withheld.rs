@@ -42,7 +42,7 @@ impl Presence for Shared {
 impl Shared {
     /// An empty one, that cannot be written to. It belongs to no layer, so no response says anything of it.
     fn empty(&self) -> Arc<Self> {
-        Arc::new(Self::new(Arc::clone(&self.core), Held::Withheld, false, || self.head.clone()))
+        Arc::new(Self::new(Arc::clone(&self.core), Held::Withheld, false, false, || self.head.clone()))
     }
 }
 
