@@ -288,6 +288,7 @@ impl State {
             | SessionErrorKind::LimitReached
             | SessionErrorKind::StaleCredential
             | SessionErrorKind::Withheld
+            | SessionErrorKind::NoSubject
             | SessionErrorKind::TooLarge
             | SessionErrorKind::Value => false,
         };
@@ -408,8 +409,8 @@ impl State {
             }
             Saved::Gone => {
                 self.held = Held::Ended;
-                self.discard();
                 self.cookie.take_if(|change| matches!(change, CookieChange::Set(_)));
+                self.discard();
                 Err(Reason::Ended.into())
             }
             Saved::Conflict { current, in_doubt } => {
@@ -516,9 +517,8 @@ impl State {
     }
 
     fn committed(&mut self, operations: usize, core: &Core) -> Result<(), SessionError> {
-        for operation in self.pending.drain(..operations.min(self.pending.len())) {
         let (mut reauthenticated, mut settle) = (None, None);
-            // A renewal that another request was faster with is none.
+        for operation in self.pending.drain(..operations.min(self.pending.len())) {
             let (token, rotates) = match operation {
                 Operation::Rotate { token, at, reauthenticated: proven, .. } => {
                     reauthenticated = proven.then_some(at).or(reauthenticated);
@@ -531,6 +531,7 @@ impl State {
                 | Operation::Settle { .. } => continue,
             };
             let secret = token.hash();
+            // A renewal that another request was faster with is none.
             if let Held::Stored(stored) = &self.held
                 && stored.record().header.secret == secret
             {
@@ -539,9 +540,9 @@ impl State {
                 settle = rotates.then_some(secret);
             }
         }
-        self.rebuild_view(core)
         let settle = settle.map(|secret| Operation::Settle { secret, reauthenticated });
         self.pending.splice(..0, settle);
+        self.rebuild_view(core)
     }
 
     /// What cannot be applied to the session as it stands is dropped, and said. So is all that is pending if a closure of

@@ -6,7 +6,7 @@ use portcullis_store::{AtOnce, Locator, Record, Tag};
 
 use super::admission::{Admission, left_behind};
 use super::core::{Core, Ending, Holder};
-use super::error::{SessionError, SessionErrorKind};
+use super::error::{Reason, SessionError, SessionErrorKind};
 use super::events::{DestroyedReason, LimitOutcome, SessionEventKind};
 use super::handover::{Handover, Inheritance};
 use super::id::Token;
@@ -116,6 +116,9 @@ impl Shared {
     fn plan_login(&self, wanted: SignIn) -> Result<Succession, SessionError> {
         let core = &self.core;
         let identity = &core.settled(wanted.identity);
+        if identity.subject().is_empty() {
+            return Err(Reason::NoSubject.into());
+        }
         let state = self.lock_to_read();
         let previous = state.for_login()?;
         let user = Core::user_of(identity);
