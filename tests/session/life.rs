@@ -10,7 +10,11 @@ use portcullis::{Identity, Session};
 use portcullis_store::Clock;
 use portcullis_testkit::client::Client;
 
-use portcullis::session::{Lifetime, MemoryBackend, SessionError, SessionLayer};
+use portcullis::session::{
+    EncryptionKeys, Lifetime, MemoryBackend, SessionError, SessionLayer, SessionLayerBuilder,
+};
+use portcullis_redis::{RedisBackend, RedisConfig};
+use portcullis_testkit::redis::RedisServer;
 use portcullis_testkit::spy::Operation;
 use tokio::sync::Notify;
 
@@ -136,6 +140,31 @@ async fn too_much_is_an_error_before_anything_is_sent_and_what_was_there_stays()
     .await;
 }
 
+/// To the byte, encrypted or not: that it is too large is said where it is written, and not by a 503 on the way out.
+#[tokio::test]
+async fn a_session_is_no_larger_than_its_store_takes() {
+    let configurations: [fn(SessionLayerBuilder) -> SessionLayerBuilder; 2] =
+        [|layer| layer, |layer| layer.encrypt(EncryptionKeys::new(&[7; 32]))];
+    for (at, configure) in configurations.into_iter().enumerate() {
+        let prefix = format!("small{at}");
+        let config = RedisConfig::standalone(RedisServer::shared().url()).unwrap();
+        let config = config.key_prefix(&prefix).max_record_len(4096).budget(MINUTE).attempt_timeout(MINUTE);
+        let store = AnyStore::Redis(RedisBackend::connect(config).unwrap(), prefix);
+        let world = World::with(&store, &now(), |layer| configure(layer).max_len(100_000));
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let mut len = 4096;
+        while browser.get(&format!("/big/{len}")).await.status != 200 {
+            browser.get(&format!("/big/{len}")).await.assert_status(413);
+            len -= 1;
+        }
+        assert!(len > 3500, "{len}");
+        assert_eq!(browser.get("/get/a").await.text().len(), len);
+        browser.get("/rotate").await.assert_status(200);
+        assert_eq!(browser.get("/me").await.text(), "ada");
+    }
+}
+
 #[tokio::test]
 async fn a_read_only_layer_gives_the_identity_and_no_handle() {
     let clock = now();
@@ -143,8 +172,7 @@ async fn a_read_only_layer_gives_the_identity_and_no_handle() {
         let world = World::new(&store, &clock);
         let browser = world.browser();
         browser.get("/login?user=ada").await.assert_status(200);
-        let reader =
-            World::with(&store.another(), &clock, portcullis::session::SessionLayerBuilder::read_only);
+        let reader = World::with(&store.another(), &clock, SessionLayerBuilder::read_only);
         let browser = reader.browser().with_jar(browser.jar().clone());
         let response = browser.get("/me").await;
         assert_eq!((response.text().as_str(), response.header("vary")), ("ada", Some("cookie")));
