@@ -140,6 +140,28 @@ async fn too_much_is_an_error_before_anything_is_sent_and_what_was_there_stays()
     .await;
 }
 
+#[tokio::test]
+async fn a_session_from_when_more_was_allowed_lives_on_and_may_shrink() {
+    on_each_store(|before| async move {
+        let browser = before.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        browser.get("/big/20000").await.assert_status(200);
+        let world = World::with(&before.store.another(), &before.clock, |layer| layer.max_len(4096));
+        let browser = world.through(&browser);
+        for path in ["/rotate", "/reauthenticated", "/login?user=ada"] {
+            assert_eq!(browser.get(path).await.assert_status(200).set_cookies().len(), 1, "{path}");
+        }
+        assert_eq!(browser.get("/get/a").await.text().len(), 20_000);
+        browser.get("/big/20001").await.assert_status(413);
+        browser.get("/big/10000").await.assert_status(200);
+        browser.get("/big/20000").await.assert_status(413);
+        browser.get("/remove/a").await.assert_status(200);
+        browser.get("/set/a/x").await.assert_status(200);
+        browser.get("/big/5000").await.assert_status(413);
+    })
+    .await;
+}
+
 /// To the byte, encrypted or not: that it is too large is said where it is written, and not by a 503 on the way out.
 #[tokio::test]
 async fn a_session_is_no_larger_than_its_store_takes() {

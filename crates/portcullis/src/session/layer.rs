@@ -255,6 +255,7 @@ impl<M, R> SessionLayerBuilder<M, R> {
 
     /// How many bytes a session may have as it is stored. Default: 32 KiB; at most 256 KiB, and what the backend
     /// [takes](SessionBackend::max_record_len), which for Redis is 64 KiB unless that is configured too.
+    /// A session that was larger before this was lowered lives on, and may be written to as long as it does not grow.
     pub fn max_len(mut self, bytes: usize) -> Self {
         self.core.max_len = bytes;
         self

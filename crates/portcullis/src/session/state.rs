@@ -177,8 +177,10 @@ impl State {
             Some(view) => view,
             None => fresh.insert(Box::new(self.fresh_view(core)?)),
         };
-        let applied =
-            operation.apply(&mut view.header, &mut view.payload).and_then(|()| core.fits(&view.payload));
+        let before = if let Held::Stored(stored) = &self.held { Some(stored) } else { None };
+        let applied = operation
+            .apply(&mut view.header, &mut view.payload)
+            .and_then(|()| core.fits_after(before, &view.payload));
         if applied.is_ok() {
             self.view = self.view.take().or(fresh);
             // One is usual, and four are what a list makes room for.
@@ -358,7 +360,7 @@ impl State {
 
     fn plan(&self, core: &Core) -> Result<Option<Step>, SessionError> {
         let Some(view) = &self.view else { return Ok(None) };
-        core.fits(&view.payload)?;
+        core.fits_after(self.stored(), &view.payload)?;
         let operations = self.pending.len();
         match &self.held {
             Held::Unavailable => Err(unavailable()),

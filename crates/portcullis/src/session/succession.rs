@@ -123,6 +123,7 @@ impl Shared {
         let previous = state.for_login()?;
         let user = Core::user_of(identity);
         let mut payload = state.contents(core)?;
+        let before = previous;
         let previous = previous.map(|stored| Previous {
             ending: Core::ending(stored),
             seen: stored.record().header.tag(),
@@ -135,7 +136,7 @@ impl Shared {
         }
         payload.network = wanted.network.or(payload.network);
         payload.identity = Some(Who::Known(identity.clone()));
-        core.fits(&payload)?;
+        core.fits_after(before, &payload)?;
         let token = Token::mint()?;
         let holder = if wanted.remember { Holder::Remembered(identity) } else { Holder::User(identity) };
         let record = Record::new(core.header(&token, holder)?, payload.encode());
