@@ -123,8 +123,8 @@ const ROWS: &[Row] = &[
         before: USER,
         elsewhere: &[],
         path: "/rotate",
-        trips: 2,
-        commands: "evalsha 1, get 1, getrange 1, set 1",
+        trips: 3,
+        commands: "evalsha 2, get 1, getrange 2, set 2",
     },
     Row { name: "login", before: &[], elsewhere: &[], path: "/login?user=ada", trips: 1, commands: "" },
     Row {

@@ -10,7 +10,11 @@ use portcullis::{Identity, Session};
 use portcullis_store::Clock;
 use portcullis_testkit::client::Client;
 
-use portcullis::session::{Lifetime, MemoryBackend, SessionError, SessionLayer};
+use portcullis::session::{
+    EncryptionKeys, Lifetime, MemoryBackend, SessionError, SessionLayer, SessionLayerBuilder,
+};
+use portcullis_redis::{RedisBackend, RedisConfig};
+use portcullis_testkit::redis::RedisServer;
 use portcullis_testkit::spy::Operation;
 use tokio::sync::Notify;
 
@@ -137,14 +141,60 @@ async fn too_much_is_an_error_before_anything_is_sent_and_what_was_there_stays()
 }
 
 #[tokio::test]
+async fn a_session_from_when_more_was_allowed_lives_on_and_may_shrink() {
+    on_each_store(|before| async move {
+        let browser = before.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        browser.get("/big/20000").await.assert_status(200);
+        let world = World::with(&before.store.another(), &before.clock, |layer| layer.max_len(4096));
+        let browser = world.through(&browser);
+        for path in ["/rotate", "/reauthenticated", "/login?user=ada"] {
+            assert_eq!(browser.get(path).await.assert_status(200).set_cookies().len(), 1, "{path}");
+        }
+        assert_eq!(browser.get("/get/a").await.text().len(), 20_000);
+        browser.get("/big/20001").await.assert_status(413);
+        browser.get("/big/10000").await.assert_status(200);
+        browser.get("/big/20000").await.assert_status(413);
+        browser.get("/remove/a").await.assert_status(200);
+        browser.get("/set/a/x").await.assert_status(200);
+        browser.get("/big/5000").await.assert_status(413);
+    })
+    .await;
+}
+
+/// To the byte, encrypted or not: that it is too large is said where it is written, and not by a 503 on the way out.
+#[tokio::test]
+async fn a_session_is_no_larger_than_its_store_takes() {
+    let configurations: [fn(SessionLayerBuilder) -> SessionLayerBuilder; 2] =
+        [|layer| layer, |layer| layer.encrypt(EncryptionKeys::new(&[7; 32]))];
+    for (at, configure) in configurations.into_iter().enumerate() {
+        let prefix = format!("small{at}");
+        let config = RedisConfig::standalone(RedisServer::shared().url()).unwrap();
+        let config = config.key_prefix(&prefix).max_record_len(4096).budget(MINUTE).attempt_timeout(MINUTE);
+        let store = AnyStore::Redis(RedisBackend::connect(config).unwrap(), prefix);
+        let world = World::with(&store, &now(), |layer| configure(layer).max_len(100_000));
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let mut len = 4096;
+        while browser.get(&format!("/big/{len}")).await.status != 200 {
+            browser.get(&format!("/big/{len}")).await.assert_status(413);
+            len -= 1;
+        }
+        assert!(len > 3500, "{len}");
+        assert_eq!(browser.get("/get/a").await.text().len(), len);
+        browser.get("/rotate").await.assert_status(200);
+        assert_eq!(browser.get("/me").await.text(), "ada");
+    }
+}
+
+#[tokio::test]
 async fn a_read_only_layer_gives_the_identity_and_no_handle() {
     let clock = now();
     for store in AnyStore::each(&clock) {
         let world = World::new(&store, &clock);
         let browser = world.browser();
         browser.get("/login?user=ada").await.assert_status(200);
-        let reader =
-            World::with(&store.another(), &clock, portcullis::session::SessionLayerBuilder::read_only);
+        let reader = World::with(&store.another(), &clock, SessionLayerBuilder::read_only);
         let browser = reader.browser().with_jar(browser.jar().clone());
         let response = browser.get("/me").await;
         assert_eq!((response.text().as_str(), response.header("vary")), ("ada", Some("cookie")));

@@ -41,6 +41,27 @@ async fn a_late_save_after_logout_brings_nothing_back_and_leaves_a_new_logins_co
     .await;
 }
 
+/// As no token with an empty `sub` is accepted.
+#[tokio::test]
+async fn nobody_signs_in_without_a_subject() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        world.spy.forget();
+        let nameless = async |session: Session| {
+            let refused = session.login(Identity::new("").issuer("https://idp.example")).await.unwrap_err();
+            format!("{:?}", refused.kind())
+        };
+        let app = super::handle::around(&world, nameless).with_jar(browser.jar().clone());
+        let response = app.get("/").await.assert_status(200);
+        assert_eq!((response.text().as_str(), response.set_cookies().len()), ("NoSubject", 0));
+        browser.get("/login?user=").await.assert_status(500);
+        assert_eq!(world.spy.writes(), 0);
+        assert_eq!(browser.get("/me").await.text(), "ada", "the session before goes on");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_logged_out_session_never_comes_back() {
     on_each_store(|world| async move {

@@ -3,6 +3,7 @@
 mod admin;
 mod behind;
 mod cache;
+mod cancelled;
 mod carriers;
 mod codec;
 mod concurrency;

@@ -78,6 +78,13 @@ impl SessionBackend for AnyStore {
         either!(self, backend => backend.load(key))
     }
 
+    fn max_record_len(&self) -> Option<usize> {
+        match self {
+            Self::Memory(backend) => backend.max_record_len(),
+            Self::Redis(backend, _) => backend.max_record_len(),
+        }
+    }
+
     fn budget(&self) -> Option<Duration> {
         match self {
             Self::Memory(backend) => backend.budget(),

@@ -174,7 +174,8 @@ impl RedisConfig {
         self
     }
 
-    /// The largest record that is written, in bytes, header included. Default 64 KiB.
+    /// The largest record that is written, in bytes, header included. Default 64 KiB. A session layer allows no larger
+    /// sessions, whatever it is told.
     ///
     /// All calls share a connection: a large record holds up those behind it.
     #[must_use]

@@ -41,7 +41,9 @@
 //!   done twice with the effect of once, and [`Saved::Conflict`](portcullis_store::Saved::Conflict) says when that
 //!   can no longer be proved.
 //! * A connection that breaks, that leads to a replica, or on which two commands in a row went unanswered is replaced.
-//! * While no connection can be made, calls fail at once; one attempt is made every 50 to 400 ms, with jitter.
+//! * While no connection can be made, calls fail at once; one attempt is made every 50 to 400 ms, with jitter. For about the
+//!   first 100 ms after a connection has broken they wait for the next attempt instead: a server that is restarted, or that
+//!   cuts the first connection it is offered, costs nobody an answer.
 //! * Sentinel: another master that is announced (`+switch-master`), or found by asking, every second, is moved to at once.
 //!   The old one may go on accepting writes, and will lose them.
 //! * Cluster: `MOVED` and `ASK` are followed within the call. The map of the slots is read anew when a node has sent a

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_store::StoreErrorKind;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
@@ -16,7 +17,8 @@ use crate::line::Line;
 use crate::server::Place;
 use crate::verdict::Failure;
 
-/// The one connection. Callers wait while it is made, and fail at once while it is not to be had.
+/// The one connection. Callers wait while it is made, also another time or two after one that served has broken, because a
+/// server that restarts is there again soon; and fail at once while it is not to be had.
 pub(crate) struct Link {
     connector: Connector,
     attempt_timeout: Duration,
@@ -24,14 +26,14 @@ pub(crate) struct Link {
 }
 
 enum State {
-    /// There is no connection; the next caller has one made.
-    Idle,
+    /// There is no connection; the next caller has one made. Perhaps there was one.
+    Idle { has_served: bool },
     /// A task makes one; callers wait for it.
     Connecting,
     /// Callers use it.
     Up(Arc<Line>),
-    /// The last `failures` attempts failed. Until then callers are told so; the first one after has another made.
-    Down { until: Instant, failures: u32, failure: Failure },
+    /// The last attempts failed. Until then callers are told so, or wait; the first one after has another made.
+    Down { until: Instant, misses: Misses, failure: Failure },
 }
 
 /// Why a connection was given up.
@@ -47,15 +49,26 @@ pub(crate) enum Dropped<'a> {
     AnotherMaster,
 }
 
+/// What has been tried in vain since there was a connection, or from the beginning.
+#[derive(Clone, Copy, Debug, Default)]
+struct Misses {
+    has_served: bool,
+    failures: u32,
+}
+
 enum Step {
     Use(Arc<Line>),
-    Wait,
+    /// For a change, and no longer than until then.
+    Wait(Option<Instant>),
     Fail(Failure),
 }
 
+/// So many attempts may fail, of a connection that has served, before callers are told so at once: for some 100 ms.
+const PATIENT_FAILURES: u32 = 2;
+
 impl Link {
     pub(crate) fn new(connector: Connector, attempt_timeout: Duration) -> Self {
-        Self { connector, attempt_timeout, state: watch::Sender::new(State::Idle) }
+        Self { connector, attempt_timeout, state: watch::Sender::new(State::Idle { has_served: false }) }
     }
 
     /// The connection, if there is one.
@@ -73,9 +86,10 @@ impl Link {
             match self.step() {
                 Step::Use(line) => return Ok(line),
                 Step::Fail(failure) => return Err(failure),
-                Step::Wait => {
+                Step::Wait(until) => {
+                    let until = until.map_or(deadline, |until| until.min(deadline));
                     // The sender lives in `self`, so a change is awaited in vain only when time runs out.
-                    if timeout_at(deadline, changes.changed()).await.is_err() {
+                    if timeout_at(until, changes.changed()).await.is_err() && until == deadline {
                         return Err(Failure::timeout());
                     }
                 }
@@ -97,7 +111,7 @@ impl Link {
         let given_up = self.state.send_if_modified(|state| {
             let is_to_go = matches!(state, State::Up(current) if condition(current));
             if is_to_go {
-                *state = State::Idle;
+                *state = State::Idle { has_served: true };
             }
             is_to_go
         });
@@ -110,10 +124,10 @@ impl Link {
     /// How it is at the moment.
     pub(crate) fn health(&self) -> LinkHealth {
         match &*self.state.borrow() {
-            State::Idle | State::Connecting => LinkHealth::Unconnected,
+            State::Idle { .. } | State::Connecting => LinkHealth::Unconnected,
             State::Up(_) => LinkHealth::Connected,
-            State::Down { failures, failure, .. } => {
-                LinkHealth::Failing { failures: *failures, kind: failure.kind() }
+            State::Down { misses, failure, .. } => {
+                LinkHealth::Failing { failures: misses.failures, kind: failure.kind() }
             }
         }
     }
@@ -124,12 +138,17 @@ impl Link {
 
     /// What a caller does in the present state. Of all that find no connection, one starts the attempt.
     fn step(self: &Arc<Self>) -> Step {
-        let mut step = Step::Wait;
+        let mut step = Step::Wait(None);
         let mut attempt = None;
         self.state.send_if_modified(|state| {
             match state {
-                State::Idle => attempt = Some(0),
-                State::Down { until, failures, .. } if *until <= Instant::now() => attempt = Some(*failures),
+                State::Idle { has_served } => {
+                    attempt = Some(Misses { has_served: *has_served, failures: 0 });
+                }
+                State::Down { until, misses, .. } if *until <= Instant::now() => attempt = Some(*misses),
+                State::Down { until, misses, failure } if misses.may_pass(failure) => {
+                    step = Step::Wait(Some(*until));
+                }
                 State::Down { failure, .. } => step = Step::Fail(failure.clone()),
                 State::Connecting => {}
                 State::Up(line) => step = Step::Use(Arc::clone(line)),
@@ -139,15 +158,15 @@ impl Link {
             }
             attempt.is_some()
         });
-        if let Some(failures) = attempt {
-            self.start(failures);
+        if let Some(misses) = attempt {
+            self.start(misses);
         }
         step
     }
 
     /// Connects in a task of its own, because the caller may be cancelled while others wait.
-    fn start(self: &Arc<Self>, failures: u32) {
-        let attempt = Attempt { link: Arc::clone(self), failures, outcome: None };
+    fn start(self: &Arc<Self>, misses: Misses) {
+        let attempt = Attempt { link: Arc::clone(self), misses, outcome: None };
         tokio::spawn(attempt.run());
     }
 }
@@ -155,7 +174,7 @@ impl Link {
 /// An attempt to connect. However it ends, also by a panic or with its runtime, the link leaves `Connecting`.
 struct Attempt {
     link: Arc<Link>,
-    failures: u32,
+    misses: Misses,
     outcome: Option<Result<Arc<Line>, Failure>>,
 }
 
@@ -172,21 +191,31 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
+        let Misses { has_served, failures } = self.misses;
         let state = match self.outcome.take().unwrap_or(Err(Failure::unavailable())) {
             Ok(line) => {
-                debug!(target: "portcullis_redis", failures = self.failures, "connected");
+                debug!(target: "portcullis_redis", failures, "connected");
                 counters::connected();
                 State::Up(line)
             }
             Err(failure) => {
-                let failures = self.failures.saturating_add(1);
+                let failures = failures.saturating_add(1);
                 let (kind, cause) = (failure.kind().label(), failure.cause());
                 warn!(target: "portcullis_redis", failures, kind, %cause, "cannot connect");
                 counters::not_connected(failure.kind());
-                State::Down { until: Instant::now() + backoff::before_reconnect(failures), failures, failure }
+                let until = Instant::now() + backoff::before_reconnect(failures);
+                State::Down { until, misses: Misses { has_served, failures }, failure }
             }
         };
         self.link.state.send_replace(state);
+    }
+}
+
+impl Misses {
+    /// Whether the next attempt may well succeed. What has not answered at all, or has refused to let us in, is not waited
+    /// for.
+    fn may_pass(self, failure: &Failure) -> bool {
+        self.has_served && self.failures <= PATIENT_FAILURES && failure.kind() == StoreErrorKind::Unavailable
     }
 }
 
@@ -212,7 +241,7 @@ impl<'a> Dropped<'a> {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &*self.state.borrow() {
-            State::Idle => "idle",
+            State::Idle { .. } => "idle",
             State::Connecting => "connecting",
             State::Up(_) => "up",
             State::Down { .. } => "down",

@@ -111,6 +111,10 @@ impl SessionBackend for RedisBackend {
         Some(self.client.budget())
     }
 
+    fn max_record_len(&self) -> Option<usize> {
+        Some(self.max_record_len)
+    }
+
     async fn load_many(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Record>>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());

@@ -61,6 +61,15 @@ pub trait SessionBackend: Send + Sync + 'static {
         None
     }
 
+    /// How large a record may be, in bytes, header included. The layers refuse a larger one where it is written, before
+    /// anything is sent, so that an application can tell its user.
+    ///
+    /// `None`, the default, says that any that a layer allows will do; what is too large all the same is
+    /// [`TooLarge`](crate::StoreErrorKind::TooLarge).
+    fn max_record_len(&self) -> Option<usize> {
+        None
+    }
+
     /// Several records at once, in the order of `keys`, in one round trip where the store can.
     fn load_many(
         &self,

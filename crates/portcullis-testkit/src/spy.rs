@@ -226,6 +226,10 @@ impl<B: SessionBackend> SessionBackend for Spy<B> {
         None
     }
 
+    fn max_record_len(&self) -> Option<usize> {
+        self.backend.max_record_len()
+    }
+
     async fn load_many(&self, keys: &[Key<'_>]) -> Result<Vec<Option<Record>>, StoreError> {
         self.obey(Call::on_sessions(Operation::LoadMany, keys), self.backend.load_many(keys)).await
     }

@@ -9,6 +9,7 @@
 //!   realm have found.
 //! * Two good credentials of one user: the explicit one wins. Of two users: [`Rejection::Conflict`], unless the inner
 //!   layer's authenticator says which is to be preferred. Scopes and roles are never merged.
+//! * Handlers have a hold on the session of whoever is calling, and on nobody else's.
 //! * `poll_ready` and errors are the inner service's. What need not wait is answered without a box; what waits calls
 //!   the very service that was ready.
 //!
@@ -75,7 +76,7 @@ pub use self::combine::OnConflict;
 use self::combine::combine;
 pub use self::opening::{Opened, Opening};
 use crate::guard::Head;
-use crate::identity::{Authentication, Carrier};
+use crate::identity::{Authentication, Carrier, Outcome};
 use crate::realm::{DefaultRealm, Realm, Slot};
 use crate::rejection::{Challenge, Rejection, Unproven};
 use crate::respond::{DefaultResponder, RequestHead, Responder, is_unrendered, refuse, render};
@@ -297,6 +298,7 @@ impl<A: Authenticator, R> Core<A, R> {
         found.add_challenge(self.authenticator.challenge());
         if let Some(outer) = slot.take(extensions) {
             let outcome = combine(&outer, &found, self.authenticator.on_conflict())?;
+            keep_apart(&outer, &outcome, extensions);
             found = found.on_top_of(outer, outcome);
         }
         prove_origin(&found, extensions)?;
@@ -326,6 +328,16 @@ impl<A: Authenticator, R> Core<A, R> {
         }
         closed.edits.apply(response.headers_mut());
         if is_unrendered(&response) { render(&self.responder, response) } else { response }
+    }
+}
+
+/// Who is preferred to the user of a session has no hold on that session.
+fn keep_apart(outer: &Authentication, outcome: &Outcome, extensions: &mut Extensions) {
+    if let Outcome::Authenticated(who) = outcome
+        && who.session_ref().is_none()
+        && let Some(hold) = outer.look().hold()
+    {
+        (hold.withhold_from)(extensions, who);
     }
 }
 

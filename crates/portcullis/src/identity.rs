@@ -115,7 +115,8 @@ pub enum Carrier {
 }
 
 impl Identity {
-    /// Starts an identity with this subject, the user's stable id within its issuer.
+    /// Starts an identity with this subject, the user's stable id within its issuer. Nobody can
+    /// [sign in](crate::session::Session::login) with an empty one, and no token with one is accepted.
     ///
     /// Unless said otherwise it has no issuer, no roles and no scopes, and counts as [`Carrier::Ambient`], the
     /// carrier that needs proof of origin.

@@ -193,6 +193,41 @@ async fn a_connection_closed_while_idle_costs_no_call() {
     }
 }
 
+/// As a server does that is only just starting.
+#[tokio::test]
+async fn a_reconnect_that_breaks_too_costs_no_call() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server).await;
+    let backend = backend(&proxy.url());
+    let session = Session::new();
+    recovery(&backend, &session).await;
+    for round in 0..5 {
+        proxy.close_all();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        proxy.cut_next_reply();
+        backend.load(session.key()).await.unwrap_or_else(|error| panic!("round {round}: {error}"));
+    }
+    assert_eq!(proxy.connections(), 11, "of each two new ones the first is cut");
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_waited_for_in_the_first_moment_only() {
+    let server = RedisServer::builder().tcp().start();
+    let backend = backend(&server.url());
+    let session = Session::new();
+    recovery(&backend, &session).await;
+    server.kill();
+    let (loaded, took) = timed(backend.load(session.key())).await;
+    assert_eq!(loaded.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    assert!(took < BUDGET, "{took:?}");
+    let start = Instant::now();
+    for _ in 0..50 {
+        let error = backend.load(session.key()).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    }
+    assert!(start.elapsed() < BUDGET, "50 calls took {:?}", start.elapsed());
+}
+
 #[tokio::test]
 async fn one_slow_answer_does_not_cost_the_connection() {
     let server = RedisServer::start();

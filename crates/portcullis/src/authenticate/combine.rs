@@ -10,7 +10,10 @@ pub enum OnConflict {
     /// 400, [`Rejection::Conflict`].
     #[default]
     Refuse,
-    /// The identity that was recognised by this method stays.
+    /// The identity that was recognised by this method stays. If that is not the session's, handlers have no hold on the
+    /// session, which is another user's: its handle reads as empty, and writing, logging in or out, and listing devices are
+    /// [`Withheld`](crate::session::SessionErrorKind::Withheld). The same subject of another issuer is another user: see
+    /// [`SessionLayerBuilder::issuer`](crate::session::SessionLayerBuilder::issuer).
     Prefer(AuthMethod),
 }
 

@@ -19,8 +19,8 @@ impl<S: Sync, M: Realm> FromRequestParts<S> for Session<M> {
 }
 
 /// So that a handler can use `?` on a session: 503 with `Retry-After` while the store is out of reach, 401 when nobody
-/// is signed in any more or the credentials were changed since they were checked, 403 when the request did not prove where
-/// it came from, 404 for a session that this user does
+/// is signed in any more or the credentials were changed since they were checked, 403 when the session is withheld from the
+/// request, 404 for a session that this user does
 /// not have, 409 for a login beyond the limit, because the user can make room for it (RFC 9110, section 15.5.10), 413
 /// for too much data, else 500. The body is the error's one sentence, which quotes no value.
 impl IntoResponse for SessionError {
@@ -42,6 +42,6 @@ fn status_of(kind: Kind) -> StatusCode {
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::LimitReached => StatusCode::CONFLICT,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Kind::Value | Kind::Sealed => StatusCode::INTERNAL_SERVER_ERROR,
+        Kind::Value | Kind::Sealed | Kind::NoSubject => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

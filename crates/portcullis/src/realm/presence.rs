@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use http::{Extensions, HeaderMap, HeaderValue};
 use portcullis_store::Locator;
 
+use crate::Identity;
 use crate::guard::Words;
 
 /// Who is there in a request, also after a login or logout of its own.
@@ -66,6 +67,8 @@ pub(crate) struct Hold {
     pub(crate) presence: fn(&Extensions) -> Option<Arc<dyn Presence>>,
     /// Puts an empty handle in the place of the one that is there.
     pub(crate) withhold: fn(&mut Extensions),
+    /// The same, for good, if it is that of somebody else's session.
+    pub(crate) withhold_from: fn(&mut Extensions, &Identity),
     /// Puts the handle back.
     pub(crate) give_back: fn(&mut Extensions),
 }

@@ -339,7 +339,8 @@ impl Visit {
         match late {
             Some(late) => {
                 let held = Held::Stored(stored);
-                let session = Arc::new(Shared::new(Arc::clone(core), held, may_be_old, late));
+                let by_previous = proof == Proof::Previous;
+                let session = Arc::new(Shared::new(Arc::clone(core), held, may_be_old, by_previous, late));
                 Self::writable(session, true, chores, outcome)
             }
             None => {
@@ -361,7 +362,7 @@ impl Visit {
         };
         match late {
             Some(late) => {
-                let session = Arc::new(Shared::new(Arc::clone(core), held, false, late));
+                let session = Arc::new(Shared::new(Arc::clone(core), held, false, false, late));
                 Self::writable(session, presented, None, outcome)
             }
             None => Self::read_only(core, None, outcome),

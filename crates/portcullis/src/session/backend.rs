@@ -58,6 +58,11 @@ impl Backend {
         self.budget
     }
 
+    /// How large a record may be, as far as the store is concerned.
+    pub(crate) fn max_record_len(&self) -> usize {
+        self.erased.max_record_len().unwrap_or(usize::MAX)
+    }
+
     pub(crate) fn set_encryption(&mut self, encryption: Encryption) {
         self.encryption = Some(Arc::new(encryption));
     }

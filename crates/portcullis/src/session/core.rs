@@ -183,6 +183,13 @@ impl Core {
         if len <= self.max_len { Ok(()) } else { Err(Reason::TooLarge { limit: self.max_len }.into()) }
     }
 
+    /// The same for what takes the place of `before`: a session that is larger than it may be, because more was allowed when
+    /// it was written, may stay as large.
+    pub(crate) fn fits_after(&self, before: Option<&Stored>, payload: &Payload) -> Result<(), SessionError> {
+        let grows = before.is_none_or(|before| payload.encoded_len() > before.record().payload.len());
+        if grows { self.fits(payload) } else { Ok(()) }
+    }
+
     /// A header for a session that begins now.
     pub(crate) fn header(&self, token: &Token, holder: Holder<'_>) -> Result<Header, SessionError> {
         let now = self.clock.now();

@@ -54,7 +54,7 @@ impl Shared {
         }
         let stored = state.holding()?.ok_or(Reason::NotStored)?.clone();
         let core = Arc::clone(&self.core);
-        Ok(Arc::new(Self::new(core, Held::Stored(stored), true, || self.head.clone())))
+        Ok(Arc::new(Self::new(core, Held::Stored(stored), true, false, || self.head.clone())))
     }
 
     /// Looks up what has become of the session. What is recorded stays recorded, on top of it.

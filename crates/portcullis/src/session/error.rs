@@ -24,6 +24,7 @@ pub(crate) enum Reason {
     LimitReached,
     StaleCredential,
     Withheld,
+    NoSubject,
     TooLarge { limit: usize },
     Value { key: String, problem: &'static str },
     Entropy,
@@ -50,8 +51,11 @@ pub enum SessionErrorKind {
     LimitReached,
     /// The user's credentials were changed since they were checked. The login changed nothing.
     StaleCredential,
-    /// The request did not prove where it came from, so its session is out of its reach. Nothing was recorded.
+    /// The session is out of the request's reach: the request did not prove where it came from, or somebody else's
+    /// credential was [preferred](crate::authenticate::OnConflict::Prefer) to it. Nothing was recorded.
     Withheld,
+    /// Nobody can sign in whose subject is empty: all of them would be one user. The login changed nothing.
+    NoSubject,
     /// The session would be larger than it may be. Nothing was recorded.
     TooLarge,
     /// A value cannot be written as, or read as, the type asked for. Other values are not affected.
@@ -76,6 +80,7 @@ impl SessionError {
             Reason::LimitReached => SessionErrorKind::LimitReached,
             Reason::StaleCredential => SessionErrorKind::StaleCredential,
             Reason::Withheld => SessionErrorKind::Withheld,
+            Reason::NoSubject => SessionErrorKind::NoSubject,
             Reason::TooLarge { .. } => SessionErrorKind::TooLarge,
             Reason::Value { .. } => SessionErrorKind::Value,
             Reason::Entropy => SessionErrorKind::Entropy,
@@ -119,9 +124,10 @@ impl fmt::Display for SessionError {
             Reason::NotStored => f.write_str("there is no session yet"),
             Reason::LimitReached => f.write_str("the user is signed in as often as is allowed"),
             Reason::StaleCredential => f.write_str("the credentials were changed since they were checked"),
-            Reason::Withheld => {
-                f.write_str("the request did not prove where it came from, so its session is withheld")
-            }
+            Reason::Withheld => f.write_str(
+                "the request did not prove where it came from, or it is somebody else's, so its session is withheld",
+            ),
+            Reason::NoSubject => f.write_str("the identity has no subject, so it cannot sign in"),
             Reason::TooLarge { limit } => write!(f, "the session would exceed {limit} bytes"),
             Reason::Value { key, problem } => write!(f, "session value {key:?} {problem}"),
             Reason::Entropy => f.write_str("the operating system gave no random bytes"),
@@ -143,6 +149,7 @@ impl Error for SessionError {
             | Reason::LimitReached
             | Reason::StaleCredential
             | Reason::Withheld
+            | Reason::NoSubject
             | Reason::TooLarge { .. }
             | Reason::Value { .. }
             | Reason::Entropy => None,

@@ -180,7 +180,9 @@ impl<M> Session<M> {
     /// [limit](super::SessionLayerBuilder::limit) allows, [`StaleCredential`](super::SessionErrorKind::StaleCredential)
     /// when the user's credentials were changed since they were checked, [`Ended`](super::SessionErrorKind::Ended) when the
     /// new session was revoked before it had what goes along; and when the new session cannot be stored, or
-    /// the old one not be destroyed. Then nobody is newly signed in, and the session before goes on.
+    /// the old one not be destroyed. [`NoSubject`](super::SessionErrorKind::NoSubject) when the subject is empty. Then nobody
+    /// is newly signed in, and the session before goes on; but after [`Store`](super::SessionErrorKind::Store) it may have
+    /// ended as well, because an answer that was lost may have been that it has.
     pub async fn login(&self, login: impl Into<Login<M>>) -> Result<(), SessionError> {
         // In a box, as are those below: each request of a handler that may sign in would have room for it in its future.
         let done = Box::pin(self.0.login(login.into().what)).await;
@@ -200,16 +202,26 @@ impl<M> Session<M> {
     ///
     /// Without a stored session there is nothing to do.
     ///
+    /// A secret that another request's rotation has ended meanwhile is given no new one: then there is nothing left to do.
+    ///
+    /// It costs two round trips: the old secret is refused when the store has answered that it has the new one. So an answer
+    /// that is lost signs nobody out. A response that is lost does, since the browser then has the old one only.
+    ///
     /// # Errors
-    /// As [`commit`](Self::commit). When the answer was lost, the way out finds out what became of it.
+    /// As [`commit`](Self::commit). When the answer was lost, the way out finds out what became of it. If it cannot, the
+    /// session goes on with the old secret, and with the new one if its cookie went out; the old one is then refused when the
+    /// new one is presented.
     pub async fn rotate(&self) -> Result<(), SessionError> {
         Box::pin(self.0.renew(false)).await
     }
 
-    /// Notes that the user has just proved who they are, and gives the session a new secret. Commits.
+    /// Notes that the user has just proved who they are, and gives the session a new secret, as [`rotate`](Self::rotate)
+    /// does. Commits. The proof is noted when the old secret is refused, so whoever has that gains nothing by it.
     ///
     /// # Errors
-    /// [`SignedOut`](super::SessionErrorKind::SignedOut) when nobody is signed in; else as [`commit`](Self::commit).
+    /// [`SignedOut`](super::SessionErrorKind::SignedOut) when nobody is signed in;
+    /// [`Ended`](super::SessionErrorKind::Ended) when another request's rotation has ended this one's secret, so that the proof
+    /// is nobody's; else as [`commit`](Self::commit).
     pub async fn reauthenticated(&self) -> Result<(), SessionError> {
         Box::pin(self.0.renew(true)).await
     }

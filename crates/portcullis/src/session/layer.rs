@@ -253,7 +253,9 @@ impl<M, R> SessionLayerBuilder<M, R> {
         self
     }
 
-    /// How many bytes a session may have as it is stored. Default: 32 KiB; at most 256 KiB.
+    /// How many bytes a session may have as it is stored. Default: 32 KiB; at most 256 KiB, and what the backend
+    /// [takes](SessionBackend::max_record_len), which for Redis is 64 KiB unless that is configured too.
+    /// A session that was larger before this was lowered lives on, and may be written to as long as it does not grow.
     pub fn max_len(mut self, bytes: usize) -> Self {
         self.core.max_len = bytes;
         self
@@ -383,6 +385,7 @@ impl<M: Realm, R> SessionLayerBuilder<M, R> {
         if let Some(rules) = self.cache {
             self.core.backend.set_cache(rules);
         }
+        self.core.max_len = self.core.max_len.min(self.core.backend.max_record_len());
         self.core.claim = Claim::new(self.core.transport.place());
         self.core.hold = Some(hold::<M>());
         self.core.challenge = self.core.transport.challenge();

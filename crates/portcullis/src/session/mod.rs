@@ -19,7 +19,8 @@
 //! | no cookie, or, with [keys](SessionLayerBuilder::keys), a forged one | 0, and no load |
 //! | reading values; writing what is there already | 0 |
 //! | a touch, every five minutes at most | 0 on the way, 2 behind the response |
-//! | all that a request writes; [`commit`](Session::commit), [`take`](Session::take), [`rotate`](Session::rotate) | 1 each |
+//! | all that a request writes; [`commit`](Session::commit), [`take`](Session::take) | 1 each |
+//! | [`rotate`](Session::rotate), [`reauthenticated`](Session::reauthenticated) | 2 |
 //! | login; in the place of a visitor's session; of a user's | 1; 2; 3 |
 //! | login at the limit, which ends another | 4 |
 //! | logout of a visitor; of a user | 1; 2 |

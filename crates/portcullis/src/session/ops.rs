@@ -12,7 +12,7 @@ use portcullis_store::{Header, SecretHash, Timestamp};
 use super::error::SessionError;
 use super::id::Token;
 use super::payload::Payload;
-use super::renewal::renew;
+use super::renewal::{renew, rotate, settle};
 
 /// One change to a session.
 #[derive(Clone)]
@@ -38,11 +38,18 @@ pub(crate) enum Operation {
         at: Timestamp,
         from: SecretHash,
     },
-    /// A new secret in place of the current one.
+    /// A new secret in place of the current one, the first step: until the second, `from` is good too, which is what the
+    /// client has should the answer be lost.
     Rotate {
         token: Token,
         at: Timestamp,
+        from: SecretHash,
         reauthenticated: bool,
+    },
+    /// The second step: the new secret alone is good.
+    Settle {
+        secret: SecretHash,
+        reauthenticated: Option<Timestamp>,
     },
 }
 
@@ -62,14 +69,8 @@ impl Operation {
                 None => _ = payload.remove(key),
             },
             Self::Renew { token, at, from } => renew(header, *from, token.hash(), *at),
-            Self::Rotate { token, at, reauthenticated } => {
-                header.secret = token.hash();
-                header.previous = None;
-                header.secret_since = *at;
-                if *reauthenticated {
-                    header.authenticated = Some(*at);
-                }
-            }
+            Self::Rotate { token, at, from, reauthenticated: _ } => rotate(header, *from, token.hash(), *at),
+            Self::Settle { secret, reauthenticated } => settle(header, *secret, *reauthenticated),
         }
         Ok(())
     }
@@ -82,6 +83,7 @@ impl fmt::Debug for Operation {
             Self::Remove { key } => ("Remove", &**key),
             Self::Update { key, .. } => ("Update", &**key),
             Self::Rotate { .. } => ("Rotate", ""),
+            Self::Settle { .. } => ("Settle", ""),
             Self::Renew { .. } => ("Renew", ""),
         };
         write!(f, "{name}({key:?})")

@@ -3,6 +3,9 @@
 //! After a renewal two secrets are good: the new one, and the one before for as long as nobody has presented the new
 //! one, because then its response may have been lost. Once the new one was presented, requests that were under way
 //! with the one before are still served for [`OVERLAP`].
+//!
+//! A rotation is a renewal at first, too, so that an answer of the store that is lost signs nobody out. It is over, and the
+//! secret before refused, when the store has answered and been told so; at the latest, when the new secret is presented.
 
 use std::time::Duration;
 
@@ -29,14 +32,19 @@ pub(crate) const OVERLAP: Duration = Duration::from_secs(10);
 /// A new secret that was not presented for this long is taken for lost, and another one is sent.
 const LOST_AFTER: Duration = Duration::from_secs(60);
 
+/// The bit of a header's flags that says that a rotation is not over: the secret before has no grace.
+const ROTATING: u8 = 2;
+
 /// What is to be done about the secret that a request has presented.
 pub(crate) fn renewal(header: &Header, proof: Proof, now: Timestamp, every: Option<Duration>) -> Renewal {
+    if let (Proof::Current, Some((_, Timestamp::MAX))) = (proof, header.previous) {
+        return Renewal::Arrived;
+    }
     let Some(every) = [every, reissue_after(header)].into_iter().flatten().min() else {
         return Renewal::NotDue;
     };
     let age = now.since(header.secret_since);
     match (proof, header.previous) {
-        (Proof::Current, Some((_, Timestamp::MAX))) => Renewal::Arrived,
         (Proof::Current, _) if age >= every => Renewal::Due(header.secret),
         (Proof::Previous, Some((_, Timestamp::MAX))) if age >= LOST_AFTER => Renewal::Due(header.secret),
         (Proof::Current | Proof::Previous | Proof::None, _) => Renewal::NotDue,
@@ -51,13 +59,39 @@ pub(crate) fn renew(header: &mut Header, from: SecretHash, to: SecretHash, at: T
     // A new secret that was never presented is forgotten; the one before it is what the browser has.
     if !matches!(header.previous, Some((_, Timestamp::MAX))) {
         header.previous = Some((from, Timestamp::MAX));
+        header.flags &= !ROTATING;
     }
     (header.secret, header.secret_since) = (to, at);
+}
+
+/// Puts a new secret in the place of the current one. `from`, which the client has, stays good until this is
+/// [settled](settle). If another rotation has ended it, nothing is given for it.
+pub(crate) fn rotate(header: &mut Header, from: SecretHash, to: SecretHash, at: Timestamp) {
+    let is_before = header.previous.is_some_and(|(previous, until)| previous == from && at <= until);
+    if !is_before && header.secret != from {
+        return;
+    }
+    header.previous = Some((from, Timestamp::MAX));
+    header.flags |= ROTATING;
+    (header.secret, header.secret_since) = (to, at);
+}
+
+/// Ends the secret before, and notes a proof that was given with the rotation, unless another one has come on top of it.
+pub(crate) fn settle(header: &mut Header, secret: SecretHash, reauthenticated: Option<Timestamp>) {
+    if header.secret != secret {
+        return;
+    }
+    header.previous = None;
+    header.flags &= !ROTATING;
+    header.authenticated = reauthenticated.or(header.authenticated);
 }
 
 /// Notes that the new secret was presented; `None` when that is known already.
 pub(crate) fn arrived(header: &Header, now: Timestamp) -> Option<Header> {
     match header.previous {
+        Some(_) if header.flags & ROTATING != 0 => {
+            Some(Header { previous: None, flags: header.flags & !ROTATING, ..*header })
+        }
         Some((previous, Timestamp::MAX)) => {
             Some(Header { previous: Some((previous, now.saturating_add(OVERLAP))), ..*header })
         }
@@ -111,11 +145,50 @@ mod tests {
         ];
         for (name, header, proof, now, expected) in rows {
             assert_eq!(renewal(&header, proof, Timestamp::from_secs(now), Some(HOUR)), expected, "{name}");
+            let off = if expected == Renewal::Arrived { expected } else { Renewal::NotDue };
+            assert_eq!(renewal(&header, proof, Timestamp::from_secs(now), None), off, "{name}, off");
+        }
+    }
+
+    #[test]
+    fn until_a_rotation_is_settled_the_secret_that_the_client_has_is_good() {
+        let [current, previous, new] = [2, 1, 3].map(|byte| SecretHash([byte; 32]));
+        let (at, pending, settled) =
+            (Timestamp::from_secs(5), Some(Timestamp::MAX), Some(Timestamp::from_secs(4)));
+        let rows = [
+            ("the current one", None, current, true),
+            ("the current one, renewed a moment ago", pending, current, true),
+            ("the one before, not known to have been replaced", pending, previous, true),
+            ("the one before, replaced too long ago", settled, previous, false),
+            ("one that another rotation has ended", None, SecretHash([9; 32]), false),
+        ];
+        for (name, previous_until, from, is_good) in rows {
+            let before = header(0, previous_until);
+            let mut rotated = before;
+            rotate(&mut rotated, from, new, at);
+            if !is_good {
+                assert_eq!(rotated, before, "{name}");
+                continue;
+            }
+            let expected = (new, Some((from, Timestamp::MAX)), at);
+            assert_eq!((rotated.secret, rotated.previous, rotated.secret_since), expected, "{name}");
+            let known = arrived(&rotated, at).unwrap();
             assert_eq!(
-                renewal(&header, proof, Timestamp::from_secs(now), None),
-                Renewal::NotDue,
-                "{name}, off"
+                (known.previous, known.flags),
+                (None, 0),
+                "{name}: no grace when the new one is presented"
             );
+            let mut other = rotated;
+            settle(&mut other, current, Some(at));
+            assert_eq!(other, rotated, "{name}: another one came on top");
+            settle(&mut rotated, new, Some(at));
+            assert_eq!(
+                (rotated.previous, rotated.flags, rotated.authenticated),
+                (None, 0, Some(at)),
+                "{name}"
+            );
+            settle(&mut rotated, new, None);
+            assert_eq!(rotated.authenticated, Some(at), "{name}: the proof stays");
         }
     }
 

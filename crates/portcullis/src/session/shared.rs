@@ -14,7 +14,7 @@ use super::error::{Reason, SessionError};
 use super::events::{DestroyedReason, EventUser, SessionEventKind, StoreOperation};
 use super::id::Token;
 use super::ops::Operation;
-use super::state::{Attempt, CookieChange, Held, State, Step};
+use super::state::{Attempt, CookieChange, Given, Held, State, Step};
 use crate::Identity;
 use crate::budget::waited;
 use crate::identity::SessionMark;
@@ -43,11 +43,12 @@ impl Shared {
         core: Arc<Core>,
         held: Held,
         may_be_old: bool,
+        by_previous: bool,
         head: impl FnOnce() -> LateHead,
     ) -> Self {
         Self {
             core,
-            state: Mutex::new(State::new(held, may_be_old)),
+            state: Mutex::new(State::new(held, may_be_old, by_previous)),
             turn: tokio::sync::Mutex::const_new(()),
             read: AtomicBool::new(false),
             touched: AtomicBool::new(false),
@@ -124,7 +125,9 @@ impl Shared {
     pub(crate) async fn renew(&self, reauthenticated: bool) -> Result<(), SessionError> {
         let committed = self.core.backend.within_budget(async {
             let _turn = self.turn.lock().await;
-            if self.record_rotation(reauthenticated)? { self.commit_steps().await } else { Ok(()) }
+            let Some(proof) = self.record_rotation(reauthenticated)? else { return Ok(()) };
+            self.commit_steps().await?;
+            if reauthenticated { self.lock().ensure_noted(proof) } else { Ok(()) }
         });
         self.noted(committed.await)
     }
@@ -147,18 +150,23 @@ impl Shared {
         self.turn.lock().await
     }
 
-    fn record_rotation(&self, reauthenticated: bool) -> Result<bool, SessionError> {
-        let locator = match self.lock_to_read().holding()? {
-            Some(stored) if reauthenticated && stored.identity().is_none() => {
-                return Err(Reason::SignedOut.into());
+    fn record_rotation(&self, reauthenticated: bool) -> Result<Option<Given>, SessionError> {
+        let (locator, from, before) = {
+            let state = self.lock_to_read();
+            match (state.holding()?, state.presented()) {
+                (Some(stored), _) if reauthenticated && stored.identity().is_none() => {
+                    return Err(Reason::SignedOut.into());
+                }
+                (Some(stored), Some(presented)) => {
+                    (stored.locator, presented, stored.record().header.authenticated)
+                }
+                (None, _) | (_, None) if reauthenticated => return Err(Reason::SignedOut.into()),
+                (None, _) | (_, None) => return Ok(None),
             }
-            Some(stored) => stored.locator,
-            None if reauthenticated => return Err(Reason::SignedOut.into()),
-            None => return Ok(false),
         };
         let (token, at) = (Token::renewed(locator)?, self.core.clock.now());
-        self.record(Operation::Rotate { token, at, reauthenticated })?;
-        Ok(true)
+        self.record(Operation::Rotate { token, at, from, reauthenticated })?;
+        Ok(Some(Given { at, before }))
     }
 
     fn noted(&self, committed: Result<(), SessionError>) -> Result<(), SessionError> {

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use portcullis_store::{Header, Locator, Record, Saved, SecretHash, StoreError, StoreErrorKind, Tag};
+use portcullis_store::{
+    Header, Locator, Record, Saved, SecretHash, StoreError, StoreErrorKind, Tag, Timestamp,
+};
 
 use super::core::{Core, Holder};
 use super::error::{Reason, SessionError, SessionErrorKind};
@@ -36,6 +38,8 @@ pub(crate) struct State {
     /// What was loaded may have changed long before it is saved. So "nothing changes" is for the store to say, and not for
     /// what was loaded.
     may_be_old: bool,
+    /// What the request has presented is not the session's secret, but the one before.
+    by_previous: bool,
 }
 
 /// What is left to do with a session when the response is there.
@@ -92,6 +96,14 @@ pub(crate) struct Creation {
     operations: usize,
 }
 
+/// A proof of who somebody is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    pub(crate) at: Timestamp,
+    /// When the one before was given.
+    pub(crate) before: Option<Timestamp>,
+}
+
 /// What a commit has to do next.
 #[derive(Debug)]
 pub(crate) enum Step {
@@ -108,7 +120,7 @@ pub(crate) enum CookieChange {
 
 impl State {
     #[inline]
-    pub(crate) fn new(held: Held, may_be_old: bool) -> Self {
+    pub(crate) fn new(held: Held, may_be_old: bool, by_previous: bool) -> Self {
         Self {
             held,
             pending: Vec::new(),
@@ -120,6 +132,7 @@ impl State {
             sealed: false,
             failed: false,
             may_be_old,
+            by_previous,
         }
     }
 
@@ -164,8 +177,10 @@ impl State {
             Some(view) => view,
             None => fresh.insert(Box::new(self.fresh_view(core)?)),
         };
-        let applied =
-            operation.apply(&mut view.header, &mut view.payload).and_then(|()| core.fits(&view.payload));
+        let before = if let Held::Stored(stored) = &self.held { Some(stored) } else { None };
+        let applied = operation
+            .apply(&mut view.header, &mut view.payload)
+            .and_then(|()| core.fits_after(before, &view.payload));
         if applied.is_ok() {
             self.view = self.view.take().or(fresh);
             // One is usual, and four are what a list makes room for.
@@ -213,6 +228,24 @@ impl State {
         }
     }
 
+    /// The secret that the client has.
+    pub(crate) fn presented(&self) -> Option<SecretHash> {
+        let header = &self.stored()?.record().header;
+        let previous = header.previous.filter(|_| self.by_previous);
+        Some(previous.map_or(header.secret, |(secret, _)| secret))
+    }
+
+    /// Whether this proof, or another one that came meanwhile, is noted. If not, the request's secret was replaced before, and
+    /// the session is no longer this request's.
+    pub(crate) fn ensure_noted(&mut self, Given { at, before }: Given) -> Result<(), SessionError> {
+        let noted = self.stored().and_then(|stored| stored.record().header.authenticated);
+        if noted >= Some(at) || noted != before {
+            return Ok(());
+        }
+        self.lose();
+        Err(Reason::Ended.into())
+    }
+
     /// Records a new secret in place of `from`, which was loaded; nothing, if the handler has replaced it.
     pub(crate) fn renew(&mut self, from: SecretHash, core: &Core) {
         let Some(stored) = self.stored().filter(|stored| stored.record().header.secret == from) else {
@@ -227,7 +260,7 @@ impl State {
     /// Nothing can be recorded from here on. What is left to do; with `discard`, what is recorded is dropped.
     pub(crate) fn seal(&mut self, discard: bool) -> Rest {
         self.sealed = true;
-        // A secret that may have been replaced has to be found out about, or its user is signed out.
+        // A secret that may have been replaced is found out about, so that the new one goes out and the old one ends.
         let rotates = self.attempt.as_ref().is_some_and(|attempt| self.rotates(attempt.operations));
         match discard {
             true if rotates => {
@@ -257,6 +290,7 @@ impl State {
             | SessionErrorKind::LimitReached
             | SessionErrorKind::StaleCredential
             | SessionErrorKind::Withheld
+            | SessionErrorKind::NoSubject
             | SessionErrorKind::TooLarge
             | SessionErrorKind::Value => false,
         };
@@ -326,7 +360,7 @@ impl State {
 
     fn plan(&self, core: &Core) -> Result<Option<Step>, SessionError> {
         let Some(view) = &self.view else { return Ok(None) };
-        core.fits(&view.payload)?;
+        core.fits_after(self.stored(), &view.payload)?;
         let operations = self.pending.len();
         match &self.held {
             Held::Unavailable => Err(unavailable()),
@@ -377,6 +411,7 @@ impl State {
             }
             Saved::Gone => {
                 self.held = Held::Ended;
+                self.cookie.take_if(|change| matches!(change, CookieChange::Set(_)));
                 self.discard();
                 Err(Reason::Ended.into())
             }
@@ -484,16 +519,31 @@ impl State {
     }
 
     fn committed(&mut self, operations: usize, core: &Core) -> Result<(), SessionError> {
+        let (mut reauthenticated, mut settle) = (None, None);
         for operation in self.pending.drain(..operations.min(self.pending.len())) {
+            let (token, rotates) = match operation {
+                Operation::Rotate { token, at, reauthenticated: proven, .. } => {
+                    reauthenticated = proven.then_some(at).or(reauthenticated);
+                    (token, true)
+                }
+                Operation::Renew { token, .. } => (token, false),
+                Operation::Set { .. }
+                | Operation::Remove { .. }
+                | Operation::Update { .. }
+                | Operation::Settle { .. } => continue,
+            };
+            let secret = token.hash();
             // A renewal that another request was faster with is none.
-            if let (Operation::Rotate { token, .. } | Operation::Renew { token, .. }, Held::Stored(stored)) =
-                (operation, &self.held)
-                && token.hash() == stored.record().header.secret
+            if let Held::Stored(stored) = &self.held
+                && stored.record().header.secret == secret
             {
                 self.cookie = Some(CookieChange::Set(token));
-                self.rotated = true;
+                (self.rotated, self.by_previous) = (true, false);
+                settle = rotates.then_some(secret);
             }
         }
+        let settle = settle.map(|secret| Operation::Settle { secret, reauthenticated });
+        self.pending.splice(..0, settle);
         self.rebuild_view(core)
     }
 

@@ -6,7 +6,7 @@ use portcullis_store::{AtOnce, Locator, Record, Tag};
 
 use super::admission::{Admission, left_behind};
 use super::core::{Core, Ending, Holder};
-use super::error::{SessionError, SessionErrorKind};
+use super::error::{Reason, SessionError, SessionErrorKind};
 use super::events::{DestroyedReason, LimitOutcome, SessionEventKind};
 use super::handover::{Handover, Inheritance};
 use super::id::Token;
@@ -116,10 +116,14 @@ impl Shared {
     fn plan_login(&self, wanted: SignIn) -> Result<Succession, SessionError> {
         let core = &self.core;
         let identity = &core.settled(wanted.identity);
+        if identity.subject().is_empty() {
+            return Err(Reason::NoSubject.into());
+        }
         let state = self.lock_to_read();
         let previous = state.for_login()?;
         let user = Core::user_of(identity);
         let mut payload = state.contents(core)?;
+        let before = previous;
         let previous = previous.map(|stored| Previous {
             ending: Core::ending(stored),
             seen: stored.record().header.tag(),
@@ -132,7 +136,7 @@ impl Shared {
         }
         payload.network = wanted.network.or(payload.network);
         payload.identity = Some(Who::Known(identity.clone()));
-        core.fits(&payload)?;
+        core.fits_after(before, &payload)?;
         let token = Token::mint()?;
         let holder = if wanted.remember { Holder::Remembered(identity) } else { Holder::User(identity) };
         let record = Record::new(core.header(&token, holder)?, payload.encode());

@@ -7,10 +7,10 @@ use http::{Request, Response};
 use portcullis::authenticate::{AuthenticateLayer, OnConflict};
 use portcullis::bearer::{Audience, HmacKeys, Issuer, TokenSource};
 use portcullis::https::{ProxyHeader, Transport};
-use portcullis::identity::{AuthMethod, Authentication, IdentityExt};
+use portcullis::identity::{AuthMethod, Authentication, IdentityBuilder, IdentityExt};
 use portcullis::rejection::{Challenge, Rejection};
 use portcullis::respond::RequestHead;
-use portcullis::session::{MemoryBackend, SessionCarrier, SessionLayer};
+use portcullis::session::{MemoryBackend, SessionCarrier, SessionError, SessionKey, SessionLayer};
 use portcullis::stack::AuthLayerError;
 use portcullis::{
     AuthLayer, BearerLayer, CsrfLayer, Identity, Realm, RequireHttpsLayer, RequireLayer, Session,
@@ -259,6 +259,66 @@ async fn two_credentials_combine_in_it_as_they_do_in_single_layers() {
     assert_eq!(answer(&layer(cookie("ada"), token("bob")), get()).await.status(), 400);
     let preferred = token("bob").on_conflict(OnConflict::Prefer(AuthMethod::Bearer));
     assert_eq!(answer(&layer(cookie("ada"), preferred), get()).await.body(), "bob");
+}
+
+/// Tries what a handle can do, and says what came of it.
+async fn handled(request: Request<String>) -> Result<Response<String>, std::convert::Infallible> {
+    let session = request.extensions().get::<Session>().unwrap();
+    let kind = |done: Result<(), SessionError>| done.map_err(|error| error.kind());
+    let read = session.get(&NOTE).unwrap();
+    let done = [
+        kind(session.set(&NOTE, &"written".to_owned())),
+        kind(session.devices().list().await.map(drop)),
+        kind(session.rotate().await),
+        kind(session.devices().revoke_others().await),
+        kind(session.watch().map(drop)),
+        kind(session.detach().map(drop)),
+    ];
+    let name = request.identity().map(Identity::subject);
+    Ok(Response::new(format!("{name:?} {read:?} {done:?}")))
+}
+
+const NOTE: SessionKey<String> = SessionKey::new("note");
+
+#[tokio::test]
+async fn who_is_preferred_to_the_user_of_a_session_has_no_hold_on_it() {
+    let sessions = sessions();
+    let login = service_fn(|request: Request<String>| async move {
+        let session = request.extensions().get::<Session>().unwrap();
+        session.login(Identity::new("ada")).await.unwrap();
+        session.set(&NOTE, &"ada's".to_owned()).unwrap();
+        Ok::<_, std::convert::Infallible>(Response::new(String::new()))
+    });
+    let signed_in = answer(&sessions.layer(login), request("POST", &[])).await;
+    let cookie = all(&signed_in, "set-cookie").first().unwrap().split(';').next().unwrap().to_owned();
+    let beside = async |token: IdentityBuilder, prefer| {
+        let token = Finds::identity(token).on_conflict(OnConflict::Prefer(prefer));
+        let service = sessions.layer(AuthenticateLayer::new(token).layer(service_fn(handled)));
+        answer(&service, request("GET", &[("cookie", &cookie)])).await
+    };
+    let custom = |name: &str| Identity::new(name).method(AuthMethod::Custom("key"));
+    let withheld =
+        "[Err(Withheld), Err(Withheld), Err(Withheld), Err(Withheld), Err(Withheld), Err(Withheld)]";
+    for (token, method) in
+        [(by_bearer("bob"), AuthMethod::Bearer), (custom("bob"), AuthMethod::Custom("key"))]
+    {
+        let response = beside(token, method).await;
+        assert_eq!(*response.body(), format!(r#"Some("bob") None {withheld}"#));
+        assert!(all(&response, "set-cookie").is_empty());
+    }
+    let elsewhere = beside(by_bearer("ada").issuer("https://idp.example"), AuthMethod::Bearer).await;
+    assert_eq!(*elsewhere.body(), format!(r#"Some("ada") None {withheld}"#), "another issuer's ada");
+    let done = "[Ok(()), Ok(()), Ok(()), Ok(()), Ok(()), Ok(())]";
+    let session = beside(by_bearer("bob"), AuthMethod::Session).await;
+    assert_eq!(
+        *session.body(),
+        format!(r#"Some("ada") Some("ada's") {done}"#),
+        "the session's user is preferred"
+    );
+    let cookie = all(&session, "set-cookie").first().unwrap().split(';').next().unwrap().to_owned();
+    let token = AuthenticateLayer::new(Finds::identity(by_bearer("ada"))).layer(service_fn(handled));
+    let own = answer(&sessions.layer(token), request("GET", &[("cookie", &cookie)])).await;
+    assert_eq!(*own.body(), format!(r#"Some("ada") Some("written") {done}"#), "the same user's, by a token");
 }
 
 #[tokio::test]

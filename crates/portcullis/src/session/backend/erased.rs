@@ -15,6 +15,7 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 /// What a [`SessionBackend`] does, with a boxed future for each call that may wait.
 pub(super) trait Erased: Send + Sync {
     fn budget(&self) -> Option<Duration>;
+    fn max_record_len(&self) -> Option<usize>;
     fn load<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Option<Record>>;
     fn load_now(&self, key: Key<'_>, now: Timestamp) -> Option<Result<Option<Record>, StoreError>>;
     fn load_many<'a>(&'a self, keys: &'a [Key<'a>]) -> BoxFuture<'a, Vec<Option<Record>>>;
@@ -54,6 +55,10 @@ pub(super) trait Erased: Send + Sync {
 impl<B: SessionBackend> Erased for B {
     fn budget(&self) -> Option<Duration> {
         self.budget()
+    }
+
+    fn max_record_len(&self) -> Option<usize> {
+        self.max_record_len()
     }
 
     fn load<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Option<Record>> {
