@@ -1,18 +1,16 @@
 //! [`State`]: what one request knows of its session, and what it has recorded but not committed. No I/O here.
 
-use std::fmt;
-
-use portcullis_store::{
-    Header, Locator, Record, Saved, SecretHash, StoreError, StoreErrorKind, Tag, Timestamp,
-};
+use portcullis_store::{Record, Saved, SecretHash, StoreError, StoreErrorKind, Timestamp};
 
 use super::core::{Core, Holder};
 use super::error::{Reason, SessionError, SessionErrorKind};
 use super::id::Token;
 use super::ops::Operation;
 use super::payload::{Payload, value_in};
+use super::step::{Attempt, Creation, Step};
 use super::stored::Stored;
 use super::tag::new_tag;
+use super::view::View;
 use crate::Identity;
 
 /// What one request knows of its session.
@@ -70,45 +68,12 @@ pub(crate) enum Held {
     Withheld,
 }
 
-#[derive(Clone)]
-struct View {
-    header: Header,
-    payload: Payload,
-}
-
-/// One save, as it is sent and, if need be, sent again.
-#[derive(Clone, Debug)]
-pub(crate) struct Attempt {
-    pub(crate) locator: Locator,
-    pub(crate) expected: Tag,
-    pub(crate) record: Record,
-    /// How many of the pending operations it holds.
-    operations: usize,
-    /// Whether it was sent before without an answer.
-    in_doubt: bool,
-}
-
-/// A new session, as it is to be created.
-#[derive(Debug)]
-pub(crate) struct Creation {
-    pub(crate) token: Token,
-    pub(crate) record: Record,
-    operations: usize,
-}
-
 /// A proof of who somebody is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Given {
     pub(crate) at: Timestamp,
     /// When the one before was given.
     pub(crate) before: Option<Timestamp>,
-}
-
-/// What a commit has to do next.
-#[derive(Debug)]
-pub(crate) enum Step {
-    Create(Creation),
-    Save(Attempt),
 }
 
 /// What the response must tell the browser.
@@ -178,9 +143,8 @@ impl State {
             None => fresh.insert(Box::new(self.fresh_view(core)?)),
         };
         let before = if let Held::Stored(stored) = &self.held { Some(stored) } else { None };
-        let applied = operation
-            .apply(&mut view.header, &mut view.payload)
-            .and_then(|()| core.fits_after(before, &view.payload));
+        let applied =
+            view.apply(std::iter::once(&operation)).and_then(|()| core.fits_after(before, &view.payload));
         if applied.is_ok() {
             self.view = self.view.take().or(fresh);
             // One is usual, and four are what a list makes room for.
@@ -261,16 +225,15 @@ impl State {
     pub(crate) fn seal(&mut self, discard: bool) -> Rest {
         self.sealed = true;
         // A secret that may have been replaced is found out about, so that the new one goes out and the old one ends.
-        let rotates = self.attempt.as_ref().is_some_and(|attempt| self.rotates(attempt.operations));
-        match discard {
-            true if rotates => {
-                self.pending.truncate(self.attempt.as_ref().map_or(0, |attempt| attempt.operations))
-            }
-            true => self.discard(),
-            false => {}
+        let rotation = self.attempt.as_ref().filter(|attempt| attempt.rotates);
+        let rotation = rotation.map(|attempt| attempt.operations);
+        match (discard, rotation) {
+            (true, Some(operations)) => self.pending.truncate(operations),
+            (true, None) => self.discard(),
+            (false, _) => {}
         }
         match self.failed {
-            true if !rotates => Rest::Failed,
+            true if rotation.is_none() => Rest::Failed,
             false if self.pending.is_empty() => Rest::Nothing,
             false if self.only_renews() => Rest::Renewal,
             true | false => Rest::Commit,
@@ -296,11 +259,11 @@ impl State {
         };
     }
 
-    /// Whether a new secret is among the first recorded operations.
-    fn rotates(&self, operations: usize) -> bool {
+    /// Whether a new secret is among what is recorded.
+    fn rotates(&self) -> bool {
         let rotates =
             |operation: &Operation| matches!(operation, Operation::Rotate { .. } | Operation::Renew { .. });
-        self.pending.iter().take(operations).any(rotates)
+        self.pending.iter().any(rotates)
     }
 
     /// Whether nothing that is recorded comes from the handler.
@@ -383,6 +346,7 @@ impl State {
                     expected: stored.record().header.tag(),
                     record,
                     operations,
+                    rotates: self.rotates(),
                     in_doubt: false,
                 })))
             }
@@ -417,7 +381,7 @@ impl State {
             }
             Saved::Conflict { current, in_doubt } => {
                 let applied = if in_doubt || attempt.in_doubt {
-                    self.was_applied(&attempt, &current.header)
+                    attempt.was_applied(&current.header)
                 } else {
                     Some(false)
                 };
@@ -431,18 +395,6 @@ impl State {
                     }
                 }
             }
-        }
-    }
-
-    /// What the stored record proves about a save that got no answer.
-    fn was_applied(&self, attempt: &Attempt, current: &Header) -> Option<bool> {
-        // Nobody else can have put this secret there.
-        let has_its_secret =
-            self.rotates(attempt.operations) && current.secret == attempt.record.header.secret;
-        if has_its_secret {
-            Some(true)
-        } else {
-            current.proves(attempt.expected, attempt.record.header.tag())
         }
     }
 
@@ -495,19 +447,17 @@ impl State {
     ) -> Result<Payload, SessionError> {
         let mut view = match current {
             Some(record) => View::of(record, None)?,
-            None => View { header: core.blank_header(), payload: core.payload() },
+            None => View::blank(core),
         };
         let applied = match (&self.attempt, current) {
-            (Some(attempt), Some(current)) => match self.was_applied(attempt, &current.header) {
+            (Some(attempt), Some(current)) => match attempt.was_applied(&current.header) {
                 Some(true) => attempt.operations,
                 Some(false) => 0,
                 None => return Err(Reason::Uncertain.into()),
             },
             (None, _) | (_, None) => 0,
         };
-        for operation in self.pending.iter().take(operations).skip(applied) {
-            operation.apply(&mut view.header, &mut view.payload)?;
-        }
+        view.apply(self.pending.iter().take(operations).skip(applied))?;
         Ok(view.payload)
     }
 
@@ -562,38 +512,18 @@ impl State {
             return Ok(None);
         }
         let mut view = self.fresh_view(core)?;
-        for operation in operations {
-            operation.apply(&mut view.header, &mut view.payload)?;
-        }
+        view.apply(operations.iter())?;
         Ok(Some(Box::new(view)))
     }
 
     fn fresh_view(&self, core: &Core) -> Result<View, SessionError> {
         match self.stored() {
             Some(stored) => View::of(stored.record(), stored.identity()),
-            None => Ok(View { header: core.blank_header(), payload: core.payload() }),
+            None => Ok(View::blank(core)),
         }
-    }
-}
-
-impl View {
-    fn of(record: &Record, who: Option<&Identity>) -> Result<Self, SessionError> {
-        let payload =
-            Payload::decode_of(&record.payload, who).map_err(|_| StoreError::new(StoreErrorKind::Corrupt))?;
-        Ok(Self { header: record.header, payload })
-    }
-
-    fn record(&self, header: Header) -> Record {
-        Record::new(header, self.payload.encode())
     }
 }
 
 fn unavailable() -> SessionError {
     StoreError::new(StoreErrorKind::Unavailable).into()
-}
-
-impl fmt::Debug for View {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("View").field("header", &self.header).finish_non_exhaustive()
-    }
 }
