@@ -74,7 +74,8 @@ impl RemoteJwksBuilder {
         self
     }
 
-    /// Certificate authorities to trust besides those of the machine: one or more certificates in PEM.
+    /// Certificate authorities to trust besides those of the machine: one or more certificates in PEM. A server's own is none: one
+    /// that `openssl req -x509` makes is an authority's, and refused as a server's.
     pub fn add_roots(mut self, pem: impl AsRef<[u8]>) -> Self {
         self.bad_roots |= self.roots.add(pem.as_ref()).is_err();
         self
