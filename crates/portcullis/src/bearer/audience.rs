@@ -63,7 +63,7 @@ impl Audience {
             Some((name, values)) => (claims.texts(name), values),
             None => (aud, &self.names),
         };
-        let held = held.ok_or(Refusal::MissingClaim)?;
+        let held = held.ok_or(Refusal::MissingAudience)?;
         if is_among(expected, held) { Ok(()) } else { Err(Refusal::WrongAudience) }
     }
 }

@@ -41,8 +41,12 @@ pub enum Refusal {
     MalformedClaims,
     /// The payload has a claim twice.
     DuplicateClaim,
-    /// A claim that the profile requires is missing.
+    /// A claim that the profile or the configuration requires is missing, and none of those below.
     MissingClaim,
+    /// `sub` is missing, or empty.
+    MissingSubject,
+    /// `aud`, or the claim in its place, is missing.
+    MissingAudience,
     /// A claim that the issuer's configuration requires has another value.
     WrongClaim,
     /// `aud`, or the claim in its place, does not name this service.
@@ -101,7 +105,9 @@ impl Refusal {
             Self::UnknownIssuer => "the issuer is not accepted",
             Self::UnknownKey | Self::AmbiguousKey | Self::BadSignature => "the signature cannot be verified",
             Self::MalformedClaims | Self::DuplicateClaim => "the claims are malformed",
-            Self::MissingClaim | Self::NotRevocable => "a required claim is missing",
+            Self::MissingClaim | Self::MissingSubject | Self::MissingAudience | Self::NotRevocable => {
+                "a required claim is missing"
+            }
             Self::WrongClaim => "a required claim has another value",
             Self::WrongAudience => "the token is meant for another audience",
             Self::Expired | Self::TooOld => "the token has expired",
@@ -151,6 +157,8 @@ impl Refusal {
             Self::MalformedClaims => "malformed_claims",
             Self::DuplicateClaim => "duplicate_claim",
             Self::MissingClaim => "missing_claim",
+            Self::MissingSubject => "missing_subject",
+            Self::MissingAudience => "missing_audience",
             Self::WrongClaim => "wrong_claim",
             Self::WrongAudience => "wrong_audience",
             Self::Expired => "expired",

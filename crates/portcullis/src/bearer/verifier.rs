@@ -182,7 +182,7 @@ pub(super) fn state(
     payload: &str,
     carrier: Carrier,
 ) -> Result<Identity, Refusal> {
-    let subject = claims.sub.as_deref().filter(|sub| !sub.is_empty()).ok_or(Refusal::MissingClaim)?;
+    let subject = claims.sub.as_deref().filter(|sub| !sub.is_empty()).ok_or(Refusal::MissingSubject)?;
     let stated = Stated {
         subject,
         issuer,
