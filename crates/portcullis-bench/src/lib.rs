@@ -69,7 +69,7 @@ pub fn report() -> Result<ExitCode, Failure> {
     Ok(if report.allocates_too_much() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Counts how often everything allocates, by `meter`, and prints it for [`report`].
+/// Counts how often everything allocates, by `meter`, and prints it for [`report()`].
 ///
 /// # Errors
 /// Whatever went wrong, for whoever runs it.

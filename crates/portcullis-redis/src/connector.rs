@@ -1,4 +1,4 @@
-//! [`Connector`]: how a [`Link`](crate::link::Link) gets its connection. What kind of server it leads to is known here
+//! [`Connector`]: how a [`Link`] gets its connection. What kind of server it leads to is known here
 //! only.
 
 use std::fmt;

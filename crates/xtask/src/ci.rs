@@ -140,9 +140,13 @@ fn clippy() -> Result<Note, Failure> {
     Tool::cargo(targets).args(["--", "-D", "warnings"]).run().map(|()| None)
 }
 
+/// The pages for whoever changes the crates, and then those for users, from which nothing may point to what they do not see.
 fn docs() -> Result<Note, Failure> {
     let doc = ["doc", "--workspace", "--no-deps", "--all-features", "--locked"];
-    Tool::cargo(doc).env("RUSTDOCFLAGS", "-D warnings").run().map(|()| None)
+    for private in [&["--document-private-items"][..], &[]] {
+        Tool::cargo(doc).args(private).env("RUSTDOCFLAGS", "-D warnings").run()?;
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

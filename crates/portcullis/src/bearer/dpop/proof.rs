@@ -1,4 +1,4 @@
-//! [`Proof`]: one proof, taken apart and judged by each check of RFC 9449, section 4.3. Pure.
+//! [`ProofRules`]: one proof, taken apart and judged by each check of RFC 9449, section 4.3. Pure.
 
 use std::time::Duration;
 
