@@ -96,7 +96,15 @@ async fn look_at(
 /// What can be said of a server on which even the way there is not permitted.
 fn without(failure: Failure, server: String) -> Result<ServerReport, Failure> {
     match failure.server_error().and_then(|error| refused(&error, "connecting")) {
-        Some(missing) => Ok(ServerReport { missing: vec![missing], ..ServerReport::of(server) }),
+        Some(missing) => Ok(ServerReport { missing: vec![in_full(missing)], ..ServerReport::of(server) }),
         None => Err(failure),
     }
+}
+
+/// The commands with a subcommand that are sent on the way. Before version 7 a server names the command alone.
+const ON_THE_WAY: [&str; 2] = ["cluster|slots", "sentinel|master"];
+
+fn in_full(command: String) -> String {
+    let known = ON_THE_WAY.into_iter().find(|known| known.split('|').next() == Some(&*command));
+    known.map_or(command, str::to_owned)
 }
