@@ -108,3 +108,29 @@ fn in_full(command: String) -> String {
     let known = ON_THE_WAY.into_iter().find(|known| known.split('|').next() == Some(&*command));
     known.map_or(command, str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use redis::Value;
+
+    use super::*;
+
+    /// The words of Redis 6.2, and of 7 and later.
+    #[test]
+    fn what_is_not_permitted_on_the_way_is_named_with_its_subcommand() {
+        for (detail, expected) in [
+            ("this user has no permissions to run the 'cluster' command or its subcommand", "cluster|slots"),
+            ("User app has no permissions to run the 'cluster|slots' command", "cluster|slots"),
+            (
+                "this user has no permissions to run the 'sentinel' command or its subcommand",
+                "sentinel|master",
+            ),
+            ("this user has no permissions to run the 'ping' command or its subcommand", "ping"),
+        ] {
+            let reply = redis::parse_redis_value(format!("-NOPERM {detail}\r\n").as_bytes());
+            let Ok(Value::ServerError(error)) = reply else { panic!("{reply:?}") };
+            let report = without(Failure::refused(&error), "a".to_owned()).unwrap();
+            assert_eq!(report.missing, [expected], "{detail}");
+        }
+    }
+}
