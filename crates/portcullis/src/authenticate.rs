@@ -333,8 +333,8 @@ impl<A: Authenticator, R> Core<A, R> {
 
 /// Who is preferred to the user of a session has no hold on that session.
 fn keep_apart(outer: &Authentication, outcome: &Outcome, extensions: &mut Extensions) {
-    if let Outcome::Authenticated(who) = outcome
-        && who.session_ref().is_none()
+    if let (Outcome::Authenticated(before), Outcome::Authenticated(who)) = (outer.state(), outcome)
+        && !before.is_same_user(who)
         && let Some(hold) = outer.look().hold()
     {
         (hold.withhold_from)(extensions, who);

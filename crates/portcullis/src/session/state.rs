@@ -259,13 +259,6 @@ impl State {
         };
     }
 
-    /// Whether a new secret is among what is recorded.
-    fn rotates(&self) -> bool {
-        let rotates =
-            |operation: &Operation| matches!(operation, Operation::Rotate { .. } | Operation::Renew { .. });
-        self.pending.iter().any(rotates)
-    }
-
     /// Whether nothing that is recorded comes from the handler.
     pub(crate) fn only_renews(&self) -> bool {
         self.pending.iter().all(|operation| matches!(operation, Operation::Renew { .. }))
@@ -340,13 +333,15 @@ impl State {
                 if record == *stored.record() && !self.may_be_old {
                     return Ok(None);
                 }
+                // What is recorded may give none: that of another request has ended the secret that it was for.
+                let rotates = record.header.secret != stored.record().header.secret;
                 record.header.tags = stored.record().header.tags_after(new_tag()?);
                 Ok(Some(Step::Save(Attempt {
                     locator: stored.locator,
                     expected: stored.record().header.tag(),
                     record,
                     operations,
-                    rotates: self.rotates(),
+                    rotates,
                     in_doubt: false,
                 })))
             }

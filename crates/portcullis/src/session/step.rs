@@ -28,7 +28,7 @@ pub(crate) struct Attempt {
     pub(crate) record: Record,
     /// How many of the pending operations it holds.
     pub(super) operations: usize,
-    /// Whether a new secret is among them.
+    /// Whether it brings a new secret.
     pub(super) rotates: bool,
     /// Whether it was sent before without an answer.
     pub(super) in_doubt: bool,
