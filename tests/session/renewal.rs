@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis::Session;
-use portcullis::session::SessionCache;
+use portcullis::session::{SessionCache, SessionKey};
 use portcullis_store::StoreErrorKind;
 use portcullis_testkit::spy::Operation;
 
@@ -216,3 +216,35 @@ async fn a_secret_that_only_a_cache_still_knows_is_not_exchanged_for_a_new_one()
         assert_eq!(browser.get("/me").await.text(), "ada");
     }
 }
+
+/// The second save is one of the value alone, and never arrives; the record that is found then has the same secret.
+#[tokio::test]
+async fn what_is_written_beside_a_rotation_that_comes_to_nothing_is_not_taken_for_stored() {
+    on_each(|world| async move {
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let late = world.browser().with_jar(browser.jar().copy());
+        let meanwhile = |path: &'static str| {
+            let owner = world.another().through(&browser);
+            move || {
+                let sending = owner.get(path).send();
+                async move { _ = sending.await.assert_status(200) }
+            }
+        };
+        world.spy.on(Operation::Save).times(1).before(meanwhile("/rotate"));
+        world.spy.on(Operation::Save).times(1).fail(StoreErrorKind::Timeout);
+        world.spy.on(Operation::Save).times(1).before(meanwhile("/set/b/y"));
+        let writes = async |session: Session| {
+            session.set(&A, &"x".to_owned()).unwrap();
+            let rotated = session.rotate().await.map_err(|error| error.kind());
+            format!("{rotated:?} {:?}", session.commit().await.map_err(|error| error.kind()))
+        };
+        let text = around(&world, writes).with_jar(late.jar().clone()).get("/").await.text();
+        assert_eq!(text, "Err(Store(Timeout)) Ok(())");
+        assert_eq!(browser.get("/get/a").await.text(), "x", "it was acknowledged");
+        assert_eq!(browser.get("/get/b").await.text(), "y");
+    })
+    .await;
+}
+
+const A: SessionKey<String> = SessionKey::new("a");
