@@ -1,6 +1,9 @@
 //! [`Backend`]: a [`SessionBackend`] whose type is erased, once, so that none appears in a user's type; and budgeted.
 
+mod cache;
+mod encryption;
 mod erased;
+mod vigil;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,11 +17,14 @@ use portcullis_store::{
 };
 use tokio::time::Instant;
 
+pub use self::cache::SessionCache;
+use self::cache::{Cache, Forgetting};
+pub(in crate::session) use self::encryption::Encryption;
+pub use self::encryption::EncryptionKeys;
 use self::erased::Erased;
-use super::cache::{Cache, Forgetting, SessionCache};
-use super::encryption::{self, Encryption, EncryptionKeys};
-use super::id::Presented;
-use super::vigil::{Vigil, Vigils};
+use self::vigil::Vigils;
+pub(in crate::session) use self::vigil::{News, Vigil};
+use super::transport::Presented;
 use crate::budget::WithinBudget;
 
 /// A backend of any type. A clone is one atomic increment.

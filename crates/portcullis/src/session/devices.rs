@@ -8,7 +8,7 @@ use portcullis_store::{Header, Key, Locator, Timestamp};
 use super::core::Core;
 use super::error::{Reason, SessionError};
 use super::events::{EventUser, SessionEventKind, StoreOperation};
-use super::network::NetworkPrefix;
+use super::login::NetworkPrefix;
 use super::payload::Payload;
 use super::shared::Shared;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis_store::{Header, Timestamp};
 
-use super::cookie::LONGEST_LIFE;
+use super::transport::LONGEST_LIFE;
 
 /// How long a session lives: without a request, and at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

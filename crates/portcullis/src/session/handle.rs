@@ -1,5 +1,10 @@
 //! [`Session`]: a handler's hold on the session of its request.
 
+mod detached;
+mod key;
+mod return_to;
+mod withheld;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,15 +12,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::detached::DetachedSession;
+pub use self::detached::DetachedSession;
+pub use self::key::SessionKey;
+pub use self::return_to::ReturnTo;
+pub(in crate::session) use self::withheld::hold;
 use super::devices::Devices;
 use super::error::SessionError;
 use super::events::StoreOperation;
-use super::key::SessionKey;
 use super::login::Login;
-use super::ops::Operation;
 use super::shared::Shared;
-use super::state::State;
+use super::state::{Operation, State};
 use super::watch::SessionWatch;
 use crate::Identity;
 use crate::realm::{DefaultRealm, Realm};

@@ -1,5 +1,8 @@
 //! [`SessionLayer`]: configuration, checked when it is built.
 
+mod describe;
+mod strong;
+
 use std::any::TypeId;
 use std::error::Error;
 use std::fmt;
@@ -11,20 +14,17 @@ use portcullis_store::{Clock, InvalidRealm, Realm as RealmName, SessionBackend, 
 use tokio::sync::Semaphore;
 use tower_layer::Layer;
 
+pub use self::describe::SessionPolicy;
+pub use self::strong::{Confirmed, Strong, StrongSessionLayer};
 use super::authenticator::{Seat, SessionAuthenticator};
-use super::backend::Backend;
-use super::cache::SessionCache;
+use super::backend::{Backend, Encryption, EncryptionKeys, SessionCache};
 use super::codec::{Codec, Coding};
-use super::cookie::SameSite;
 use super::core::{Core, OnUnavailable};
-use super::describe::SessionPolicy;
-use super::encryption::{Encryption, EncryptionKeys};
 use super::events::{Events, Hook};
 use super::expiry::Lifetime;
-use super::keys::KeyRing;
-use super::limit::Limit;
-use super::transport::{SessionCarrier, Transport};
-use super::withheld::hold;
+use super::handle::hold;
+use super::login::Limit;
+use super::transport::{KeyRing, SameSite, SessionCarrier, Transport};
 use crate::authenticate::{Authenticate, AuthenticateLayer};
 use crate::dependents::Dependents;
 use crate::realm::{Claim, DefaultRealm, Realm};

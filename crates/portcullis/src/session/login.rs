@@ -1,12 +1,19 @@
 //! [`Login`]: who signs in, and how. What [`Session::login`](super::Session::login) takes.
 
+mod admission;
+mod handover;
+mod limit;
+mod network;
+mod succession;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 
 use portcullis_store::CredentialVersion;
 
-use super::network::NetworkPrefix;
+pub use self::limit::{Limit, LimitPolicy};
+pub use self::network::NetworkPrefix;
 use crate::Identity;
 use crate::identity::IdentityBuilder;
 use crate::realm::DefaultRealm;

@@ -52,78 +52,48 @@
 //! # Ok(()) }
 //! ```
 
-mod admission;
 mod authenticator;
 mod backend;
-mod cache;
 mod codec;
-mod cookie;
 mod core;
-mod describe;
-mod detached;
 mod devices;
-mod encryption;
 mod error;
 mod events;
 mod expiry;
 mod handle;
-mod handover;
-mod id;
-mod key;
-mod keys;
 mod layer;
-mod limit;
 mod login;
 mod memory;
-mod network;
-mod ops;
 mod payload;
 mod renewal;
-mod return_to;
 mod sessions;
 mod shared;
-mod socket;
 mod state;
-mod step;
 mod stored;
-mod stream;
-mod strong;
-mod succession;
 mod tag;
 mod transport;
-mod view;
-mod vigil;
 mod watch;
-mod withheld;
 
 pub use self::authenticator::SessionAuthenticator;
-pub use self::cache::SessionCache;
+pub use self::backend::{EncryptionKeys, SessionCache};
 pub use self::codec::{Codec, CodecError, CodecSlot, CodecValue};
-pub use self::cookie::SameSite;
 pub use self::core::OnUnavailable;
-pub use self::describe::SessionPolicy;
-pub use self::detached::DetachedSession;
 pub use self::devices::{Device, Devices};
-pub use self::encryption::EncryptionKeys;
 pub use self::error::{SessionError, SessionErrorKind};
 pub use self::events::{
     DestroyedReason, EventUser, Events, LimitOutcome, RejectedReason, SessionEvent, SessionEventKind,
     StoreOperation,
 };
 pub use self::expiry::Lifetime;
-pub use self::handle::Session;
-pub use self::key::SessionKey;
-pub use self::keys::KeyRing;
-pub use self::layer::{SessionConfigError, SessionLayer, SessionLayerBuilder};
-pub use self::limit::{Limit, LimitPolicy};
-pub use self::login::Login;
+pub use self::handle::{DetachedSession, ReturnTo, Session, SessionKey};
+pub use self::layer::{
+    Confirmed, SessionConfigError, SessionLayer, SessionLayerBuilder, SessionPolicy, Strong,
+    StrongSessionLayer,
+};
+pub use self::login::{Limit, LimitPolicy, Login, NetworkPrefix};
 pub use self::memory::MemoryBackend;
-pub use self::network::NetworkPrefix;
-pub use self::return_to::ReturnTo;
 pub use self::sessions::{DurablyRevoked, Sessions, User};
-pub use self::stream::{SessionBody, SessionStream};
-pub use self::strong::{Confirmed, Strong, StrongSessionLayer};
-pub use self::transport::SessionCarrier;
-pub use self::watch::{SessionEnd, SessionWatch};
+pub use self::transport::{KeyRing, SameSite, SessionCarrier};
+pub use self::watch::{SessionBody, SessionEnd, SessionStream, SessionWatch};
 #[doc(no_inline)]
 pub use portcullis_store::CredentialVersion;

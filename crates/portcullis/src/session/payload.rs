@@ -16,7 +16,7 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
-use super::network::NetworkPrefix;
+use super::login::NetworkPrefix;
 use crate::Identity;
 use crate::identity::Words;
 

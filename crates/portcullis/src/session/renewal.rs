@@ -12,7 +12,7 @@ use std::time::Duration;
 use portcullis_store::{Header, SecretHash, Timestamp};
 
 use super::expiry::reissue_after;
-use super::id::Proof;
+use super::transport::Proof;
 
 /// What a request's secret asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,16 +1,21 @@
 //! [`State`]: what one request knows of its session, and what it has recorded but not committed. No I/O here.
 
+mod ops;
+mod step;
+mod view;
+
 use portcullis_store::{Record, Saved, SecretHash, StoreError, StoreErrorKind, Timestamp};
 
+pub(in crate::session) use self::ops::Operation;
+use self::step::Creation;
+pub(in crate::session) use self::step::{Attempt, Step};
+use self::view::View;
 use super::core::{Core, Holder};
 use super::error::{Reason, SessionError, SessionErrorKind};
-use super::id::Token;
-use super::ops::Operation;
 use super::payload::{Payload, value_in};
-use super::step::{Attempt, Creation, Step};
 use super::stored::Stored;
 use super::tag::new_tag;
-use super::view::View;
+use super::transport::Token;
 use crate::Identity;
 
 /// What one request knows of its session.

@@ -1,5 +1,9 @@
 //! [`Transport`]: how a session's token is found in a request and put on a response. [`SessionCarrier`]: in what.
 
+mod cookie;
+mod id;
+mod keys;
+
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -11,10 +15,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use portcullis_store::{Locator, Realm};
 use smallvec::SmallVec;
 
-use super::cookie::CookieConfig;
+pub use self::cookie::SameSite;
+pub(in crate::session) use self::cookie::{CookieConfig, LONGEST_LIFE};
+use self::id::TOKEN_LEN;
+pub(in crate::session) use self::id::{Presented, Proof, Token};
+pub use self::keys::KeyRing;
+use self::keys::MAC_LEN;
 use super::events::RejectedReason;
-use super::id::{Presented, TOKEN_LEN, Token};
-use super::keys::{KeyRing, MAC_LEN};
 use crate::header_lines;
 use crate::identity::Carrier;
 use crate::rejection::Challenge;

@@ -1,5 +1,8 @@
 //! [`SessionWatch`]: the end of a session, awaited.
 
+mod socket;
+mod stream;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -9,11 +12,12 @@ use std::time::Duration;
 
 use portcullis_store::{Header, Locator, Timestamp, Touched};
 
+pub use self::stream::{SessionBody, SessionStream};
+use super::backend::{News, Vigil};
 use super::core::Core;
 use super::error::{Reason, SessionError};
 use super::expiry::{Age, age};
 use super::shared::Shared;
-use super::vigil::{News, Vigil};
 
 /// The end of a session, to be awaited by what outlives its request: a WebSocket, a server-sent event stream, a gRPC
 /// stream. From [`Session::watch`](super::Session::watch).

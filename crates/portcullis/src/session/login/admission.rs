@@ -7,11 +7,11 @@ use portcullis_store::{
     Timestamp,
 };
 
-use super::core::{Core, Ending};
-use super::error::{Reason, SessionError, SessionErrorKind};
-use super::events::{LimitOutcome, SessionEventKind};
 use super::limit::Room;
 use crate::Identity;
+use crate::session::core::{Core, Ending};
+use crate::session::error::{Reason, SessionError, SessionErrorKind};
+use crate::session::events::{LimitOutcome, SessionEventKind};
 
 /// A new session, as it is to be stored and entered in its user's index.
 #[derive(Clone, Copy)]

@@ -19,7 +19,7 @@ use portcullis_store::{Clock, Header, Key, Record, StoreError, StoreErrorKind, T
 use crate::secret::random;
 
 /// The keys that sessions are encrypted with in the store: identity, label and values, so that neither a dump nor a
-/// replica shows them. For [`SessionLayerBuilder::encrypt`](super::SessionLayerBuilder::encrypt).
+/// replica shows them. For [`SessionLayerBuilder::encrypt`](crate::session::SessionLayerBuilder::encrypt).
 ///
 /// * The first key encrypts, every key decrypts. What is written is written with the first one.
 /// * What is encrypted is bound to its place (realm and locator) and to its header: the secret's hash, the times and the

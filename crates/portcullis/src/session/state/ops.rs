@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use portcullis_store::{Header, SecretHash, Timestamp};
 
-use super::error::SessionError;
-use super::id::Token;
-use super::payload::Payload;
-use super::renewal::{renew, rotate, settle};
+use crate::session::error::SessionError;
+use crate::session::payload::Payload;
+use crate::session::renewal::{renew, rotate, settle};
+use crate::session::transport::Token;
 
 /// One change to a session.
 #[derive(Clone)]

@@ -8,14 +8,14 @@
 
 use portcullis_store::{Destroyed, Header, Locator, Record, Saved, StoreError, StoreErrorKind, Tag};
 
-use super::core::Core;
-use super::error::{Reason, SessionError};
-use super::events::SessionEventKind;
-use super::payload::{Payload, Value};
-use super::shared::Shared;
-use super::stored::Stored;
-use super::tag::new_tag;
 use crate::Identity;
+use crate::session::core::Core;
+use crate::session::error::{Reason, SessionError};
+use crate::session::events::SessionEventKind;
+use crate::session::payload::{Payload, Value};
+use crate::session::shared::Shared;
+use crate::session::stored::Stored;
+use crate::session::tag::new_tag;
 
 /// A new session that is stored, and the one whose place it takes.
 pub(crate) struct Handover<'a> {

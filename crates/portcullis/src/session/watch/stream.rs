@@ -5,7 +5,7 @@ use std::future::Future;
 use futures_core::Stream;
 use http_body::Body;
 
-use super::watch::{SessionEnd, SessionWatch};
+use super::{SessionEnd, SessionWatch};
 use crate::ending::{self, EndingBody, EndingStream};
 
 /// A stream that ends with a session. From [`SessionWatch::stream`].

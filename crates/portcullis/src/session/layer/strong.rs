@@ -6,24 +6,24 @@ use std::sync::Arc;
 use http::{Extensions, Request};
 use tower_layer::Layer;
 
-use super::authenticator::Seat;
-use super::core::RETRY_AFTER;
-use super::error::SessionErrorKind;
-use super::shared::Shared;
-use super::state::State;
 use crate::Identity;
 use crate::authenticate::{Authenticate, AuthenticateLayer, Authenticator, Opening};
 use crate::identity::{Authentication, Outcome, Seen};
 use crate::realm::{DefaultRealm, Realm, Slot};
 use crate::rejection::Rejection;
 use crate::respond::DefaultResponder;
+use crate::session::authenticator::Seat;
+use crate::session::core::RETRY_AFTER;
+use crate::session::error::SessionErrorKind;
+use crate::session::shared::Shared;
+use crate::session::state::State;
 
-/// Asks the store when the request's session came from the [cache](super::SessionCache). For routes on which a session
-/// that was revoked half a second ago, or a role that was taken away then, must not count any more.
+/// Asks the store when the request's session came from the [cache](crate::session::SessionCache). For routes on which a
+/// session that was revoked half a second ago, or a role that was taken away then, must not count any more.
 ///
-/// * It stands inside of a [`SessionLayer`](super::SessionLayer), outside of a [`RequireLayer`](crate::RequireLayer), as
-///   a layer of the route. It has a handle to go by, so that layer is not
-///   [`read_only`](super::SessionLayerBuilder::read_only); without one it is 500.
+/// * It stands inside of a [`SessionLayer`](crate::session::SessionLayer), outside of a
+///   [`RequireLayer`](crate::RequireLayer), as a layer of the route. It has a handle to go by, so that layer is not
+///   [`read_only`](crate::session::SessionLayerBuilder::read_only); without one it is 500.
 /// * A session that has ended, or whose token was replaced, is nobody's. A store that is away is 503.
 /// * It costs one round trip, and nothing when the session does not come from a cache.
 ///

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use http::Extensions;
 use portcullis_store::Locator;
 
-use super::handle::Session;
-use super::shared::Shared;
-use super::state::Held;
+use super::Session;
 use crate::Identity;
 use crate::identity::Carrier;
 use crate::realm::{Guest, Hold, Presence, Realm};
+use crate::session::shared::Shared;
+use crate::session::state::Held;
 
 /// The handle that a request's handlers must not have. In the extensions, where only [`Hold::give_back`] finds it.
 struct Withheld<M> {

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use portcullis_store::{AtOnce, Locator, Record, Tag};
 
+use super::SignIn;
 use super::admission::{Admission, left_behind};
-use super::core::{Core, Ending, Holder};
-use super::error::{Reason, SessionError, SessionErrorKind};
-use super::events::{DestroyedReason, LimitOutcome, SessionEventKind};
 use super::handover::{Handover, Inheritance};
-use super::id::Token;
-use super::login::SignIn;
-use super::payload::Who;
-use super::shared::Shared;
-use super::state::{CookieChange, Held};
-use super::stored::Stored;
 use crate::Identity;
+use crate::session::core::{Core, Ending, Holder};
+use crate::session::error::{Reason, SessionError, SessionErrorKind};
+use crate::session::events::{DestroyedReason, LimitOutcome, SessionEventKind};
+use crate::session::payload::Who;
+use crate::session::shared::Shared;
+use crate::session::state::{CookieChange, Held};
+use crate::session::stored::Stored;
+use crate::session::transport::Token;
 
 /// A new session that is to take the place of the one before.
 struct Succession {

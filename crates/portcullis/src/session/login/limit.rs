@@ -18,10 +18,10 @@ pub struct Limit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitPolicy {
-    /// It is refused, as [`LimitReached`](super::SessionErrorKind::LimitReached). Everything else stays as it is.
+    /// It is refused, as [`LimitReached`](crate::session::SessionErrorKind::LimitReached). Everything else stays as it is.
     ///
     /// So is whoever has lost their cookies, or the response of a login, until one of the sessions has expired or is ended:
-    /// [`Sessions::revoke_all`](super::Sessions::revoke_all), once they have proved who they are.
+    /// [`Sessions::revoke_all`](crate::session::Sessions::revoke_all), once they have proved who they are.
     Reject,
     /// The session that was created first is ended for it.
     EvictOldest,

@@ -13,20 +13,20 @@ use portcullis_store::{Locator, Notice, Record, Timestamp, Watcher, Watching};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::id::{Presented, Proof};
+use crate::session::transport::{Presented, Proof};
 
 /// For how long a process may answer from sessions that it has loaded before, and how many it keeps. For
-/// [`SessionLayerBuilder::cache`](super::SessionLayerBuilder::cache).
+/// [`SessionLayerBuilder::cache`](crate::session::SessionLayerBuilder::cache).
 ///
 /// * What another process does is seen after `max_stale` at the latest: that a session was ended, as a rule within
 ///   milliseconds, because a backend that can tell of it does; a value that it has set, a role that it has taken away,
 ///   a secret that it has replaced, not before that time is over.
 /// * What this process does is seen at once.
-/// * Writes are exact all the same: they are compared with the store. [`take`](super::Session::take) asks the store.
+/// * Writes are exact all the same: they are compared with the store. [`take`](crate::session::Session::take) asks the store.
 /// * A store that is away is noticed `max_stale` later; then it is 503, as ever.
 /// * Absent sessions are not kept, nor is a session whose token was replaced.
 ///
-/// Where this is too little, a [`StrongSessionLayer`](super::StrongSessionLayer) on the route asks the store.
+/// Where this is too little, a [`StrongSessionLayer`](crate::session::StrongSessionLayer) on the route asks the store.
 ///
 /// ```
 /// use std::time::Duration;

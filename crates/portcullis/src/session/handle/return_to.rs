@@ -3,11 +3,11 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::error::SessionError;
-use super::handle::Session;
+use super::Session;
 use super::key::SessionKey;
 use crate::realm::{DefaultRealm, Realm};
 use crate::respond::{RequestHead, SafePath, WayBack};
+use crate::session::error::SessionError;
 
 /// Keeps in the session where somebody was going who is asked to sign in first, so that it does not stand in the address
 /// of the login page.

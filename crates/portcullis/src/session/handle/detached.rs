@@ -6,17 +6,17 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::error::{Reason, SessionError};
-use super::events::StoreOperation;
-use super::expiry::{Age, age};
-use super::handle::Session;
-use super::id::{Presented, Proof};
+use super::Session;
 use super::key::SessionKey;
-use super::shared::Shared;
-use super::state::Held;
-use super::watch::SessionWatch;
 use crate::Identity;
 use crate::realm::{DefaultRealm, Realm};
+use crate::session::error::{Reason, SessionError};
+use crate::session::events::StoreOperation;
+use crate::session::expiry::{Age, age};
+use crate::session::shared::Shared;
+use crate::session::state::Held;
+use crate::session::transport::{Presented, Proof};
+use crate::session::watch::SessionWatch;
 
 /// A stream's hold on the session of the request that it began with: what it records is saved by
 /// [`commit`](Self::commit) and by nothing else. From [`Session::detach`]. Clones hold the same one.
@@ -155,9 +155,9 @@ impl<M> DetachedSession<M> {
     /// committed.
     ///
     /// # Errors
-    /// As [`Session::commit`]: with [`Ended`](super::SessionErrorKind::Ended) the session is over, for good; with
-    /// [`Store`](super::SessionErrorKind::Store) what was recorded stays so for another commit, which finds out whether
-    /// this one was applied.
+    /// As [`Session::commit`]: with [`Ended`](crate::session::SessionErrorKind::Ended) the session is over, for good; with
+    /// [`Store`](crate::session::SessionErrorKind::Store) what was recorded stays so for another commit, which finds out
+    /// whether this one was applied.
     pub async fn commit(&self) -> Result<(), SessionError> {
         self.0.commit().await
     }
@@ -166,7 +166,7 @@ impl<M> DetachedSession<M> {
     /// not committed stays so.
     ///
     /// # Errors
-    /// [`Ended`](super::SessionErrorKind::Ended) when there is no such session any more, and when the store did not
+    /// [`Ended`](crate::session::SessionErrorKind::Ended) when there is no such session any more, and when the store did not
     /// answer.
     pub async fn refresh(&self) -> Result<(), SessionError> {
         self.0.shared().refresh().await

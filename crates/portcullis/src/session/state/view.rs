@@ -4,11 +4,11 @@ use std::fmt;
 
 use portcullis_store::{Header, Record, StoreError, StoreErrorKind};
 
-use super::core::Core;
-use super::error::SessionError;
 use super::ops::Operation;
-use super::payload::Payload;
 use crate::Identity;
+use crate::session::core::Core;
+use crate::session::error::SessionError;
+use crate::session::payload::Payload;
 
 /// A session with recorded operations applied.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use portcullis_store::{Header, Locator, Record, Tag};
 
-use super::id::Token;
+use crate::session::transport::Token;
 
 /// What a commit has to do next.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct Creation {
     pub(crate) token: Token,
     pub(crate) record: Record,
     /// How many of the pending operations it holds.
-    pub(super) operations: usize,
+    pub(in crate::session) operations: usize,
 }
 
 /// One save, as it is sent and, if need be, sent again.
@@ -27,16 +27,16 @@ pub(crate) struct Attempt {
     pub(crate) expected: Tag,
     pub(crate) record: Record,
     /// How many of the pending operations it holds.
-    pub(super) operations: usize,
+    pub(in crate::session) operations: usize,
     /// Whether it brings a new secret.
-    pub(super) rotates: bool,
+    pub(in crate::session) rotates: bool,
     /// Whether it was sent before without an answer.
-    pub(super) in_doubt: bool,
+    pub(in crate::session) in_doubt: bool,
 }
 
 impl Attempt {
     /// What the stored record proves about it, if it got no answer.
-    pub(super) fn was_applied(&self, current: &Header) -> Option<bool> {
+    pub(in crate::session) fn was_applied(&self, current: &Header) -> Option<bool> {
         // Nobody else can have put this secret there.
         if self.rotates && current.secret == self.record.header.secret {
             return Some(true);

@@ -1,6 +1,6 @@
 //! What closes a WebSocket, of whatever library, when its session ends.
 
-use super::watch::{SessionEnd, SessionWatch};
+use super::{SessionEnd, SessionWatch};
 use crate::ending;
 
 impl SessionEnd {

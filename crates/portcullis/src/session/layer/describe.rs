@@ -4,14 +4,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::cookie::{CookieConfig, SameSite};
-use super::core::{Core, OnUnavailable};
-use super::limit::{Limit, LimitPolicy};
-use super::transport::{SessionCarrier, Transport};
-use super::watch::TOLD;
+use crate::session::core::{Core, OnUnavailable};
+use crate::session::login::{Limit, LimitPolicy};
+use crate::session::transport::{CookieConfig, SameSite, SessionCarrier, Transport};
+use crate::session::watch::TOLD;
 
-/// What a [`SessionLayer`](super::SessionLayer)'s configuration comes to, defaults included, a line for each setting. It
-/// holds no secret: of keys it says how many there are. The text is for people, and not part of the API.
+/// What a [`SessionLayer`](crate::session::SessionLayer)'s configuration comes to, defaults included, a line for each
+/// setting. It holds no secret: of keys it says how many there are. The text is for people, and not part of the API.
 ///
 /// ```
 /// use portcullis::session::{MemoryBackend, SessionLayer};
