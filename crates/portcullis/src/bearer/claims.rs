@@ -5,6 +5,8 @@
 //!   milliseconds that were meant as seconds are malformed.
 //! * Strings are borrowed from the payload; nothing is copied until an identity is made of it.
 
+mod shape;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,12 +14,12 @@ use std::marker::PhantomData;
 use portcullis_store::Timestamp;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
+pub use self::shape::ClaimPath;
+use self::shape::Granted;
+pub(in crate::bearer) use self::shape::Shape;
 use super::confirmation::Confirmation;
-use super::json::read;
-use super::members::Members;
+use super::json::{Members, Text, Texts, next_text, read};
 use super::refusal::Refusal;
-use super::shape::{Granted, Shape};
-use super::text::{Text, Texts, next_text};
 
 /// The claims that mean something to the layer.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::text::Text;
+use super::json::Text;
 
 /// A SHA-256.
 pub(super) type Thumbprint = [u8; 32];

@@ -1,16 +1,22 @@
 //! [`Issuer`]: whose tokens are accepted, by which keys and under which rules.
 
+#[cfg_attr(
+    not(feature = "issue"),
+    expect(dead_code, reason = "only issuers look at tokens outside of a layer")
+)]
+mod own;
+mod presets;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use self::own::OwnVerifier;
 use super::algorithm::{Algorithm, Algorithms};
-use super::audience::Audience;
+use super::claims::{ClaimPath, Shape};
 use super::error::{BuildError, BuildErrorKind};
 use super::keys::{AbsentKeys, KeySource};
-use super::rules::{Profile, Requirement, Rules};
-use super::shape::{ClaimPath, Shape};
-use super::tenants::{IssuerName, Tenants};
+use super::rules::{Audience, IssuerName, Profile, Requirement, Rules, Tenants};
 use super::verifier::TrustedIssuer;
 
 /// An issuer of tokens. It is checked when the layer is built.

@@ -6,6 +6,11 @@
 //!   and what is nested deeply.
 //! * It is for types that have visitors of their own: options, enums and newtypes are not known here.
 
+mod members;
+mod text;
+
+pub(in crate::bearer) use self::members::Members;
+pub(in crate::bearer) use self::text::{Text, Texts, next_text};
 use std::fmt;
 
 use serde::de::value::BorrowedStrDeserializer;

@@ -1,10 +1,12 @@
 //! [`Jws`]: a token in its three parts (RFC 7515, section 7.1); [`Signed`]: what is behind its header, decoded. Nothing of
 //! them has been verified.
 
+mod header;
+
 use base64_simd::{AsOut, URL_SAFE_NO_PAD};
 use memchr::memchr;
 
-use super::header::JoseHeader;
+pub(in crate::bearer) use self::header::JoseHeader;
 use super::keys::{Key, KeySet};
 use super::refusal::Refusal;
 

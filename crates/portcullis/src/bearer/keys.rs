@@ -23,8 +23,7 @@ pub use self::source::{KeyHealth, KeyQuery, KeySource, KeyState, Missed, Missing
 use super::algorithm::{Algorithm, Algorithms};
 use super::crypto::{PublicKey, SecretKey, sha256};
 use super::error::{BuildError, BuildErrorKind};
-use super::header::JoseHeader;
-use super::jws::{Jws, Room};
+use super::jws::{JoseHeader, Jws, Room};
 use super::refusal::Refusal;
 
 /// The keys of one issuer, each for one algorithm. Once made, a set is never changed.

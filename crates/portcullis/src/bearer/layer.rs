@@ -9,14 +9,13 @@ use tower_layer::Layer;
 
 use super::authenticator::{BearerAuthenticator, Policy};
 use super::cache::{Cache, CacheUsage, TokenCache};
-use super::certificate::ClientCertificates;
 use super::dpop::Dpop;
 use super::error::{BuildError, BuildErrorKind, KeysUnavailable};
 use super::introspection::{Introspection, OpaqueTokens};
 use super::issuer::Issuer;
 use super::keys::KeyHealth;
 use super::metadata::ResourceMetadata;
-use super::possession::Possession;
+use super::possession::{ClientCertificates, Possession};
 use super::revocation::RevocationCheck;
 use super::token_source::{Sources, TokenSource};
 use super::verifier::Verifier;

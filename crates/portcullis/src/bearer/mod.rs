@@ -82,10 +82,8 @@
 //! raises nothing by itself.
 
 mod algorithm;
-mod audience;
 mod authenticator;
 mod cache;
-mod certificate;
 mod claims;
 mod confirmation;
 mod crypto;
@@ -93,39 +91,25 @@ mod dpop;
 mod error;
 mod events;
 mod expiry;
-mod forwarded;
-mod header;
 mod introspection;
 mod issuer;
 mod json;
 mod jws;
 mod keys;
 mod layer;
-mod members;
 mod metadata;
-mod miss;
-#[cfg_attr(
-    not(feature = "issue"),
-    expect(dead_code, reason = "only issuers look at tokens outside of a layer")
-)]
-mod own;
 mod possession;
-mod presets;
 mod refusal;
 mod revocation;
 mod rules;
-mod shape;
-mod tenants;
-mod text;
 mod token;
 mod token_source;
 mod verifier;
 
 pub use algorithm::Algorithm;
-pub use audience::Audience;
 pub use authenticator::BearerAuthenticator;
 pub use cache::{CacheUsage, TokenCache};
-pub use certificate::{ClientCertificate, ClientCertificates};
+pub use claims::ClaimPath;
 pub use dpop::{Dpop, MemoryReplayBackend, NonceKeys};
 #[cfg_attr(
     not(feature = "issue"),
@@ -134,7 +118,6 @@ pub use dpop::{Dpop, MemoryReplayBackend, NonceKeys};
 pub(crate) use dpop::{KeyFault, KeyProof, KeyProofs};
 pub use error::{BuildError, BuildErrorKind, KeysUnavailable};
 pub use expiry::{Expired, ExpiringBody, ExpiringStream, Expiry};
-pub use forwarded::ForwardedToken;
 pub use introspection::{
     Introspecting, Introspection, IntrospectionError, IntrospectionErrorKind, OpaqueTokens,
     TokenIntrospection,
@@ -145,6 +128,11 @@ pub use issuer::Issuer;
     expect(unused_imports, reason = "only issuers of tokens wait for as long")
 )]
 pub(crate) use issuer::MAX_LEEWAY;
+#[cfg_attr(
+    not(feature = "issue"),
+    expect(unused_imports, reason = "only issuers look at tokens outside of a layer")
+)]
+pub(crate) use issuer::OwnVerifier;
 #[cfg_attr(not(feature = "issue"), expect(unused_imports, reason = "only who mints publishes keys"))]
 pub(crate) use keys::rsa_numbers;
 pub use keys::{
@@ -152,19 +140,14 @@ pub use keys::{
 };
 pub use layer::BearerLayer;
 pub use metadata::{MetadataService, ResourceMetadata};
-#[cfg_attr(
-    not(feature = "issue"),
-    expect(unused_imports, reason = "only issuers look at tokens outside of a layer")
-)]
-pub(crate) use own::OwnVerifier;
+pub use possession::{ClientCertificate, ClientCertificates};
 pub use refusal::Refusal;
 pub use revocation::{
     MemoryTokenBackend, OnOutage, RevocationCheck, RevocationError, RevocationErrorKind, RevocationPush,
     Revocations,
 };
-pub use rules::Profile;
-pub use shape::ClaimPath;
-pub use tenants::Tenants;
+pub use rules::{Audience, Profile, Tenants};
+pub use token::ForwardedToken;
 pub use token_source::TokenSource;
 #[doc(hidden)]
 pub use verifier::verify_compact;

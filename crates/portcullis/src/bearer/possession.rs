@@ -4,12 +4,14 @@
 //! * A token that is bound is let in only if all that it is bound to is proved, whether it is known from before or not.
 //! * What it came as decides nothing: a bound token as `Bearer`, and an unbound one as `DPoP`, are refused.
 
+mod certificate;
+
 use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri};
 use portcullis_store::Timestamp;
 
-use super::certificate::{ClientCertificate, ClientCertificates};
+pub use self::certificate::{ClientCertificate, ClientCertificates};
 use super::confirmation::{Confirmation, Thumbprint};
 use super::crypto::same_bytes;
 use super::dpop::{DPOP, ProofRefusal, Proofs, Proved, Ticket, Unproved};

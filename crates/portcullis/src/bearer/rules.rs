@@ -1,14 +1,18 @@
 //! [`Rules`]: what an issuer's tokens must say to be accepted. Pure: claims and a moment in, an answer out.
 
+mod audience;
+mod tenants;
+
 use std::time::Duration;
 
 use portcullis_store::Timestamp;
 
-use super::audience::Audience;
+pub use self::audience::Audience;
+pub(in crate::bearer) use self::tenants::IssuerName;
+pub use self::tenants::Tenants;
 use super::claims::Claims;
-use super::header::JoseHeader;
+use super::jws::JoseHeader;
 use super::refusal::Refusal;
-use super::tenants::IssuerName;
 
 /// What counts as an access token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

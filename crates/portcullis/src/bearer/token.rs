@@ -4,9 +4,13 @@
 //! * `Bearer`, or `DPoP` where that is spoken (RFC 9449, section 7.1), in any case, one or more spaces, and the characters of `b64token`: present.
 //! * Anything else that says so, and more than one `Authorization`: malformed.
 
+mod forwarded;
+
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+pub use self::forwarded::ForwardedToken;
+pub(in crate::bearer) use self::forwarded::forwarded;
 use super::token_source::Place;
 
 /// What came in a token's place, and which that is. Of what it is made has not been looked at.

@@ -2,24 +2,24 @@
 //!
 //! Each step has its own refusal, and none can be skipped: parts, header, issuer, key, signature, claims.
 
+mod miss;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use portcullis_store::Timestamp;
 
+pub(in crate::bearer) use self::miss::{Failure, Miss, Verdict};
 use super::algorithm::Algorithms;
 use super::cache::Remembered;
-use super::claims::{Claims, peek_issuer};
+use super::claims::{Claims, Shape, peek_issuer};
 use super::confirmation::Confirmation;
-use super::header::JoseHeader;
-use super::jws::{Jws, Room, Signed};
+use super::json::Texts;
+use super::jws::{JoseHeader, Jws, Room, Signed};
 use super::keys::{AbsentKeys, Key, KeySet, KeySource, KeyUid};
-use super::miss::{Failure, Miss};
 use super::refusal::Refusal;
 use super::revocation::Marks;
 use super::rules::Rules;
-use super::shape::Shape;
-use super::text::Texts;
 use crate::identity::{Carrier, Identity, Stated};
 
 /// Knows the issuers, and whom their tokens name. Shared by every layer that was derived from one.

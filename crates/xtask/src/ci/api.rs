@@ -23,11 +23,11 @@ const EXCEPTIONS: &[Exception] = &[
     // The traits of streams and of bodies, which std lacks; no types.
     Exception { package: "portcullis", krate: "futures_core", file: Some("ending.rs") },
     Exception { package: "portcullis", krate: "futures_core", file: Some("bearer/expiry.rs") },
-    Exception { package: "portcullis", krate: "futures_core", file: Some("session/stream.rs") },
+    Exception { package: "portcullis", krate: "futures_core", file: Some("session/watch/stream.rs") },
     Exception { package: "portcullis", krate: "http_body", file: Some("csrf/form.rs") },
     Exception { package: "portcullis", krate: "http_body", file: Some("ending.rs") },
     Exception { package: "portcullis", krate: "http_body", file: Some("bearer/expiry.rs") },
-    Exception { package: "portcullis", krate: "http_body", file: Some("session/stream.rs") },
+    Exception { package: "portcullis", krate: "http_body", file: Some("session/watch/stream.rs") },
     // Endpoints read forms, of whatever body.
     Exception { package: "portcullis", krate: "http_body", file: Some("issue/endpoint/service.rs") },
     // An application brings its own connections.

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::refusal::ProofRefusal;
 use crate::bearer::claims::NumericDate;
-use crate::bearer::text::Text;
+use crate::bearer::json::Text;
 
 /// The claims that every proof has, and those that some have.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::jwk::PublicJwk;
 use super::refusal::ProofRefusal;
 use crate::bearer::algorithm::Algorithm;
-use crate::bearer::text::Text;
+use crate::bearer::json::Text;
 
 /// The members that matter.
 #[derive(Debug)]

@@ -17,8 +17,8 @@ use super::refusal::ProofRefusal;
 use crate::bearer::algorithm::Algorithm;
 use crate::bearer::confirmation::Thumbprint;
 use crate::bearer::crypto::sha256;
+use crate::bearer::json::Text;
 use crate::bearer::keys::LoneKey;
-use crate::bearer::text::Text;
 
 /// The members that matter.
 #[derive(Debug, Default)]

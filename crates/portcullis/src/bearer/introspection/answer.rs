@@ -17,14 +17,13 @@ use portcullis_store::Timestamp;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use crate::bearer::cache::Perishable;
-use crate::bearer::claims::Claims;
+use crate::bearer::claims::{Claims, Shape};
 use crate::bearer::confirmation::Confirmation;
 use crate::bearer::crypto::sha256;
+use crate::bearer::json::Text;
 use crate::bearer::refusal::Refusal;
 use crate::bearer::revocation::Marks;
 use crate::bearer::rules::Rules;
-use crate::bearer::shape::Shape;
-use crate::bearer::text::Text;
 use crate::bearer::verifier::state;
 use crate::identity::{Carrier, Identity};
 

@@ -17,7 +17,7 @@ use super::source::{IntrospectionError, IntrospectionErrorKind, TokenIntrospecti
 use crate::bearer::cache::{Cache, Perishable};
 use crate::bearer::crypto::sha256;
 use crate::bearer::events::{self, Introspected};
-use crate::bearer::miss::Failure;
+use crate::bearer::verifier::Failure;
 use crate::identity::Carrier;
 
 /// What is known of opaque tokens. Shared by every layer that was derived from one.

@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use crate::bearer::header::JoseHeader;
+use crate::bearer::jws::JoseHeader;
 
 /// The first few headers of tokens that keys of one set have verified; with the set they go. None makes room for another,
 /// so that there is no lock; and whoever has no key puts nothing here.

@@ -98,7 +98,7 @@ impl Marks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bearer::shape::Shape;
+    use crate::bearer::claims::Shape;
 
     const LEEWAY: Duration = Duration::from_secs(5);
 

@@ -10,18 +10,16 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::algorithm::Algorithm;
-use super::json::read;
-use super::members::Members;
-use super::refusal::Refusal;
-use super::text::{Text, next_text};
+use crate::bearer::algorithm::Algorithm;
+use crate::bearer::json::{Members, Text, next_text, read};
+use crate::bearer::refusal::Refusal;
 
 /// The members that matter.
 #[derive(Clone, Debug)]
-pub(super) struct JoseHeader<'a> {
-    pub(super) algorithm: Algorithm,
-    pub(super) kid: Option<Cow<'a, str>>,
-    pub(super) typ: Option<Cow<'a, str>>,
+pub(in crate::bearer) struct JoseHeader<'a> {
+    pub(in crate::bearer) algorithm: Algorithm,
+    pub(in crate::bearer) kid: Option<Cow<'a, str>>,
+    pub(in crate::bearer) typ: Option<Cow<'a, str>>,
 }
 
 /// The longest `kid` that is looked up, in bytes.
@@ -38,7 +36,7 @@ struct Raw<'a> {
 
 impl<'a> JoseHeader<'a> {
     /// Reads the decoded header.
-    pub(super) fn parse(json: &'a [u8]) -> Result<Self, Refusal> {
+    pub(in crate::bearer) fn parse(json: &'a [u8]) -> Result<Self, Refusal> {
         // Of strings that are skipped the parser would not see whether they are UTF-8 (RFC 7515, section 5.2).
         let text = std::str::from_utf8(json).map_err(|_| Refusal::MalformedHeader)?;
         let raw: Raw<'a> = read(text, PhantomData).map_err(|_| Refusal::MalformedHeader)?;
@@ -51,14 +49,14 @@ impl<'a> JoseHeader<'a> {
     }
 
     /// The same, apart from the text that it was read from.
-    pub(super) fn to_owned(&self) -> JoseHeader<'static> {
+    pub(in crate::bearer) fn to_owned(&self) -> JoseHeader<'static> {
         let owned = |text: &Option<Cow<'a, str>>| text.as_deref().map(|text| Cow::Owned(text.to_owned()));
         JoseHeader { algorithm: self.algorithm, kid: owned(&self.kid), typ: owned(&self.typ) }
     }
 
     /// Whether `typ` is this media type; `application/` may be left out, and case does not matter
     /// (RFC 7515, section 4.1.9).
-    pub(super) fn is_type(&self, subtype: &str) -> bool {
+    pub(in crate::bearer) fn is_type(&self, subtype: &str) -> bool {
         self.typ.as_deref().is_some_and(|typ| {
             let bare = match typ.split_at_checked("application/".len()) {
                 Some((prefix, bare)) if prefix.eq_ignore_ascii_case("application/") => bare,

@@ -1,8 +1,7 @@
 //! Well-known providers: what their access tokens look like, so that names, claims and kinds are right from the start.
 
-use super::audience::Audience;
-use super::issuer::Issuer;
-use super::tenants::Tenants;
+use super::Issuer;
+use crate::bearer::rules::{Audience, Tenants};
 
 /// # Well-known providers
 ///

@@ -8,8 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{Extensions, HeaderMap, HeaderName};
 
-use super::confirmation::Thumbprint;
-use super::crypto::sha256;
+use crate::bearer::confirmation::Thumbprint;
+use crate::bearer::crypto::sha256;
 
 /// The certificate that the client of this connection has shown, and whose key it has proved to hold in the TLS handshake.
 ///
@@ -61,7 +61,7 @@ pub struct ClientCertificate(Thumbprint);
 #[must_use]
 pub struct ClientCertificates {
     find: Arc<Find>,
-    pub(super) required: bool,
+    pub(in crate::bearer) required: bool,
 }
 
 type Find = dyn Fn(&HeaderMap, &Extensions) -> Option<ClientCertificate> + Send + Sync;
@@ -82,7 +82,7 @@ impl ClientCertificate {
         Self(thumbprint)
     }
 
-    pub(super) const fn thumbprint(&self) -> &Thumbprint {
+    pub(in crate::bearer) const fn thumbprint(&self) -> &Thumbprint {
         &self.0
     }
 }
@@ -121,7 +121,11 @@ impl ClientCertificates {
         self
     }
 
-    pub(super) fn find(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<ClientCertificate> {
+    pub(in crate::bearer) fn find(
+        &self,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Option<ClientCertificate> {
         (self.find)(headers, extensions)
     }
 }

@@ -6,18 +6,18 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use smallvec::SmallVec;
 
-use super::claims::VERSION;
-use super::text::{Text, Texts};
+use super::VERSION;
+use crate::bearer::json::{Text, Texts};
 
 /// The claims that hold scopes and roles, and others that the configuration names.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Shape {
-    pub(super) scopes: Vec<ClaimPath>,
-    pub(super) roles: Option<ClaimPath>,
+pub(in crate::bearer) struct Shape {
+    pub(in crate::bearer) scopes: Vec<ClaimPath>,
+    pub(in crate::bearer) roles: Option<ClaimPath>,
     /// Those that are looked at for what they say.
-    pub(super) named: Vec<String>,
+    pub(in crate::bearer) named: Vec<String>,
     /// Whether the tokens carry a version of their user.
-    pub(super) versioned: bool,
+    pub(in crate::bearer) versioned: bool,
 }
 
 /// Where in the payload a claim stands: its name, or the names of the objects around it and its own.
@@ -27,13 +27,13 @@ pub(super) struct Shape {
 pub struct ClaimPath(Vec<String>);
 
 /// Words such as scopes and roles.
-pub(super) type Words<'a> = SmallVec<[Cow<'a, str>; 8]>;
+pub(in crate::bearer) type Words<'a> = SmallVec<[Cow<'a, str>; 8]>;
 
 /// The scopes and roles that a payload names.
 #[derive(Debug, Default)]
-pub(super) struct Granted<'a> {
-    pub(super) scopes: Words<'a>,
-    pub(super) roles: Words<'a>,
+pub(in crate::bearer) struct Granted<'a> {
+    pub(in crate::bearer) scopes: Words<'a>,
+    pub(in crate::bearer) roles: Words<'a>,
 }
 
 /// What the words at a path are.
@@ -74,12 +74,12 @@ const REQUIRABLE: [&str; 4] = ["client_id", "typ", "token_use", "acr"];
 
 impl Shape {
     /// Whether the configuration names this claim for what it says.
-    pub(super) fn names(&self, name: &str) -> bool {
+    pub(in crate::bearer) fn names(&self, name: &str) -> bool {
         self.named.iter().any(|named| named == name)
     }
 
     /// Reads a claim whose name means nothing to the layer itself.
-    pub(super) fn read<'de, A: MapAccess<'de>>(
+    pub(in crate::bearer) fn read<'de, A: MapAccess<'de>>(
         &self,
         name: &str,
         members: &mut A,
@@ -104,7 +104,7 @@ impl Shape {
     }
 
     /// Whether every name is there and free to hold what it is to hold.
-    pub(super) fn is_sound(&self) -> bool {
+    pub(in crate::bearer) fn is_sound(&self) -> bool {
         let version = |name: &str| self.versioned && name == VERSION;
         let free = |name: &str| !name.is_empty() && !REGISTERED.contains(&name) && !version(name);
         let paths = self.paths().enumerate().all(|(index, (path, _))| {

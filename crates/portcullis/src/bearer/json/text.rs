@@ -8,17 +8,17 @@ use smallvec::SmallVec;
 
 /// One string.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+pub(in crate::bearer) struct Text<'a>(pub(in crate::bearer) Cow<'a, str>);
 
 /// A string or a list of strings, as `aud` has it (RFC 7519, section 4.1.3).
 #[derive(Debug)]
-pub(super) enum Texts<'a> {
+pub(in crate::bearer) enum Texts<'a> {
     One(Cow<'a, str>),
     Many(SmallVec<[Cow<'a, str>; 4]>),
 }
 
 impl<'a> Texts<'a> {
-    pub(super) fn as_slice(&self) -> &[Cow<'a, str>] {
+    pub(in crate::bearer) fn as_slice(&self) -> &[Cow<'a, str>] {
         match self {
             Self::One(one) => std::slice::from_ref(one),
             Self::Many(many) => many,
@@ -28,7 +28,9 @@ impl<'a> Texts<'a> {
 
 /// The value of a member that is a string.
 #[inline]
-pub(super) fn next_text<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Cow<'de, str>, A::Error> {
+pub(in crate::bearer) fn next_text<'de, A: MapAccess<'de>>(
+    members: &mut A,
+) -> Result<Cow<'de, str>, A::Error> {
     members.next_value::<Text<'de>>().map(|Text(text)| text)
 }
 

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use super::claims::Claims;
-use super::refusal::Refusal;
+use crate::bearer::claims::Claims;
+use crate::bearer::refusal::Refusal;
 
-/// The tenants of a provider whose tokens are accepted, for [`Issuer::templated`](super::Issuer::templated).
+/// The tenants of a provider whose tokens are accepted, for [`Issuer::templated`](crate::bearer::Issuer::templated).
 ///
 /// There is no way to accept everybody's: whoever opens a tenant with the provider would be let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Tenants(HashSet<String>);
 
 /// What `iss` must be.
 #[derive(Clone)]
-pub(super) enum IssuerName {
+pub(in crate::bearer) enum IssuerName {
     /// This, to the letter.
     Exact(String),
     /// A template, filled with a tenant that the token names in a claim of its own.
@@ -24,7 +24,7 @@ pub(super) enum IssuerName {
 
 /// A name with a claim in braces in it.
 #[derive(Clone)]
-pub(super) struct Template {
+pub(in crate::bearer) struct Template {
     text: String,
     /// What stands before the braces, in them and behind; `None` if there is not exactly one pair.
     parts: Option<(String, String, String)>,
@@ -39,7 +39,7 @@ impl Tenants {
     }
 
     /// The same, in lower case, if all of them are UUIDs; else none, which no layer is built with.
-    pub(super) fn uuids(self) -> Self {
+    pub(in crate::bearer) fn uuids(self) -> Self {
         let all = self.0.iter().all(|tenant| is_uuid(tenant));
         Self(if all { self.0.iter().map(|it| it.to_ascii_lowercase()).collect() } else { HashSet::new() })
     }
@@ -51,13 +51,13 @@ impl Tenants {
 }
 
 impl IssuerName {
-    pub(super) fn templated(text: String, tenants: Tenants) -> Self {
+    pub(in crate::bearer) fn templated(text: String, tenants: Tenants) -> Self {
         let parts = parts(&text);
         Self::Templated(Template { text, parts, tenants })
     }
 
     /// As it is configured: the name, or the template.
-    pub(super) fn as_str(&self) -> &str {
+    pub(in crate::bearer) fn as_str(&self) -> &str {
         match self {
             Self::Exact(name) => name,
             Self::Templated(template) => &template.text,
@@ -66,7 +66,7 @@ impl IssuerName {
 
     /// Whether a token with this `iss` is of this issuer. Of a template that is half of the answer:
     /// [`judge`](Self::judge) compares the tenant, too.
-    pub(super) fn is(&self, iss: &str) -> bool {
+    pub(in crate::bearer) fn is(&self, iss: &str) -> bool {
         match self {
             Self::Exact(name) => name == iss,
             Self::Templated(template) => template.tenant_of(iss).is_some(),
@@ -74,7 +74,7 @@ impl IssuerName {
     }
 
     /// Whether the claims name this issuer.
-    pub(super) fn judge(&self, claims: &Claims<'_>) -> Result<(), Refusal> {
+    pub(in crate::bearer) fn judge(&self, claims: &Claims<'_>) -> Result<(), Refusal> {
         let iss = claims.iss.as_deref().ok_or(Refusal::MissingClaim)?;
         let is_named = match self {
             Self::Exact(name) => name == iss,
@@ -90,7 +90,7 @@ impl IssuerName {
     ///
     /// Entra publishes the keys of all its tenants in one set, and beside each whose it is, with `{tenantid}` for
     /// everybody's. What other key sets say of an issuer means nothing.
-    pub(super) fn lets_sign(&self, of: Option<&str>, iss: &str) -> bool {
+    pub(in crate::bearer) fn lets_sign(&self, of: Option<&str>, iss: &str) -> bool {
         match (self, of) {
             (Self::Exact(_), _) | (_, None) => true,
             (Self::Templated(template), Some(of)) => {
@@ -100,19 +100,19 @@ impl IssuerName {
     }
 
     /// The claim that names the tenant, if there are tenants.
-    pub(super) fn claim(&self) -> Option<&str> {
+    pub(in crate::bearer) fn claim(&self) -> Option<&str> {
         match self {
             Self::Exact(_) => None,
             Self::Templated(template) => template.claim(),
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::bearer) fn is_empty(&self) -> bool {
         self.as_str().is_empty()
     }
 
     /// Whether it is no template, or one with a claim in braces and with tenants to fill it.
-    pub(super) fn is_sound(&self) -> bool {
+    pub(in crate::bearer) fn is_sound(&self) -> bool {
         match self {
             Self::Exact(_) => true,
             Self::Templated(template) => template.claim().is_some() && template.tenants.is_sound(),
@@ -120,7 +120,7 @@ impl IssuerName {
     }
 
     /// Whether some token could be of both.
-    pub(super) fn overlaps(&self, other: &Self) -> bool {
+    pub(in crate::bearer) fn overlaps(&self, other: &Self) -> bool {
         match self {
             Self::Exact(name) => other.is(name),
             Self::Templated(template) => template.names().any(|name| other.is(&name)),

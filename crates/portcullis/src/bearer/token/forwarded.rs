@@ -5,7 +5,7 @@ use http::{Extensions, HeaderValue};
 use crate::realm::Forwarded;
 
 /// The token that a request came with, for a handler that hands it on; where
-/// [`BearerLayer::forward_token`](super::BearerLayer::forward_token) says that there is one.
+/// [`BearerLayer::forward_token`](crate::bearer::BearerLayer::forward_token) says that there is one.
 ///
 /// It is good for whoever gets it, until it expires, at every service that it is meant for. So hand it on only to a service that
 /// the token names as its audience, over HTTPS; for any other, have it exchanged for one of that service (RFC 8693).
@@ -58,7 +58,7 @@ impl ForwardedToken {
 }
 
 /// What is left in a request's extensions for it.
-pub(super) fn forwarded(token: &[u8]) -> Option<Forwarded> {
+pub(in crate::bearer) fn forwarded(token: &[u8]) -> Option<Forwarded> {
     let mut value = HeaderValue::from_bytes(&[SCHEME.as_bytes(), token].concat()).ok()?;
     value.set_sensitive(true);
     Some(Forwarded(value))

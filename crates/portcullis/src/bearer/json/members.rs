@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 /// The names so far; room for `N` of them goes without an allocation.
 #[derive(Default)]
-pub(super) struct Members<'a, const N: usize> {
+pub(in crate::bearer) struct Members<'a, const N: usize> {
     names: SmallVec<[Cow<'a, str>; N]>,
     /// The marks of all of them.
     marks: u64,
@@ -16,7 +16,7 @@ impl<'a, const N: usize> Members<'a, N> {
     /// Adds a name, and says whether it was there. Names are compared only where their marks are alike: of twenty
     /// different ones hardly any are.
     #[inline]
-    pub(super) fn add(&mut self, name: Cow<'a, str>) -> bool {
+    pub(in crate::bearer) fn add(&mut self, name: Cow<'a, str>) -> bool {
         let mark = mark(&name);
         let is_there = self.marks & mark != 0 && self.names.contains(&name);
         self.marks |= mark;

@@ -2,10 +2,10 @@
 
 use portcullis_store::Timestamp;
 
-use super::error::BuildError;
-use super::issuer::Issuer;
-use super::revocation::{Marks, Revocations};
-use super::verifier::{Occasion, Verifier};
+use super::Issuer;
+use crate::bearer::error::BuildError;
+use crate::bearer::revocation::{Marks, Revocations};
+use crate::bearer::verifier::{Occasion, Verifier};
 use crate::identity::{Carrier, Identity};
 
 /// Verifies the tokens of one issuer, whose keys are at hand.

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::claims::Claims;
-use super::refusal::Refusal;
-use super::text::Texts;
+use crate::bearer::claims::Claims;
+use crate::bearer::json::Texts;
+use crate::bearer::refusal::Refusal;
 
 /// For whom the tokens of an issuer must be meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,8 @@ impl Audience {
     ///
     /// They are names of this service, as the issuer calls it, and not ids of clients: an ID token is meant for a client, and
     /// need not say that it is one. Where the issuer calls both by one name, have access tokens told by
-    /// [`Profile::AccessToken`](super::Profile::AccessToken), or by a [claim](super::Issuer::require_claim) that only they have.
+    /// [`Profile::AccessToken`](crate::bearer::Profile::AccessToken), or by a [claim](crate::bearer::Issuer::require_claim)
+    /// that only they have.
     pub fn one_of<T: Into<String>>(names: impl IntoIterator<Item = T>) -> Self {
         Self { names: owned(names), other: None }
     }
@@ -43,18 +44,18 @@ impl Audience {
     }
 
     /// The other claim, if there is one.
-    pub(super) fn other_claim(&self) -> Option<&str> {
+    pub(in crate::bearer) fn other_claim(&self) -> Option<&str> {
         self.other.as_ref().map(|(name, _)| name.as_str())
     }
 
     /// Whether there are names, none of them empty.
-    pub(super) fn is_sound(&self) -> bool {
+    pub(in crate::bearer) fn is_sound(&self) -> bool {
         let needed = self.other.as_ref().map_or(&self.names, |(_, values)| values);
         !needed.is_empty() && self.names.iter().chain(needed).all(|name| !name.is_empty())
     }
 
     /// Whether the token is meant for one of them.
-    pub(super) fn judge(&self, claims: &Claims<'_>) -> Result<(), Refusal> {
+    pub(in crate::bearer) fn judge(&self, claims: &Claims<'_>) -> Result<(), Refusal> {
         let aud = claims.aud.as_ref().map(Texts::as_slice);
         if aud.is_some_and(|aud| !is_among(&self.names, aud)) {
             return Err(Refusal::WrongAudience);

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use portcullis_store::Timestamp;
 
-use super::header::JoseHeader;
-use super::keys::{KeyQuery, KeySet, Missed, Missing};
-use super::refusal::Refusal;
-use super::verifier::TrustedIssuer;
+use super::TrustedIssuer;
+use crate::bearer::jws::JoseHeader;
+use crate::bearer::keys::{KeyQuery, KeySet, Missed, Missing};
+use crate::bearer::refusal::Refusal;
 
 /// Why a token names nobody.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::bearer) enum Failure {
     /// It is not good.
     Refused(Refusal),
     /// There is nobody to say whether it is good.
@@ -23,7 +23,7 @@ pub(super) enum Failure {
 
 /// A token that the keys at hand do not verify.
 #[derive(Debug)]
-pub(super) struct Miss {
+pub(in crate::bearer) struct Miss {
     issuer: Arc<TrustedIssuer>,
     query: KeyQuery,
     /// What it comes to if the source knows of no other keys.
@@ -32,7 +32,7 @@ pub(super) struct Miss {
 
 /// What is to be done when the source has answered.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(in crate::bearer) enum Verdict {
     /// The token is verified once more.
     Again,
     Failed(Failure),
@@ -40,7 +40,7 @@ pub(super) enum Verdict {
 
 impl Miss {
     /// The miss of a token that was refused with these keys, if other keys could change that.
-    pub(super) fn of(
+    pub(in crate::bearer) fn of(
         issuer: &Arc<TrustedIssuer>,
         keys: Arc<KeySet>,
         header: &JoseHeader<'_>,
@@ -60,12 +60,12 @@ impl Miss {
     }
 
     /// Asks the source.
-    pub(super) fn ask(&self) -> Missing {
+    pub(in crate::bearer) fn ask(&self) -> Missing {
         self.issuer.keys.miss(self.query.clone())
     }
 
     /// What the source's answer means for the token.
-    pub(super) fn settle(&self, missed: Missed, now: Timestamp) -> Verdict {
+    pub(in crate::bearer) fn settle(&self, missed: Missed, now: Timestamp) -> Verdict {
         Verdict::Failed(match missed {
             Missed::Replaced => return Verdict::Again,
             Missed::Absent => {
@@ -78,7 +78,7 @@ impl Miss {
     }
 
     /// The token was verified once more and missed again: a source is asked once for a request.
-    pub(super) fn give_up(self, now: Timestamp) -> Refusal {
+    pub(in crate::bearer) fn give_up(self, now: Timestamp) -> Refusal {
         self.remember(self.query.seen(), now);
         self.refusal
     }
