@@ -1,9 +1,18 @@
 //! [`RedisBackend`]: how it is made, and how it is looked at.
 
+mod entry;
+mod expiry;
+mod family;
+mod key_set;
+mod replay;
+mod session;
+mod token;
+
 use std::fmt;
 
 use portcullis_store::StoreError;
 
+use self::token::Everyone;
 use crate::check::{self, Report};
 use crate::client::Client;
 use crate::config::{ConfigError, RedisConfig};
@@ -13,7 +22,6 @@ use crate::keys::Keys;
 use crate::reply::accepted;
 use crate::route::Route;
 use crate::subscriber::Subscriber;
-use crate::token::Everyone;
 
 /// Sessions, and which bearer tokens are revoked, in Redis or Valkey, over one shared connection.
 ///

@@ -12,12 +12,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::cluster::{Redirect, slot_of, slot_of_key};
 use crate::command::{Command, Commands, words};
-use crate::line::Line;
-use crate::link::{Dropped, Link};
+use crate::counters;
+use crate::link::{Dropped, Line, Link, backoff};
 use crate::route::Route;
 use crate::verdict::{Failure, Verdict};
 use crate::wire::Unanswered;
-use crate::{backoff, counters};
 
 /// Sends commands. Clones share the connections. Nothing is sent before the first command.
 #[derive(Clone, Debug)]

@@ -131,6 +131,11 @@ pub(crate) fn command_of<W: Word>(
     Command { packed }
 }
 
+/// `GET`: what is under a name.
+pub(crate) fn get(name: &str) -> Command {
+    words("GET", &[name])
+}
+
 /// A command of fixed words.
 pub(crate) fn words(name: &str, words: &[&str]) -> Command {
     command(name, words.iter().copied())

@@ -9,8 +9,7 @@ use redis::RedisConnectionInfo;
 use crate::connector::Connector;
 use crate::provider::Provider;
 use crate::sentinel::Sentinel;
-use crate::server::{Address, Place, Server};
-use crate::tls::{Tls, TlsConfig};
+use crate::server::{Address, Place, Server, Tls, TlsConfig};
 
 mod error;
 mod url;

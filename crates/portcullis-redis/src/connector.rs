@@ -7,8 +7,7 @@ use std::sync::Arc;
 use redis::aio::PubSub;
 use redis::{Cmd, RedisError, RedisResult};
 
-use crate::line::Line;
-use crate::link::Link;
+use crate::link::{Line, Link};
 use crate::provider::Provider;
 use crate::sentinel::Sentinel;
 use crate::server::Server;

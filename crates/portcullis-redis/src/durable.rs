@@ -18,11 +18,10 @@ use tracing::warn;
 use crate::client::error_in;
 use crate::cluster::slot_of;
 use crate::command::{Command, Commands, NONE, words};
-use crate::counters;
 use crate::link::Link;
 use crate::route::Route;
-use crate::script;
 use crate::verdict::Failure;
+use crate::{counters, script};
 
 /// Has replicas confirm that sessions have ended. Clones share their turns.
 #[derive(Clone)]

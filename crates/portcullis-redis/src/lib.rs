@@ -186,7 +186,6 @@
 
 mod announcement;
 mod backend;
-mod backoff;
 mod check;
 mod client;
 mod cluster;
@@ -194,33 +193,17 @@ mod command;
 mod config;
 mod connector;
 mod counters;
-mod dial;
 mod durable;
-mod entry;
-mod expiry;
-mod family;
 mod health;
-mod key_set;
 mod keys;
-mod line;
 mod link;
-mod liveness;
-mod login;
 mod provider;
-mod replay;
 mod reply;
 mod route;
 mod script;
 mod sentinel;
 mod server;
-mod session;
 mod subscriber;
-#[cfg(feature = "tls")]
-mod tls;
-#[cfg(not(feature = "tls"))]
-#[path = "no_tls.rs"]
-mod tls;
-mod token;
 mod unique;
 mod verdict;
 mod wire;
@@ -230,4 +213,4 @@ pub use check::{Report, ServerReport};
 pub use config::{ConfigError, ConfigErrorKind, RedisConfig};
 pub use health::{Health, LinkHealth};
 #[cfg(feature = "tls")]
-pub use tls::TlsConfig;
+pub use server::TlsConfig;

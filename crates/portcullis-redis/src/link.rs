@@ -1,5 +1,9 @@
 //! [`Link`]: the one connection, made when it is needed and given up when it no longer serves.
 
+pub(crate) mod backoff;
+mod line;
+mod liveness;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +13,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, warn};
 
-use crate::backoff;
+pub(crate) use self::line::Line;
 use crate::connector::Connector;
 use crate::counters;
 use crate::health::LinkHealth;
-use crate::line::Line;
 use crate::server::Place;
 use crate::verdict::Failure;
 

@@ -10,8 +10,7 @@ use tokio::time::Instant;
 use crate::cluster::{Cluster, Redirect};
 use crate::config::Topology;
 use crate::health::Health;
-use crate::line::Line;
-use crate::link::Link;
+use crate::link::{Line, Link};
 use crate::verdict::Failure;
 
 /// Which connection a command goes on. Clones share the connections.

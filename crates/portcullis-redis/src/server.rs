@@ -1,13 +1,25 @@
 //! [`Server`]: where a server is, and as whom to log in there.
 
+mod dial;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "server/no_tls.rs"]
+mod tls;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError};
 
+pub(crate) use self::dial::Stream;
+pub(crate) use self::tls::Tls;
+#[cfg(not(feature = "tls"))]
+pub(crate) use self::tls::TlsConfig;
+#[cfg(feature = "tls")]
+pub use self::tls::TlsConfig;
 use crate::config::{ConfigError, ConfigErrorKind};
-use crate::tls::Tls;
 
 /// Where a server is, and as whom to log in there.
 #[derive(Clone)]

@@ -4,6 +4,7 @@
 //! * Whoever finds the server idle, or completes a batch, writes; the rest is written by the driver, the task that also reads.
 //! * A caller that leaves disturbs nobody: its reply is dropped when it comes.
 
+mod login;
 mod queue;
 mod reply;
 
@@ -19,9 +20,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+pub(crate) use self::login::log_in;
 use self::queue::{Queue, Replies};
 use self::reply::Reader;
-use crate::dial::Stream;
+use crate::server::Stream;
 
 /// Many callers' requests on one connection.
 pub(crate) struct Wire {

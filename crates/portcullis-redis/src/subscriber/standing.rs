@@ -11,12 +11,11 @@ use portcullis_store::{Realm, Revocation, Revoked, StoreError};
 use redis::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::command::{Command, Commands, words};
+use crate::command::{Command, Commands, get, words};
 use crate::keys::{Keys, Standing};
-use crate::line::Line;
+use crate::link::Line;
 use crate::reply::{accepted, epoch, unexpected};
 use crate::script::LAST_TIME;
-use crate::session::get;
 use crate::verdict::Failure;
 
 /// Reads what is revoked in a realm.

@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use redis::RedisResult;
 use tokio::net::TcpStream;
 
+use super::Stream;
 use crate::config::{ConfigError, ConfigErrorKind};
-use crate::dial::Stream;
 
 /// Never there.
 #[derive(Clone)]

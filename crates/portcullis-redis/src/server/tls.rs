@@ -16,8 +16,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::Stream;
 use crate::config::{ConfigError, ConfigErrorKind, RedisConfig};
-use crate::dial::Stream;
 
 /// How connections are encrypted: TLS 1.2 or 1.3, with the server's name verified.
 ///

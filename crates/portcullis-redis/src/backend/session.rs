@@ -11,11 +11,11 @@ use portcullis_store::{
 use redis::Value;
 use tokio::time::Instant;
 
-use crate::backend::RedisBackend;
+use super::RedisBackend;
+use super::entry::Entry;
+use super::expiry::expiry;
 use crate::client::{Call, Near};
-use crate::command::{Argument, Command, Commands, NONE, Word, command};
-use crate::entry::Entry;
-use crate::expiry::expiry;
+use crate::command::{Argument, Commands, NONE, Word, command, get};
 use crate::reply::{
     Answer, accepted, answer, decode, enrolled, locators, number, record, unexpected, unreadable,
 };
@@ -372,10 +372,6 @@ const RECEIPT_KEPT_MS: &str = "60000";
 
 fn moment(decimal: &[u8]) -> Option<Timestamp> {
     std::str::from_utf8(decimal).ok()?.parse().ok().map(Timestamp::from_millis)
-}
-
-pub(crate) fn get(name: &str) -> Command {
-    command("GET", std::iter::once(name.as_bytes()))
 }
 
 /// Whether what is there was made by the write named `tag`. If it has gone meanwhile, it was another's: a caller then

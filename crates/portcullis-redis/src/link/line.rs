@@ -6,12 +6,11 @@ use std::time::Duration;
 use redis::{RedisResult, Value};
 use tokio::time::{Instant, timeout_at};
 
+use super::liveness::Liveness;
 use crate::command::{Command, Commands};
-use crate::liveness::Liveness;
-use crate::login::log_in;
 use crate::provider::Provider;
 use crate::server::{Place, Server};
-use crate::wire::{Unanswered, Wire};
+use crate::wire::{Unanswered, Wire, log_in};
 
 /// A connection that was made.
 pub(crate) struct Line {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis_store::{Claimed, Locator, Realm, ReplayBackend, StoreError};
 
-use crate::backend::RedisBackend;
+use super::RedisBackend;
 use crate::reply::{Answer, answer, unexpected};
 use crate::script::answer::{DONE, TAKEN};
 use crate::script::{self, LAST_TIME};

@@ -3,8 +3,8 @@
 use redis::{ErrorKind, RedisConnectionInfo, RedisError, RedisResult, Value};
 use tokio::time::Instant;
 
+use super::{Unanswered, Wire};
 use crate::command::{Commands, words};
-use crate::wire::{Unanswered, Wire};
 
 /// How a connection presents itself to whoever lists them (`CLIENT LIST`).
 const NAME: &str = env!("CARGO_PKG_NAME");

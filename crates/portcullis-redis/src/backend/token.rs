@@ -15,15 +15,14 @@ use portcullis_store::{
 use redis::{ServerError, Value};
 use tokio::time::Instant;
 
+use super::RedisBackend;
 use crate::announcement;
-use crate::backend::RedisBackend;
 use crate::client::Request;
-use crate::command::{Command, command};
-use crate::line::Line;
+use crate::command::{Command, command, get};
+use crate::link::Line;
 use crate::reply::{Answer, accepted, answer, epoch, unexpected, unreadable};
 use crate::script::answer::UNREADABLE;
 use crate::script::{self, LAST_TIME, Script};
-use crate::session::get;
 use crate::wire::Unanswered;
 
 /// Since when tokens of everyone are good, as it was known a moment ago. Clones share it.

@@ -10,7 +10,7 @@ use portcullis_store::{
 };
 use redis::Value;
 
-use crate::backend::RedisBackend;
+use super::RedisBackend;
 use crate::reply::{Answer, accepted, answer, number, unexpected, unreadable};
 use crate::script::answer::{DONE, GONE, TAKEN};
 use crate::script::{self, LAST_TIME, Script};

@@ -12,8 +12,8 @@ use portcullis_store::{
 };
 use redis::Value;
 
+use super::RedisBackend;
 use crate::announcement;
-use crate::backend::RedisBackend;
 use crate::reply::{Answer, accepted, answer, epoch, number, octets, unexpected, unreadable};
 use crate::script::answer::{DONE, GONE, STALE, TAKEN, UNREADABLE};
 use crate::script::{self, FAMILY_FORMAT, FAMILY_SECRETS, LAST_TIME};
