@@ -125,7 +125,7 @@ impl Fetcher {
     pub(crate) async fn post(
         &self,
         endpoint: &Endpoint,
-        authorization: &HeaderValue,
+        authorization: Option<&HeaderValue>,
         form: Bytes,
     ) -> Result<(StatusCode, Bytes), FetchError> {
         let request = || form_request(endpoint, authorization, form.clone());
@@ -192,15 +192,19 @@ fn request(endpoint: &Endpoint, etag: Option<&HeaderValue>) -> Request<Full<Byte
     request
 }
 
-fn form_request(endpoint: &Endpoint, authorization: &HeaderValue, form: Bytes) -> Request<Full<Bytes>> {
+fn form_request(
+    endpoint: &Endpoint,
+    authorization: Option<&HeaderValue>,
+    form: Bytes,
+) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(form));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = endpoint.uri().clone();
     let headers = request.headers_mut();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(AUTHORIZATION, authorization.clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    headers.extend(authorization.map(|value| (AUTHORIZATION, value.clone())));
     request
 }
 

@@ -57,7 +57,7 @@ pub struct RemoteIntrospection(Arc<Server>);
 #[must_use = "a builder does nothing until it builds"]
 pub struct RemoteIntrospectionBuilder {
     url: String,
-    credentials: Option<(Zeroizing<String>, Zeroizing<String>)>,
+    client: Option<Client>,
     transport: Transport,
     roots: Roots,
     bad_roots: bool,
@@ -66,7 +66,29 @@ pub struct RemoteIntrospectionBuilder {
 struct Server {
     fetcher: Fetcher,
     endpoint: Endpoint,
-    authorization: HeaderValue,
+    credentials: Credentials,
+}
+
+/// As whom to ask: an id and a secret, and where they go.
+struct Client {
+    id: Zeroizing<String>,
+    secret: Zeroizing<String>,
+    place: Place,
+}
+
+/// How a client with a secret authenticates (RFC 6749, section 2.3.1; the names are those of RFC 7591, section 2).
+enum Place {
+    /// `client_secret_basic`.
+    Header,
+    /// `client_secret_post`.
+    Form,
+}
+
+/// What each question says of who asks.
+enum Credentials {
+    Header(HeaderValue),
+    /// The fields that follow the question's own.
+    Form(Zeroizing<String>),
 }
 
 /// How many connections are kept between questions.
@@ -77,7 +99,7 @@ impl RemoteIntrospection {
     pub fn builder(url: impl Into<String>) -> RemoteIntrospectionBuilder {
         RemoteIntrospectionBuilder {
             url: url.into(),
-            credentials: None,
+            client: None,
             transport: Transport::Https,
             roots: Roots::default(),
             bad_roots: false,
@@ -86,10 +108,21 @@ impl RemoteIntrospection {
 }
 
 impl RemoteIntrospectionBuilder {
-    /// As whom to ask: the id and the secret of a client that may, by HTTP Basic (RFC 6749, section 2.3.1). There is no
-    /// default: a server that answers anybody tells everybody which tokens are good.
-    pub fn client(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
-        self.credentials = Some((Zeroizing::new(id.into()), Zeroizing::new(secret.into())));
+    /// As whom to ask: the id and the secret of a client that may, by HTTP Basic (`client_secret_basic`: RFC 6749, section
+    /// 2.3.1). There is no default: a server that answers anybody tells everybody which tokens are good.
+    pub fn client(self, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.asking_as(id.into(), secret.into(), Place::Header)
+    }
+
+    /// As [`client`](Self::client), for a server that knows its client by fields of the form alone: `client_id` and
+    /// `client_secret` stand beside the token (`client_secret_post`: RFC 6749, section 2.3.1). Where it takes both, Basic is
+    /// the better one, since logs of forms are likelier than of that header. Of the two, the last call counts.
+    pub fn client_secret_post(self, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.asking_as(id.into(), secret.into(), Place::Form)
+    }
+
+    fn asking_as(mut self, id: String, secret: String, place: Place) -> Self {
+        self.client = Some(Client { id: id.into(), secret: secret.into(), place });
         self
     }
 
@@ -119,23 +152,32 @@ impl RemoteIntrospectionBuilder {
     /// # Errors
     /// See [`ConfigErrorKind`].
     pub fn build(self) -> Result<RemoteIntrospection, ConfigError> {
-        let Self { url, credentials, transport, roots, bad_roots } = self;
+        let Self { url, client, transport, roots, bad_roots } = self;
         let endpoint = Endpoint::parse(&url, transport).ok_or(ConfigErrorKind::Url)?;
-        let authorization = credentials.as_ref().and_then(|(id, secret)| basic(id, secret));
-        let authorization = authorization.ok_or(ConfigErrorKind::Client)?;
+        let credentials = client.as_ref().and_then(Client::credentials).ok_or(ConfigErrorKind::Client)?;
         if bad_roots {
             return Err(ConfigErrorKind::Certificate.into());
         }
         let fetcher = Fetcher::keeping(IDLE_CONNECTIONS, roots.config(endpoint.is_https())?, transport);
-        Ok(RemoteIntrospection(Arc::new(Server { fetcher, endpoint, authorization })))
+        Ok(RemoteIntrospection(Arc::new(Server { fetcher, endpoint, credentials })))
+    }
+}
+
+impl Client {
+    fn credentials(&self) -> Option<Credentials> {
+        let Self { id, secret, place } = self;
+        if id.is_empty() || secret.is_empty() {
+            return None;
+        }
+        match place {
+            Place::Header => basic(id, secret).map(Credentials::Header),
+            Place::Form => Some(Credentials::Form(fields(id, secret))),
+        }
     }
 }
 
 /// Both are written as in a form before they are joined (RFC 6749, section 2.3.1), or a colon in the id would end it.
 fn basic(id: &str, secret: &str) -> Option<HeaderValue> {
-    if id.is_empty() || secret.is_empty() {
-        return None;
-    }
     let mut pair = Zeroizing::new(String::new());
     form::encode(id, &mut pair);
     pair.push(':');
@@ -146,15 +188,40 @@ fn basic(id: &str, secret: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
+fn fields(id: &str, secret: &str) -> Zeroizing<String> {
+    let mut fields = Zeroizing::new(String::from("&client_id="));
+    form::encode(id, &mut fields);
+    fields.push_str("&client_secret=");
+    form::encode(secret, &mut fields);
+    fields
+}
+
+impl Credentials {
+    fn header(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::Header(value) => Some(value),
+            Self::Form(_) => None,
+        }
+    }
+
+    fn fields(&self) -> &str {
+        match self {
+            Self::Header(_) => "",
+            Self::Form(fields) => fields,
+        }
+    }
+}
+
 impl TokenIntrospection for RemoteIntrospection {
     fn introspect(&self, token: &str) -> Introspecting {
+        let server = Arc::clone(&self.0);
         let mut form = String::from("token=");
         form::encode(token, &mut form);
         form.push_str("&token_type_hint=access_token");
-        let server = Arc::clone(&self.0);
+        form.push_str(server.credentials.fields());
         Box::pin(async move {
-            let answer =
-                server.fetcher.post(&server.endpoint, &server.authorization, Bytes::from(form)).await;
+            let authorization = server.credentials.header();
+            let answer = server.fetcher.post(&server.endpoint, authorization, Bytes::from(form)).await;
             match answer {
                 Ok((StatusCode::BAD_REQUEST, body)) => not_taken(&body),
                 Ok((_, body)) => Ok(body),
@@ -227,7 +294,7 @@ impl fmt::Debug for RemoteIntrospectionBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RemoteIntrospectionBuilder")
             .field("transport", &self.transport)
-            .field("has_client", &self.credentials.is_some())
+            .field("has_client", &self.client.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -240,17 +307,18 @@ mod tests {
     fn a_client_s_name_and_secret_are_written_as_in_a_form() {
         // "a%3Ab:p+%25%C3%BC", by Python's urllib.parse.quote_plus and base64.
         assert_eq!(basic("a:b", "p %\u{fc}").unwrap(), "Basic YSUzQWI6cCslMjUlQzMlQkM=");
-        assert!(basic("", "secret").is_none() && basic("id", "").is_none());
         assert!(basic("id", "secret").unwrap().is_sensitive());
+        assert_eq!(fields("a&b", "p %").as_str(), "&client_id=a%26b&client_secret=p+%25");
     }
 
     #[test]
     fn debug_shows_no_secret() {
-        let builder =
-            RemoteIntrospection::builder("https://idp.example/introspect?key=hush").client("id", "s3cret");
-        assert!(!format!("{builder:?}").contains("s3cret"), "{builder:?}");
-        let built = builder.build().unwrap();
-        assert_eq!(format!("{built:?}"), r#"RemoteIntrospection("idp.example/introspect")"#);
+        let at = || RemoteIntrospection::builder("https://idp.example/introspect?key=hush");
+        for builder in [at().client("id", "s3cret"), at().client_secret_post("id", "s3cret")] {
+            assert!(!format!("{builder:?}").contains("s3cret"), "{builder:?}");
+            let built = builder.build().unwrap();
+            assert_eq!(format!("{built:?}"), r#"RemoteIntrospection("idp.example/introspect")"#);
+        }
     }
 
     #[test]
@@ -262,6 +330,12 @@ mod tests {
             ("a name in it", at("https://ada@idp.example/"), ConfigErrorKind::Url),
             ("nobody", RemoteIntrospection::builder("https://idp.example/"), ConfigErrorKind::Client),
             ("no secret", at("https://idp.example/").client("id", ""), ConfigErrorKind::Client),
+            ("no id", at("https://idp.example/").client("", "secret"), ConfigErrorKind::Client),
+            (
+                "no secret in a form",
+                at("https://idp.example/").client_secret_post("id", ""),
+                ConfigErrorKind::Client,
+            ),
             ("no certificate", at("https://idp.example/").add_roots("none"), ConfigErrorKind::Certificate),
             ("no roots", at("https://idp.example/").without_system_roots(), ConfigErrorKind::NoRoots),
         ] {

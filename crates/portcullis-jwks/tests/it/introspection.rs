@@ -11,7 +11,7 @@ use http::{Request, Response, StatusCode};
 use portcullis::BearerLayer;
 use portcullis::bearer::{Audience, Introspection, Issuer, OpaqueTokens, StaticKeys};
 use portcullis::identity::IdentityExt;
-use portcullis_jwks::RemoteIntrospection;
+use portcullis_jwks::{RemoteIntrospection, RemoteIntrospectionBuilder};
 use portcullis_testkit::idp::{Answer, FakeIdp};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,12 +32,13 @@ const MARGIN: Duration = Duration::from_millis(600);
 
 impl Service {
     async fn start() -> Self {
-        Self::as_client(FakeIdp::CLIENT).await
+        let (id, secret) = FakeIdp::CLIENT;
+        Self::asking(|server| server.client(id, secret)).await
     }
 
-    async fn as_client((id, secret): (&str, &str)) -> Self {
+    async fn asking(client: impl FnOnce(RemoteIntrospectionBuilder) -> RemoteIntrospectionBuilder) -> Self {
         let idp = FakeIdp::start("api").await;
-        let server = RemoteIntrospection::builder(idp.introspection_url()).client(id, secret).insecure_http();
+        let server = client(RemoteIntrospection::builder(idp.introspection_url())).insecure_http();
         let introspection = Introspection::new(issuer(&idp), server.build().unwrap()).budget(BUDGET);
         Self::of(idp, BearerLayer::opaque(introspection).unwrap())
     }
@@ -158,9 +159,29 @@ async fn a_provider_that_is_away_is_left_alone_and_asked_again_when_it_is_back()
 #[tokio::test]
 async fn a_client_that_may_not_ask_is_no_verdict_on_a_token() {
     let (id, secret) = FakeIdp::CLIENT;
-    for client in [("another", secret), (id, "another")] {
-        let service = Service::as_client(client).await;
-        assert_eq!(service.status(&service.idp.opaque_token(json!({}))).await, 503, "{client:?}");
+    for (id, secret) in [("another", secret), (id, "another")] {
+        for service in [
+            Service::asking(|server| server.client(id, secret)).await,
+            Service::asking(|server| server.client_secret_post(id, secret)).await,
+        ] {
+            assert_eq!(service.status(&service.idp.opaque_token(json!({}))).await, 503, "{id:?} {secret:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_s_secret_stands_in_one_place() {
+    let (id, secret) = FakeIdp::CLIENT;
+    let in_the_form = "&client_id=the+api&client_secret=s3cret%3A+100%25+%26+more";
+    for (name, service, has_header, form_ends) in [
+        ("basic", Service::asking(|server| server.client(id, secret)).await, true, "=access_token"),
+        ("post", Service::asking(|server| server.client_secret_post(id, secret)).await, false, in_the_form),
+    ] {
+        let token = service.idp.opaque_token(json!({ "sub": "ada" }));
+        assert_eq!(service.status(&token).await, 200, "{name}");
+        let asked = service.idp.asked().pop().unwrap();
+        assert_eq!(asked.headers.contains_key(AUTHORIZATION), has_header, "{name}");
+        assert!(asked.body.ends_with(form_ends), "{name}: {}", asked.body);
     }
 }
 

@@ -137,7 +137,7 @@ async fn read_body(stream: &mut TcpStream, headers: &HeaderMap) -> io::Result<St
 /// To whoever may ask, and in the way of RFC 7662, section 2.1.
 async fn introspect(stream: &mut TcpStream, asked: &Asked, play: &Play) -> io::Result<()> {
     let is_form = asked.headers.get(CONTENT_TYPE).is_some_and(|it| it == "application/x-www-form-urlencoded");
-    let (status, answer) = if !is_client(&asked.headers) {
+    let (status, answer) = if !is_client(asked) {
         ("401 Unauthorized", r#"{"error":"invalid_client"}"#.to_owned())
     } else if !asked.line.starts_with("POST ") || !is_form {
         ("400 Bad Request", r#"{"error":"invalid_request"}"#.to_owned())
@@ -147,15 +147,29 @@ async fn introspect(stream: &mut TcpStream, asked: &Asked, play: &Play) -> io::R
     reply(stream, status, &json_type(), &answer).await
 }
 
-fn is_client(headers: &HeaderMap) -> bool {
-    let read = || {
-        let basic = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
-        let pair = String::from_utf8(STANDARD.decode(basic).ok()?).ok()?;
-        let (id, secret) = pair.split_once(':')?;
-        Some((form_decoded(id), form_decoded(secret)))
-    };
+/// By HTTP Basic or by the form's fields, never by both (RFC 6749, section 2.3).
+fn is_client(asked: &Asked) -> bool {
     let (id, secret) = FakeIdp::CLIENT;
-    read() == Some((id.to_owned(), secret.to_owned()))
+    let named = match asked.headers.get(AUTHORIZATION) {
+        Some(_) if asked.field("client_secret").is_some() => None,
+        Some(line) => basic(line),
+        None => asked.field("client_id").zip(asked.field("client_secret")),
+    };
+    named == Some((id.to_owned(), secret.to_owned()))
+}
+
+fn basic(line: &HeaderValue) -> Option<(String, String)> {
+    let pair = STANDARD.decode(line.to_str().ok()?.strip_prefix("Basic ")?).ok()?;
+    let pair = String::from_utf8(pair).ok()?;
+    pair.split_once(':').map(|(id, secret)| (form_decoded(id), form_decoded(secret)))
+}
+
+impl Asked {
+    /// What stands in a field of the form.
+    fn field(&self, name: &str) -> Option<String> {
+        let mut fields = self.body.split('&').filter_map(|field| field.split_once('='));
+        fields.find(|(it, _)| *it == name).map(|(_, value)| form_decoded(value))
+    }
 }
 
 /// A value of a form: a plus is a space, and the rest is percent-encoded.
@@ -175,9 +189,7 @@ fn form_decoded(text: &str) -> String {
 impl Play {
     /// What it says of the token in the form.
     fn answer_about(&self, asked: &Asked) -> String {
-        let mut fields = asked.body.split('&').filter_map(|field| field.split_once('='));
-        let token = fields.find(|(name, _)| *name == "token").map(|(_, value)| form_decoded(value));
-        let known = token.and_then(|token| self.opaque.get(&token).cloned());
+        let known = asked.field("token").and_then(|token| self.opaque.get(&token).cloned());
         known.unwrap_or_else(|| r#"{"active":false}"#.to_owned())
     }
 }
