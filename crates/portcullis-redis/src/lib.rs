@@ -183,6 +183,7 @@
 //! `portcullis_redis_connections_dropped_total` (`reason`: `no_answers`, `broken`, `refused`, `another_master`),
 //! `portcullis_redis_calls_failed_total` (`kind`), `portcullis_redis_resends_total` and
 //! `portcullis_redis_redirects_total` (`kind`: `moved`, `ask`).
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod announcement;
 mod backend;
