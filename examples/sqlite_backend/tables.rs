@@ -203,12 +203,17 @@ pub(super) fn bump(
     now: Timestamp,
 ) -> Outcome<CredentialVersion> {
     let next = credential_version(transaction, user, now)?.0.saturating_add(1);
-    transaction.prepare_cached("REPLACE INTO credential VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-        user.realm.as_str(),
-        user.user.as_str(),
-        i64::try_from(next).unwrap_or(i64::MAX),
-        millis(now.saturating_add(keep)),
-    ])?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO credential VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE
+             SET version = excluded.version, kept_until = max(kept_until, excluded.kept_until)",
+        )?
+        .execute(params![
+            user.realm.as_str(),
+            user.user.as_str(),
+            i64::try_from(next).unwrap_or(i64::MAX),
+            millis(now.saturating_add(keep)),
+        ])?;
     Ok(CredentialVersion(next))
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 /// A source cannot be made of what was given.
 ///
 /// The text is for the developer and not part of the API; match on [`ConfigError::kind`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError {
     kind: ConfigErrorKind,
 }
@@ -46,8 +46,12 @@ impl From<ConfigErrorKind> for ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            ConfigErrorKind::Url => "the address is no plain https URL",
-            ConfigErrorKind::Issuer => "the issuer is no plain https URL",
+            ConfigErrorKind::Url => {
+                "the address is no plain https URL; http on this machine needs insecure_http"
+            }
+            ConfigErrorKind::Issuer => {
+                "the issuer is no plain https URL; http on this machine needs insecure_http"
+            }
             ConfigErrorKind::Certificate => "the certificates are not PEM or cannot be used",
             ConfigErrorKind::NoRoots => "there is no certificate authority to trust",
             ConfigErrorKind::Client => "there is no client to ask as",
@@ -56,4 +60,24 @@ impl fmt::Display for ConfigError {
     }
 }
 
+/// With the text: it is this that a `main` prints that gives the error back.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConfigError({:?}: {self})", self.kind)
+    }
+}
+
 impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_main_prints_says_what_to_do() {
+        let error = ConfigError::from(ConfigErrorKind::Issuer);
+        let expected =
+            "ConfigError(Issuer: the issuer is no plain https URL; http on this machine needs insecure_http)";
+        assert_eq!(format!("{error:?}"), expected);
+    }
+}

@@ -17,7 +17,8 @@ use crate::{
 /// * **Every write may be sent twice**, at any distance in time, with the effect of once. Writes are named by the
 ///   [`Tag`] they carry for that purpose.
 /// * **A destroyed or expired record never comes back** through [`save`](Self::save) or [`touch`](Self::touch).
-/// * **A record of an unknown format version is never written to**: [`StoreErrorKind::Corrupt`].
+/// * **A record of an unknown format version is never written to**: [`StoreErrorKind::Corrupt`]. Only a
+///   [`destroy`](Self::destroy) ends it.
 /// * **Each call ends within the backend's own budget**, well under a second, with
 ///   [`StoreErrorKind::Timeout`] or [`StoreErrorKind::Unavailable`] if need be.
 /// * **Dropping a future** leaves the store as if the call had timed out: the write was applied whole or not at all.
@@ -121,7 +122,7 @@ pub trait SessionBackend: Send + Sync + 'static {
     /// deadline, and the key's expiry with it. Now is the store's clock.
     fn touch(&self, key: Key<'_>) -> impl Future<Output = Result<Touched, StoreError>> + Send;
 
-    /// Deletes records. When it returns, no [`load`](Self::load) anywhere finds them.
+    /// Deletes records, and what is none of a format that it knows. When it returns, no [`load`](Self::load) anywhere finds them.
     fn destroy(&self, keys: &[Key<'_>]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// [`destroy`](Self::destroy), then waits until `replicas` replicas of the store say that they have it, for as long as
@@ -218,7 +219,7 @@ pub trait SessionBackend: Send + Sync + 'static {
     ) -> impl Future<Output = Result<CredentialVersion, StoreError>> + Send;
 
     /// Makes every version of the user's that was read before stale, and gives the new one. It may be forgotten when
-    /// `keep` has passed without another. It works in a store that has no room for sessions.
+    /// `keep` has passed, by the longest of several. It works in a store that has no room for sessions.
     ///
     /// Sent twice it counts twice: that makes one more version stale, and none good again.
     fn bump_credential_version(

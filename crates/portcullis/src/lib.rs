@@ -69,7 +69,7 @@ pub mod identity;
 #[cfg(feature = "issue")]
 pub mod issue;
 // Its code needs axum and more, so it is tested in the workspace's end-to-end tests.
-#[cfg(all(doc, not(doctest), feature = "csrf", feature = "session"))]
+#[cfg(all(doc, not(doctest), feature = "bearer", feature = "csrf", feature = "session"))]
 #[doc = include_str!("migration.md")]
 pub mod migration {}
 #[cfg(any(feature = "bearer", feature = "csrf", feature = "rust-crypto", feature = "session"))]

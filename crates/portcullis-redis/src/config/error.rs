@@ -6,7 +6,6 @@ use std::fmt;
 use redis::RedisError;
 
 /// The configuration cannot be used. Neither the text nor the source holds a password.
-#[derive(Debug)]
 pub struct ConfigError {
     kind: ConfigErrorKind,
     source: Option<Box<dyn Error + Send + Sync>>,
@@ -70,6 +69,15 @@ impl fmt::Display for ConfigError {
             ConfigErrorKind::TlsMissing => "TLS needs the feature `tls` of portcullis-redis",
             ConfigErrorKind::Tls => "the certificates or the key cannot be used",
         })
+    }
+}
+
+/// With the text and its cause: it is this that a `main` prints that gives the error back.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConfigError({:?}: {self}", self.kind)?;
+        self.source.iter().try_for_each(|source| write!(f, ": {source}"))?;
+        f.write_str(")")
     }
 }
 

@@ -85,7 +85,11 @@ async fn each_operation_is_one_round_trip() {
     let (_, sent) = commands(&server, backend.credential_version(user)).await;
     assert_eq!(sent, counts([("get", 1)]), "credential_version");
     let (_, sent) = commands(&server, backend.bump_credential_version(user, HOUR)).await;
-    assert_eq!(sent, counts([("evalsha", 1), ("incr", 1), ("pexpire", 2)]), "bump_credential_version");
+    assert_eq!(
+        sent,
+        counts([("evalsha", 1), ("incr", 1), ("pexpire", 2), ("pttl", 1)]),
+        "bump_credential_version"
+    );
     let (_, sent) = commands(&server, backend.members(user)).await;
     assert_eq!(sent, counts([("evalsha", 1), ("time", 1), ("zrangebyscore", 1)]), "members");
     let (_, sent) = commands(&server, backend.withdraw(user, &[key.locator])).await;
@@ -264,6 +268,9 @@ async fn a_credential_version_is_forgotten_by_itself_and_never_while_it_is_neede
     let longest = backend.bump_credential_version(session.user(), Duration::MAX).await.unwrap();
     assert_eq!(longest, CredentialVersion(4), "no server takes such a time, and it is kept");
     assert!(left(&server, &session.credentials_name()) > 3_600_000);
+    let shorter = backend.bump_credential_version(session.user(), HOUR).await.unwrap();
+    assert_eq!(shorter, CredentialVersion(5));
+    assert!(left(&server, &session.credentials_name()) > 3_600_000, "the longest counts");
 }
 
 #[tokio::test]

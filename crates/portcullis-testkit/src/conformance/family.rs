@@ -40,6 +40,8 @@ promises! {
     TheTokenBeforeIsGraced => turns::the_token_before_is_graced,
     /// A token that is older than the one before ends the family and revokes its access tokens, in the same step.
     AnOlderTokenEndsTheFamily => turns::an_older_token_ends_the_family,
+    /// It has ended for good, however long its access tokens are known to be revoked; and they are for as long as was asked for.
+    ReuseEndsForGood => turns::reuse_ends_for_good,
     /// Who watches for revocations is told of that.
     ReuseIsTold => turns::reuse_is_told,
     /// So does the token before when its grace is over.

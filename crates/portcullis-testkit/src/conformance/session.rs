@@ -178,6 +178,8 @@ promises! {
     EnrolmentsAreAllKept => concurrency::enrolments_are_all_kept,
     /// Of concurrent enrolments for the last place exactly one is Done, and the others are shown it.
     OneTakesTheLastPlace => concurrency::one_takes_the_last_place,
+    /// Of concurrent bumps each gives a version of its own.
+    BumpsDiffer => concurrency::bumps_differ,
     /// An enrolment of a named version that races a bump is refused, or is in the index when the bump is done.
     BumpsExcludeEnrolments => concurrency::bumps_exclude_enrolments,
     /// A write whose future is dropped is applied whole or not at all, and its handle stays usable.
@@ -186,7 +188,7 @@ promises! {
     WatchersAreTold => watches::watchers_are_told,
     /// A watcher is told of no other realm, of no save or touch, and of nothing when its watch is dropped.
     WatchersAreToldNothingElse => watches::watchers_are_told_nothing_else,
-    /// What is not a record of this version is Corrupt and is never written to.
+    /// What is not a record of this version is Corrupt and is never written to; a destroy ends it.
     ForeignRecordsAreLeftAlone => failure::foreign_records_are_left_alone,
     /// Out of reach is Unavailable or Timeout within a second, never an absent record or an empty list.
     AnOutageIsAnError => failure::an_outage_is_an_error,

@@ -15,6 +15,8 @@ const FAULTS: &[(Fault, Promise)] = &[
     (Fault::GraceForEver, Promise::TheGraceEnds),
     (Fault::OlderIsGraced, Promise::AnOlderTokenEndsTheFamily),
     (Fault::ReuseLeavesTokensGood, Promise::AnOlderTokenEndsTheFamily),
+    (Fault::ReuseKeepsTheFamily, Promise::ReuseEndsForGood),
+    (Fault::ReuseIsForgottenEarly, Promise::ReuseEndsForGood),
     (Fault::ReuseIsNotTold, Promise::ReuseIsTold),
     (Fault::SecretsAreNotCompared, Promise::AnotherSecretEndsTheFamily),
     (Fault::ForgottenIsReuse, Promise::AForgottenGenerationIsTakenUp),
@@ -31,6 +33,7 @@ const FAULTS: &[(Fault, Promise)] = &[
     (Fault::EveryoneDoesNotMatter, Promise::EveryoneTakesFamiliesAlong),
     (Fault::IdleDoesNotMatter, Promise::IdleFamiliesEnd),
     (Fault::IdleIsFromTheBeginning, Promise::IdleFamiliesEnd),
+    (Fault::LeftIsToTheEnd, Promise::IdleFamiliesEnd),
     (Fault::NoEnd, Promise::FamiliesEndInAnyCase),
     (Fault::OutageIsGone, Promise::AnOutageIsAnError),
 ];

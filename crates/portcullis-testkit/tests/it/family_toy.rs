@@ -1,7 +1,7 @@
 //! [`Toy`]: a backend of families in a map, whole or with one fault, to prove that the suite can fail.
 #![allow(clippy::wildcard_enum_match_arm, reason = "each place of the toy is concerned by few of its faults")]
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     OlderIsGraced,
     ReuseLeavesTokensGood,
     ReuseIsNotTold,
+    ReuseKeepsTheFamily,
+    ReuseIsForgottenEarly,
     SecretsAreNotCompared,
     ForgottenIsReuse,
     IsNotAtomic,
@@ -44,6 +46,7 @@ pub(crate) enum Fault {
     EveryoneDoesNotMatter,
     IdleDoesNotMatter,
     IdleIsFromTheBeginning,
+    LeftIsToTheEnd,
     NoEnd,
     OutageIsGone,
 }
@@ -60,7 +63,8 @@ pub(crate) struct Toy {
 #[derive(Clone, Default)]
 struct Store {
     families: HashMap<String, Family>,
-    marks: HashSet<String>,
+    /// Until when each is known.
+    marks: HashMap<String, Timestamp>,
     users: HashMap<String, TokenEpoch>,
     everyone: HashMap<String, TokenEpoch>,
 }
@@ -84,9 +88,10 @@ impl Toy {
     fn of(&self, store: &Store, query: TokenQuery<'_>) -> TokenStatus {
         let epoch = |epochs: &HashMap<String, TokenEpoch>, name: &str| epochs.get(name).copied();
         TokenStatus {
-            family_is_revoked: query
-                .family
-                .is_some_and(|family| store.marks.contains(&self.name(query.user, family))),
+            family_is_revoked: query.family.is_some_and(|family| {
+                let known = store.marks.get(&self.name(query.user, family));
+                known.is_some_and(|until| *until > self.clock.now())
+            }),
             user: epoch(&store.users, &self.user(query.user)).unwrap_or_default(),
             everyone: epoch(&store.everyone, query.user.realm.as_str()).unwrap_or_default(),
             ..TokenStatus::default()
@@ -143,9 +148,15 @@ impl TokenBackend for Toy {
         self.check()
     }
 
-    async fn revoke_family(&self, user: UserKey<'_>, family: Locator, _: Duration) -> Result<(), StoreError> {
+    async fn revoke_family(
+        &self,
+        user: UserKey<'_>,
+        family: Locator,
+        keep: Duration,
+    ) -> Result<(), StoreError> {
         self.check()?;
-        self.store.lock().unwrap().marks.insert(self.name(user, family));
+        let until = self.clock.now().saturating_add(keep);
+        self.store.lock().unwrap().marks.insert(self.name(user, family), until);
         Ok(())
     }
 
@@ -216,9 +227,13 @@ impl FamilyBackend for Toy {
         let now = self.clock.now();
         match judged {
             Judged::Reuse => {
-                store.families.remove(&name);
+                if !self.is(F::ReuseKeepsTheFamily) {
+                    store.families.remove(&name);
+                }
                 if !self.is(F::ReuseLeavesTokensGood) {
-                    store.marks.insert(name);
+                    let early = self.is(F::ReuseIsForgottenEarly);
+                    let keep = if early { turn.keep / 1000 } else { turn.keep };
+                    store.marks.insert(name, now.saturating_add(keep));
                 }
                 if !self.is(F::ReuseIsNotTold) {
                     let what = Revoked::Family { user: key.user.user, family: key.family };
@@ -239,7 +254,7 @@ impl FamilyBackend for Toy {
             generation: family.generation,
             is_new: judged == Judged::Rotate,
             epoch: status.user,
-            left: family.deadline().since(now),
+            left: if self.is(F::LeftIsToTheEnd) { family.absolute } else { family.deadline() }.since(now),
             payload: family.payload,
         })
     }

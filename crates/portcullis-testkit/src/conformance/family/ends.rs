@@ -69,12 +69,14 @@ pub(super) async fn idle_families_end<H: Harness>(stage: &Stage<'_, H>) -> Outco
     for generation in 0..3 {
         let due = end.saturating_add(stage.unit * 2);
         stage.pass(due).await;
-        // Had it been idle for as long as it may by now, there would be nothing to tell.
+        let asked = stage.now();
+        let told = stage.expect_left(active, turn(generation), generation + 1, stage.unit * 4).await;
+        // Had it been idle for as long as it may by now, it might have ended.
         if stage.now() >= end.saturating_add(stage.unit * 4) {
             return Err(Stop::Late);
         }
-        end = stage.now();
-        stage.expect(active, turn(generation), generation + 1, true).await?;
+        told?;
+        end = asked;
     }
     stage.pass(latest).await;
     stage.expect_end(idle, turn(0), &Turned::Gone, "idle for too long").await?;
@@ -98,6 +100,9 @@ pub(super) async fn families_end_in_any_case<H: Harness>(stage: &Stage<'_, H>) -
         ensure!(is_bounded, "generation {generation} was told {turned:?}");
         generation += 1;
         stage.harness.advance(stage.unit).await;
+    }
+    if generation == 0 && stage.now() > latest {
+        return Err(Stop::Late);
     }
     ensure!(generation > 0, "it had ended before it could be rotated");
     stage.pass(latest).await;

@@ -85,6 +85,23 @@ impl<'h, H: Harness> Stage<'h, H> {
         Ok(())
     }
 
+    /// Presents the current token, and expects to be told of this generation, which does not go on for longer than `at_most`.
+    pub(super) async fn expect_left(
+        &self,
+        key: FamilyKey<'_>,
+        turn: Turn,
+        told: u64,
+        at_most: Duration,
+    ) -> Outcome {
+        let turned = self.store.rotate_family(key, turn).await?;
+        let is_bounded = matches!(
+            turned,
+            Turned::Current { generation, is_new: true, left, .. } if generation == told && left <= at_most
+        );
+        ensure!(is_bounded, "generation {} was told {turned:?}", turn.generation);
+        Ok(())
+    }
+
     /// Presents a token, and expects this answer.
     pub(super) async fn expect_end(
         &self,

@@ -64,6 +64,28 @@ pub(super) async fn an_older_token_ends_the_family<H: Harness>(stage: &Stage<'_,
     Ok(())
 }
 
+pub(super) async fn reuse_ends_for_good<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    let key = stage.begun().await?;
+    stage.expect(key, turn(0), 1, true).await?;
+    stage.expect(key, turn(1), 2, true).await?;
+    let keep = stage.unit * 4;
+    let end = stage.now().saturating_add(keep);
+    stage.expect_end(key, Turn { keep, ..turn(0) }, &reused(), "an older token").await?;
+    let latest = stage.now().saturating_add(keep);
+    stage.pass(end.saturating_sub(stage.unit * 2)).await;
+    let revoked = stage.expect_revoked(key, true, "for as long as was asked for").await;
+    if stage.now() >= end {
+        return Err(Stop::Late);
+    }
+    revoked?;
+    stage.pass(latest).await;
+    let current = stage.store.rotate_family(key, turn(2)).await?;
+    ensure!(matches!(current, Turned::Gone | Turned::Revoked), "the current token, later: {current:?}");
+    let found = stage.store.find_family(key).await?;
+    ensure!(found.is_none(), "later there is {found:?}");
+    Ok(())
+}
+
 pub(super) async fn reuse_is_told<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
     let patience = REVOCATIONS_ARE_TOLD_WITHIN * 2 + stage.unit * 20;
     let (ear, _watching) = Ear::listening(&*stage.store, &stage.realm, patience).await?;

@@ -18,6 +18,7 @@ use super::stage::{Outcome, Stage, Stop, ensure, locator, next, tag};
 
 const HANDLES: usize = 4;
 const RACERS: usize = 12;
+const KEEP: Duration = Duration::from_secs(3600);
 
 /// Runs `count` copies of `job` at once, spread over several handles; they start together.
 async fn at_once<H, T, F>(
@@ -267,18 +268,24 @@ pub(super) async fn enrolments_are_all_kept<H: Harness>(stage: &Stage<'_, H>) ->
     let (user, gone) = (stage.user(), locator());
     let deadline = stage.soon(100_000);
     stage.enrol(user, gone, deadline).await?;
-    let enrolled: Vec<Locator> = at_once(stage, 32, |number, store| {
-        let (realm, user, entry): (Realm, _, _) = (stage.realm.clone(), user.user, locator());
+    let enrolled = at_once(stage, 32, |number, store| {
+        let (realm, user): (Realm, _) = (stage.realm.clone(), user.user);
+        // Together they are more than a page of a store that answers by pages. A store may forget entries without a session.
+        let (entries, record) = ([(); 5].map(|()| locator()), stage.record());
         async move {
             let user = UserKey { realm: &realm, user };
             if number == 0 {
                 store.withdraw(user, &[gone]).await?;
             }
-            let _ = store.enrol(entry, Enrolment::new(user, deadline)).await?;
-            Ok(entry)
+            for entry in entries {
+                let _ = store.create(Key { realm: &realm, locator: entry }, &record).await?;
+                let _ = store.enrol(entry, Enrolment::new(user, deadline)).await?;
+            }
+            Ok(entries)
         }
     })
-    .await?;
+    .await?
+    .concat();
     stage.expect_members(user, &enrolled, "enrolled at once").await
 }
 
@@ -309,8 +316,21 @@ pub(super) async fn one_takes_the_last_place<H: Harness>(stage: &Stage<'_, H>) -
     Ok(())
 }
 
+pub(super) async fn bumps_differ<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
+    let user = stage.user();
+    let mut given = at_once(stage, RACERS, |_, store| {
+        let (realm, user): (Realm, _) = (stage.realm.clone(), user.user);
+        async move { store.bump_credential_version(UserKey { realm: &realm, user }, KEEP).await }
+    })
+    .await?;
+    given.sort();
+    ensure!(given.is_sorted_by(|one, next| one < next), "two bumps at once gave one version: {given:?}");
+    let read = stage.store.credential_version(user).await?;
+    ensure!(given.last() == Some(&read), "the bumps gave {given:?}, and the version is {read:?}");
+    Ok(())
+}
+
 pub(super) async fn bumps_exclude_enrolments<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
-    const KEEP: Duration = Duration::from_secs(3600);
     let deadline = stage.soon(100_000);
     for _ in 0..8 {
         let user = stage.user();

@@ -44,6 +44,13 @@ pub(super) async fn foreign_records_are_left_alone<H: Harness>(stage: &Stage<'_,
         ensure!(!matches!(superseded, Ok(AtOnce::Done)), "supersede of {name} was {superseded:?}");
         let left = stage.harness.peek(key).await;
         ensure!(left.as_deref() == Some(&bytes), "{name} was written to");
+        // Whoever ends all sessions of somebody ends those of a newer build as well.
+        let destroyed = stage.store.destroy(&[key]).await;
+        let left = stage.harness.peek(key).await;
+        ensure!(
+            destroyed.is_ok() && left.is_none(),
+            "destroy of {name} was {destroyed:?}, and left {left:?}"
+        );
     }
     Ok(())
 }

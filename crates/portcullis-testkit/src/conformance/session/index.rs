@@ -57,12 +57,14 @@ pub(super) async fn entries_end<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
 
 pub(super) async fn entries_are_prolonged<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
     let user = stage.user();
-    let entry = locator();
-    let soon = stage.soon(1);
-    stage.enrol(user, entry, soon).await?;
-    stage.enrol(user, entry, stage.soon(1000)).await?;
+    let (longer, shorter) = (locator(), locator());
+    let (soon, late) = (stage.soon(1), stage.soon(1000));
+    for (entry, first, then) in [(longer, soon, late), (shorter, late, soon)] {
+        stage.enrol(user, entry, first).await?;
+        stage.enrol(user, entry, then).await?;
+    }
     stage.pass(soon).await;
-    stage.expect_members(user, &[entry], "past the first deadline, enrolled again for longer").await
+    stage.expect_members(user, &[longer, shorter], "past the sooner of two deadlines").await
 }
 
 pub(super) async fn indexes_are_apart<H: Harness>(stage: &Stage<'_, H>) -> Outcome {

@@ -1,5 +1,6 @@
 //! What create, load, save and destroy promise of a single record.
 
+use std::iter::repeat_with;
 use std::time::Duration;
 
 use portcullis_store::{
@@ -8,6 +9,9 @@ use portcullis_store::{
 
 use super::Harness;
 use super::stage::{Outcome, Stage, ensure, locator, next, tag};
+
+/// More keys than a store that answers by pages, or takes so many at a time, has on one.
+const MORE_THAN_A_PAGE: usize = 300;
 
 pub(super) async fn records_survive<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
     let full = stage.record();
@@ -75,6 +79,10 @@ pub(super) async fn many_in_order<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
     ensure!(found == expected, "found {found:?} instead of {expected:?}");
     let none = stage.store.load_many(&[]).await?;
     ensure!(none.is_empty(), "no keys found {none:?}");
+    let keys: Vec<Key<'_>> = repeat_with(|| stage.key()).take(MORE_THAN_A_PAGE).chain([first]).collect();
+    let found = stage.store.load_many(&keys).await?;
+    let (len, is_last) = (found.len(), found.last().is_some_and(Option::is_some));
+    ensure!(len == keys.len() && is_last, "of {} keys, the last one there, {len} were answered", keys.len());
     Ok(())
 }
 
@@ -111,6 +119,9 @@ pub(super) async fn save_replaces<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
     after.header.previous = None;
     after.header.secret_since = after.header.secret_since.saturating_add(Duration::from_millis(5));
     after.header.authenticated = None;
+    after.header.created = after.header.created.saturating_add(Duration::from_millis(1));
+    after.header.idle += Duration::from_millis(1);
+    after.header.absolute_deadline = after.header.absolute_deadline.saturating_add(Duration::from_millis(1));
     stage.save(key, &before, &after).await?;
     stage.expect(key, Some(&after), "after a save").await?;
     let last = next(&after, b"");
@@ -198,7 +209,7 @@ pub(super) async fn destroy_is_for_ever<H: Harness>(stage: &Stage<'_, H>) -> Out
 }
 
 pub(super) async fn destroy_names_its_victims<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
-    let keys: Vec<Key<'_>> = std::iter::repeat_with(|| stage.key()).take(20).collect();
+    let keys: Vec<Key<'_>> = repeat_with(|| stage.key()).take(20).collect();
     let record = stage.record();
     for &key in &keys {
         stage.create(key, &record).await?;
@@ -211,7 +222,11 @@ pub(super) async fn destroy_names_its_victims<H: Harness>(stage: &Stage<'_, H>) 
     for &key in others {
         stage.expect(key, Some(&record), "not named in a destroy").await?;
     }
-    Ok(())
+    let last = stage.key();
+    stage.create(last, &record).await?;
+    let many: Vec<Key<'_>> = repeat_with(|| stage.key()).take(MORE_THAN_A_PAGE).chain([last]).collect();
+    stage.store.destroy(&many).await?;
+    stage.expect(last, None, "the last of many in a destroy").await
 }
 
 pub(super) async fn destroy_is_idempotent<H: Harness>(stage: &Stage<'_, H>) -> Outcome {
@@ -293,7 +308,16 @@ pub(super) async fn realms_are_apart<H: Harness>(stage: &Stage<'_, H>) -> Outcom
     let many = stage.store.load_many(&[there, here]).await?;
     ensure!(many == [Some(theirs.clone()), Some(ours)], "two realms at once gave {many:?}");
     stage.store.destroy(&[here]).await?;
-    stage.expect(there, Some(&theirs), "after a destroy in the other realm").await
+    stage.expect(there, Some(&theirs), "after a destroy in the other realm").await?;
+    let victims = [stage.key(), Key { realm: &other_realm, ..stage.key() }];
+    for victim in victims {
+        stage.create(victim, &stage.record()).await?;
+    }
+    stage.store.destroy(&victims).await?;
+    for victim in victims {
+        stage.expect(victim, None, "after a destroy in two realms at once").await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn handles_agree<H: Harness>(stage: &Stage<'_, H>) -> Outcome {

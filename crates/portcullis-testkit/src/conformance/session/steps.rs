@@ -115,7 +115,19 @@ pub(super) async fn supersede_does_nothing<H: Harness>(stage: &Stage<'_, H>) -> 
     ensure!(superseded == AtOnce::NotDone, "a supersede under a taken key was {superseded:?}");
     stage.expect(login.before, Some(&login.stands), "the key is taken").await?;
     stage.expect(login.key, Some(&taken), "the key is taken").await?;
-    stage.expect_members(login.user, &[], "the key is taken").await
+    stage.expect_members(login.user, &[], "the key is taken").await?;
+    stage.store.destroy(&[login.before]).await?;
+    let superseded = login.run(stage, login.enrolment()).await?;
+    ensure!(superseded == AtOnce::NotDone, "a supersede of nothing under a taken key was {superseded:?}");
+
+    // Created by steps, and not sent before: the session before stands yet.
+    let login = Login::on(stage).await?;
+    stage.create(login.key, &login.record).await?;
+    let superseded = login.run(stage, login.enrolment()).await?;
+    let left = stage.store.load(login.before).await?;
+    let told = (superseded == AtOnce::Done) == left.is_none();
+    ensure!(told, "the new session was there, a supersede was {superseded:?}, and left {left:?}");
+    Ok(())
 }
 
 pub(super) async fn supersede_takes_over_all<H: Harness>(stage: &Stage<'_, H>) -> Outcome {

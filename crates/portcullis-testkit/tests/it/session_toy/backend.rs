@@ -23,6 +23,9 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
         if self.is(F::ManyDropsAbsent) && keys.len() > 1 {
             found.retain(Option::is_some);
         }
+        if self.is(F::ManyIsOnePage) {
+            found.truncate(100);
+        }
         Ok(found)
     }
 
@@ -128,7 +131,7 @@ impl<C: Clock + Clone> SessionBackend for Toy<C> {
         keep: Duration,
     ) -> Result<CredentialVersion, StoreError> {
         let _turn = self.answers().await?;
-        Ok(CredentialVersion(self.bump_sync(user, keep)))
+        Ok(CredentialVersion(self.on_bump(user, keep).await))
     }
 
     async fn withdraw(&self, user: UserKey<'_>, locators: &[Locator]) -> Result<(), StoreError> {

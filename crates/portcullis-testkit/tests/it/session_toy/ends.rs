@@ -28,12 +28,21 @@ impl<C: Clock + Clone> Toy<C> {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let mut store = self.store();
-        let victims = if self.is(F::DestroysOnlyTheFirst) { &keys[..keys.len().min(1)] } else { keys };
+        let at_most = match self.fault {
+            F::DestroysOnlyTheFirst => 1,
+            F::DestroysOnePage => 100,
+            _ => keys.len(),
+        };
+        let victims = &keys[..keys.len().min(at_most)];
         if self.is(F::DestroysTooMuch) && victims.len() > 1 {
             store.sessions.clear();
         }
         for &victim in victims {
-            let gone = store.sessions.remove(&self.name(victim));
+            if self.is(F::DestroySparesForeignRecords) {
+                self.record(&mut store, victim)?;
+            }
+            let realm = if self.is(F::DestroysInOneRealm) { victims[0].realm } else { victim.realm };
+            let gone = store.sessions.remove(&self.name(Key { realm, ..victim }));
             if gone.is_none() && self.is(F::DestroyOfNothingFails) {
                 return Err(StoreErrorKind::Unavailable.into());
             }
@@ -110,8 +119,14 @@ impl<C: Clock + Clone> Toy<C> {
             let mut store = self.store();
             (self.record(&mut store, before)?, self.record(&mut store, key)?)
         };
+        let is_sent = |there: &Record| {
+            there.header.tags.contains(&record.header.tag()) || self.is(F::SupersedeTakesTakenForSent)
+        };
+        let sent = there.as_ref().is_some_and(|(there, _)| is_sent(there));
+        if sent && self.is(F::SupersedeTakesTheNewForSent) {
+            return Ok(AtOnce::Done);
+        }
         let Some((found, _)) = found else {
-            let sent = there.is_some_and(|(there, _)| there.header.tags.contains(&record.header.tag()));
             let done = sent && !self.is(F::SupersedeRefusesItsResend);
             return Ok(if done { AtOnce::Done } else { AtOnce::NotDone });
         };

@@ -15,7 +15,7 @@ impl<C: Clock + Clone> Toy<C> {
         self.store().versions.get(&name).filter(|(_, until)| *until > now).map_or(0, |(version, _)| *version)
     }
 
-    pub(super) fn bump_sync(&self, user: UserKey<'_>, keep: Duration) -> u64 {
+    pub(super) async fn on_bump(&self, user: UserKey<'_>, keep: Duration) -> u64 {
         let name =
             if self.is(F::BumpConcernsAll) { (String::new(), locator_of_all()) } else { self.user(user) };
         let version = match self.fault {
@@ -23,10 +23,20 @@ impl<C: Clock + Clone> Toy<C> {
             F::BumpComesRound => (self.version(user) + 1) % 8,
             _ => self.version(user) + 1,
         };
+        if self.is(F::BumpIsNotAtomic) {
+            tokio::task::yield_now().await;
+        }
         let until = self.clock.now().saturating_add(keep);
         let mut store = self.store();
         let kept = store.versions.entry(name).or_insert((version, until));
-        *kept = (version, if self.is(F::VersionIsForgotten) { kept.1 } else { until });
+        *kept = (
+            version,
+            match self.fault {
+                F::VersionIsForgotten => kept.1,
+                F::VersionIsKeptAsToldLast => until,
+                _ => until.max(kept.1),
+            },
+        );
         version
     }
 
@@ -34,8 +44,16 @@ impl<C: Clock + Clone> Toy<C> {
     pub(super) fn refusal(&self, locator: Locator, enrolment: &Enrolment<'_>) -> Option<Enrolled> {
         let stale =
             enrolment.credential_version.is_some_and(|checked| checked.0 != self.version(enrolment.user));
+        let forgotten =
+            enrolment.credential_version.is_some_and(|checked| checked.0 > self.version(enrolment.user));
+        let stale = stale && !(forgotten && self.is(F::ForgottenVersionsAreGood));
         let stale = stale && !self.is(F::VersionIsIgnored);
         if stale && !self.is(F::StaleComesAfterFull) && !self.is(F::StaleResendIsDone) {
+            if self.is(F::StaleEvicts) {
+                let mut store = self.store();
+                let index = store.indexes.entry(self.user(enrolment.user)).or_default();
+                index.retain(|(member, _)| !enrolment.evicted.contains(member));
+            }
             return Some(Enrolled::StaleCredential);
         }
         let name = self.user(enrolment.user);
@@ -78,9 +96,11 @@ impl<C: Clock + Clone> Toy<C> {
         let index = store.indexes.entry(name).or_default();
         match index.iter_mut().find(|(member, _)| *member == locator) {
             Some((_, until)) if !self.is(F::IndexIsAList) => {
-                if !self.is(F::EntriesKeepFirstDeadline) {
-                    *until = deadline;
-                }
+                *until = match self.fault {
+                    F::EntriesKeepFirstDeadline => *until,
+                    F::EntriesTakeLastDeadline => deadline,
+                    _ => deadline.max(*until),
+                };
             }
             _ => index.push((locator, deadline)),
         }
@@ -148,7 +168,9 @@ impl<C: Clock + Clone> Toy<C> {
         }
         let index = store.indexes.get(&name).cloned().unwrap_or_default();
         let alive = |until: Timestamp| until > now || self.is(F::EntriesStay);
-        Ok(index.into_iter().filter(|(_, until)| alive(*until)).map(|(member, _)| member).collect())
+        let at_most = if self.is(F::MembersAreOnePage) { 100 } else { usize::MAX };
+        let alive = index.into_iter().filter(|(_, until)| alive(*until));
+        Ok(alive.map(|(member, _)| member).take(at_most).collect())
     }
 }
 

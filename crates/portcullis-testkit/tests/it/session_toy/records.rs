@@ -168,6 +168,9 @@ impl<C: Clock + Clone> Toy<C> {
             if self.is(F::SaveKeepsHeader) {
                 next.header = Header { tags: record.header.tags, ..current.header };
             }
+            if self.is(F::SaveKeepsAbsoluteDeadline) {
+                next.header.absolute_deadline = current.header.absolute_deadline;
+            }
             let expires = match self.fault {
                 F::SaveProlongs => record.header.expires().max(expires),
                 F::SavePersists => Timestamp::MAX,

@@ -51,7 +51,8 @@ impl Versions {
             self.sweep_at = (2 * self.numbers.len()).max(FIRST_SWEEP);
         }
         let next = CredentialVersion(self.current(user, now).0.saturating_add(1));
-        self.numbers.insert(user.into(), (next, now.saturating_add(keep)));
+        let kept = self.numbers.get(&user).map(|(_, until)| *until).unwrap_or_default();
+        self.numbers.insert(user.into(), (next, now.saturating_add(keep).max(kept)));
         next
     }
 }
