@@ -6,7 +6,7 @@ use std::fmt;
 /// Keys or a layer cannot be made of what was given.
 ///
 /// The text is for the developer and not part of the API; match on [`BuildError::kind`]. It holds no key material.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct BuildError {
     kind: BuildErrorKind,
     /// Which issuer it is about, where that is known.
@@ -146,6 +146,13 @@ impl fmt::Display for BuildError {
             }
             BuildErrorKind::WeakSecret => "a secret is under 32 bytes or is a PEM text",
         })
+    }
+}
+
+/// With the text: it is this that a `main` prints that gives the error back.
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BuildError({:?}: {self})", self.kind)
     }
 }
 

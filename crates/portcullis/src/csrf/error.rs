@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A configured origin or host that no request could ever match, or keys that protect nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError {
     kind: ConfigErrorKind,
     input: String,
@@ -56,6 +56,13 @@ impl fmt::Display for ConfigError {
             ConfigErrorKind::NoHosts => return f.write_str("allowed_hosts names no host"),
         };
         write!(f, "{:?} {wrong}", self.input)
+    }
+}
+
+/// With the text: it is this that a `main` prints that gives the error back.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConfigError({:?}: {self})", self.kind)
     }
 }
 

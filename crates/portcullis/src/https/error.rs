@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// What is wrong with a layer's configuration. The text is for developers and not part of the API.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct HttpsConfigError {
     kind: Kind,
     input: String,
@@ -60,6 +60,13 @@ impl fmt::Display for HttpsConfigError {
             }
         };
         write!(f, "{:?} {wrong}", self.input)
+    }
+}
+
+/// With the text: it is this that a `main` prints that gives the error back.
+impl fmt::Debug for HttpsConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpsConfigError({:?}: {self})", self.kind)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::secret::NoEntropy;
 /// Keys, a ring or an issuer cannot be made of what was given.
 ///
 /// The text is for the developer and not part of the API; match on [`BuildError::kind`]. It holds no key material.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct BuildError {
     kind: BuildErrorKind,
 }
@@ -122,6 +122,13 @@ impl fmt::Display for BuildError {
             BuildErrorKind::NotRevocable => "the issuer's tokens cannot be revoked",
             BuildErrorKind::BadAddress => "an address must be https, without query and fragment",
         })
+    }
+}
+
+/// With the text: it is this that a `main` prints that gives the error back.
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BuildError({:?}: {self})", self.kind)
     }
 }
 

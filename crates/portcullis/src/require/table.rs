@@ -72,7 +72,7 @@ pub struct PolicyTableBuilder<M = DefaultRealm> {
 }
 
 /// Two rows of a [`PolicyTable`] are for the same thing, or there is none.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PolicyTableError {
     twice: Option<String>,
 }
@@ -258,6 +258,13 @@ impl fmt::Display for PolicyTableError {
             Some(path) => write!(f, "two rows are for {path:?} and the same method"),
             None => f.write_str("a table without rows refuses everything"),
         }
+    }
+}
+
+/// With the text: it is this that a `main` prints that gives the error back.
+impl fmt::Debug for PolicyTableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PolicyTableError({self})")
     }
 }
 

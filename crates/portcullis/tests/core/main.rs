@@ -19,6 +19,8 @@ mod extractors;
 mod grpc;
 mod guard;
 mod https;
+#[cfg(all(feature = "csrf", feature = "issue", feature = "session"))]
+mod misconfigured;
 #[cfg(all(feature = "axum", feature = "session"))]
 mod policy;
 mod require;
