@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::session::{CredentialVersion, MemoryBackend, User};
+use portcullis::session::{CredentialVersion, MemoryBackend, SessionErrorKind, User};
 use portcullis::{Identity, Session};
 use portcullis_redis::{RedisBackend, RedisConfig};
+use portcullis_store::StoreErrorKind;
 use portcullis_testkit::redis::RedisServer;
 use portcullis_testkit::spy::Operation;
 
@@ -34,7 +35,7 @@ async fn an_administrator_sees_and_ends_the_sessions_of_one_user_and_no_others()
         let theirs = sessions.list(&User::new("grace")).await.unwrap();
         for wrong in [theirs[0].session_ref.as_str(), "AAAAAAAAAAAAAAAAAAAAAA", "", "x"] {
             let kind = sessions.revoke(&ada, wrong).await.unwrap_err().kind();
-            assert_eq!(kind, portcullis::session::SessionErrorKind::NotFound, "{wrong}");
+            assert_eq!(kind, SessionErrorKind::NotFound, "{wrong}");
         }
         sessions.revoke(&ada, &mine[1].session_ref).await.unwrap();
         assert_eq!(phone.get("/me").await.text(), "nobody");
@@ -47,6 +48,22 @@ async fn an_administrator_sees_and_ends_the_sessions_of_one_user_and_no_others()
         assert_eq!(laptop.get("/me").await.text(), "nobody");
         assert_eq!(stranger.get("/me").await.text(), "grace");
         assert!(sessions.list(&ada).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_change_that_did_not_reach_every_session_says_so_and_has_reached_the_others() {
+    on_each_store(|world| async move {
+        let browsers = [signed_in(&world, "user=ada").await, signed_in(&world, "user=ada").await];
+        world.spy.on(Operation::Save).times(1).fail(StoreErrorKind::Timeout);
+        let changed = world.sessions.update_identity(&User::new("ada"), |ada| ada.role("admin")).await;
+        assert_eq!(changed.unwrap_err().kind(), SessionErrorKind::Store(StoreErrorKind::Timeout));
+        let mut reached = 0;
+        for browser in browsers {
+            reached += usize::from(browser.get("/me").await.text() == "ada admin");
+        }
+        assert_eq!(reached, 1);
     })
     .await;
 }
@@ -191,7 +208,7 @@ async fn sessions_are_ended_although_the_version_cannot_be_changed_and_that_is_s
         let browser = signed_in(&world, "user=ada").await;
         world.spy.on(Operation::BumpCredentialVersion).times(1).fail(Full);
         let error = world.sessions.bump(&User::new("ada")).await.unwrap_err();
-        assert_eq!(error.kind(), portcullis::session::SessionErrorKind::Store(Full));
+        assert_eq!(error.kind(), SessionErrorKind::Store(Full));
         assert_eq!(browser.get("/me").await.text(), "nobody");
         world.sessions.bump(&User::new("ada")).await.unwrap();
     })

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use portcullis::authenticate::{AuthenticateLayer, Authenticator, Opening};
+use portcullis::identity::{Authentication, Carrier};
 use portcullis::session::{
     Lifetime, SessionCache, SessionLayer, SessionLayerBuilder, StrongSessionLayer, User,
 };
@@ -91,6 +93,30 @@ async fn what_this_process_does_is_seen_at_once() {
         let browser = signed_in(&world).await;
         world.sessions.revoke_all(&ada).await.unwrap();
         assert_eq!(browser.get("/me").await.text(), "nobody");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_this_process_ends_is_seen_at_once_though_the_store_tells_nobody() {
+    beside_another(LONG, async |world, _| {
+        world.spy.tell_nobody();
+        for by_steps in [true, false] {
+            for path in ["/logout", "/login?user=ada", "/revoke-all"] {
+                let browser = signed_in(&world).await;
+                let copy = world.browser().with_jar(browser.jar().copy());
+                if !by_steps {
+                    // While there is an order, nothing is done in one step.
+                    world.spy.obey_no_more();
+                }
+                browser.get(path).await.assert_status(200);
+                assert_eq!(copy.get("/me").await.text(), "nobody", "{path} by steps: {by_steps}");
+                slow_down(&world.spy);
+            }
+        }
+        let browser = signed_in(&world).await;
+        world.sessions.durable_revoke_all(&User::new("ada"), 0).await.unwrap();
+        assert_eq!(browser.get("/me").await.text(), "nobody", "a durable revocation");
     })
     .await;
 }
@@ -358,6 +384,64 @@ async fn a_strong_route_asks_the_store() {
         assert!(here.get("/weak").await.text().starts_with("ada"), "not yet");
         assert_eq!(here.get("/strong").await.text(), "nobody");
         here.get("/admin").await.assert_status(401);
+    }
+}
+
+/// Whose key it is, by a header.
+struct ByKey;
+
+impl Authenticator for ByKey {
+    type Visit = ();
+
+    fn open<B>(&self, request: &mut http::Request<B>) -> Opening<()> {
+        let key = request.headers().contains_key("x-api-key");
+        let ada = || Identity::new("ada").scope("read").carrier(Carrier::Explicit).build();
+        let found = if key { Authentication::authenticated(ada()) } else { Authentication::anonymous() };
+        Opening::Ready(Ok((found, ())))
+    }
+}
+
+#[tokio::test]
+async fn a_strong_route_leaves_alone_who_came_by_another_credential() {
+    async fn scopes(me: Option<Identity>) -> String {
+        me.map_or("nobody".to_owned(), |me| me.scopes().collect())
+    }
+    let clock = now();
+    for store in AnyStore::each(&clock) {
+        let spy = Spy::new(store.clone());
+        slow_down(&spy);
+        spy.tell_nobody();
+        let layer = SessionLayer::builder(spy.clone()).clock(clock.clone()).budget(PATIENCE);
+        let app = Router::new()
+            .route("/", get(scopes).layer(StrongSessionLayer::new()))
+            .layer(AuthenticateLayer::new(ByKey))
+            .layer(caching(LONG)(layer).build().unwrap());
+        let browser = World::new(&store.another(), &clock).browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let here = Client::new(app).clock(clock.clone()).with_jar(browser.jar().copy());
+        assert_eq!(here.get("/").await.text(), "", "the session's, and cached");
+        assert_eq!(here.get("/").header("x-api-key", "x").await.text(), "read");
+        browser.get("/logout").await.assert_status(200);
+        assert_eq!(here.get("/").header("x-api-key", "x").await.text(), "read", "the session has ended");
+        assert_eq!(here.get("/").await.text(), "nobody");
+    }
+}
+
+#[tokio::test]
+async fn a_strong_route_lets_in_who_has_not_got_the_renewed_secret_yet() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let clock = now();
+    for store in AnyStore::each(&clock) {
+        let (app, _) = routes(&store, &clock);
+        let life = Lifetime { idle: 10 * HOUR, absolute: 20 * HOUR };
+        let other = World::with(&store.another(), &clock, |layer| layer.renew_every(HOUR).lifetime(life));
+        let browser = other.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let here = Client::new(app).clock(clock.clone()).with_jar(browser.jar().copy());
+        assert_eq!(here.get("/weak").await.text(), "ada false");
+        clock.advance(HOUR);
+        assert_eq!(browser.get("/me").await.assert_status(200).set_cookies().len(), 1, "a new secret");
+        assert_eq!(here.get("/strong").await.text(), "ada false");
     }
 }
 

@@ -1,10 +1,16 @@
 //! Requests whose client goes away, at each point at which they wait.
 
+use std::future::pending;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
+use portcullis::Session;
 use portcullis::session::User;
+use tokio::sync::Notify;
 
+use super::handle::around;
 use crate::support::app::{Browser, World, eventually, on_each_store};
 
 /// Drops the request when it has been polled so often. Whether it was there by then.
@@ -63,6 +69,30 @@ async fn a_dropped_login_has_no_holder_and_leaves_no_session() {
             })
             .await;
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_dropped_after_a_rotation_ends_no_session() {
+    on_each_store(|world| async move {
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let rotated = Arc::new(Notify::new());
+        let told = Arc::clone(&rotated);
+        let handler = async move |session: Session| {
+            session.rotate().await.unwrap();
+            told.notify_one();
+            pending::<()>().await
+        };
+        let request = around(&world, handler).with_jar(browser.jar().clone()).get("/").send();
+        let request = tokio::spawn(request);
+        rotated.notified().await;
+        request.abort();
+        assert!(request.await.unwrap_err().is_cancelled());
+        // What goes on behind a response would be done by then.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(world.sessions.list(&User::new("ada")).await.unwrap().len(), 1);
     })
     .await;
 }

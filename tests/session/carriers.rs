@@ -105,6 +105,25 @@ async fn carried(me: Identity, headers: HeaderMap) -> String {
     format!("{:?} {sensitive}", me.carrier())
 }
 
+/// What was read from a record for one request is kept for later ones.
+#[tokio::test]
+async fn a_token_in_a_cookie_is_ambient_although_the_same_one_came_in_a_field_before() {
+    let memory = MemoryBackend::new();
+    let service = |configure: Configure| {
+        let layer = configure(SessionLayer::builder(memory.clone())).build().unwrap();
+        Client::new(Router::new().route("/login", get(sign_in)).route("/me", get(carried)).layer(layer))
+    };
+    let (by_field, by_cookie) = (service(in_field), service(|layer| layer));
+    let token = token(&by_field.get("/login").without_browser().await).to_owned();
+    let cookie = format!("__Host-id={token}");
+    for _ in 0..2 {
+        let response = by_field.get("/me").without_browser().header(FIELD, token.as_str()).await;
+        assert_eq!(response.text(), "Explicit true");
+        let response = by_cookie.get("/me").without_browser().header("cookie", cookie.as_str()).await;
+        assert_eq!(response.text(), "Ambient false");
+    }
+}
+
 #[tokio::test]
 async fn a_header_field_needs_no_proof_of_origin_and_a_cookie_does() {
     for store in AnyStore::each(&now()) {

@@ -222,6 +222,26 @@ async fn an_uncontended_request_costs_one_read_and_one_write() {
     .await;
 }
 
+#[tokio::test]
+async fn what_a_commit_found_to_change_nothing_is_not_applied_by_a_later_one() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        browser.get("/set/a/one").await.assert_status(200);
+        let other = browser.clone();
+        let handler = async move |session: Session| {
+            session.set(&A, &"one".to_owned()).unwrap();
+            session.commit().await.unwrap();
+            other.get("/set/a/two").await.assert_status(200);
+            session.increment(&COUNT, 1).unwrap();
+            session.commit().await.unwrap();
+            assert_eq!(session.get(&A).unwrap().as_deref(), Some("two"));
+        };
+        around(&world, handler).with_jar(browser.jar().clone()).get("/").await.assert_status(200);
+        assert_eq!(browser.get("/get/a").await.text(), "two");
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_to_two_commits_of_one_request_are_not_mistaken_for_each_other() {
     on_each_store(|world| async move {
@@ -280,12 +300,13 @@ async fn what_cannot_be_applied_to_another_requests_data_is_an_error_and_the_han
     on_each_store(|world| async move {
         let browser = signed_in(&world, "ada").await;
         let text = async |session: Session| session.set(&COUNT_AS_TEXT, &"many".to_owned());
-        let text = around(&world, text).with_jar(browser.jar().clone());
+        let (text, other) = (around(&world, text).with_jar(browser.jar().clone()), browser.clone());
         let handler = async move |session: Session| {
             session.increment(&COUNT, 1).unwrap();
             text.get("/").await.assert_status(200);
             assert_eq!(session.commit().await.unwrap_err().kind(), SessionErrorKind::Value);
             session.set(&A, &"still".to_owned()).unwrap();
+            other.get("/set/b/meanwhile").await.assert_status(200);
             session.commit().await.unwrap();
             assert_eq!(session.get(&COUNT_AS_TEXT).unwrap().as_deref(), Some("many"));
         };

@@ -1,6 +1,6 @@
 //! What a stream writes to its session after the response's head: saved when it says so, as exactly as a request's.
 
-use portcullis::session::SessionErrorKind;
+use portcullis::session::{SessionEnd, SessionErrorKind};
 use portcullis_store::StoreErrorKind;
 use portcullis_testkit::spy::Operation;
 
@@ -75,6 +75,23 @@ async fn a_stream_never_brings_an_ended_session_back() {
         assert_eq!(kind(detached.refresh().await), SessionErrorKind::Ended);
         assert_eq!(detached.session_ref(), None);
         assert_eq!(world.spy.count(Operation::Create), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_that_finds_its_session_ended_shows_nobody_and_writes_nothing() {
+    on_each_store(async |world| {
+        let browser = signed_in(&world).await;
+        let detached = world.held_by(&browser).await.detach().unwrap();
+        detached.set(&A, &"late".to_owned()).unwrap();
+        browser.get("/logout").await.assert_status(200);
+        assert_eq!(detached.refresh().await.unwrap_err().kind(), SessionErrorKind::Ended);
+        assert!(detached.session_ref().is_none() && detached.identity().is_none());
+        assert_eq!(detached.get(&A).unwrap(), None);
+        assert_eq!(detached.set(&A, &"later".to_owned()).unwrap_err().kind(), SessionErrorKind::Ended);
+        assert_eq!(detached.watch().unwrap().await, SessionEnd::Revoked);
+        assert_eq!(world.spy.count(Operation::Save), 0);
     })
     .await;
 }

@@ -187,6 +187,33 @@ async fn conflicts_late_writes_and_the_previous_secret_are_told() {
         world.gate.open.notify_one();
         under_way.await.unwrap().assert_status(200);
         assert_eq!(audit.take(), ["Destroyed(Logout) ada", "LateWriteDropped ada"]);
+
+        let browser = signed_in(&world, "ada").await;
+        let tab = browser.clone();
+        clock.advance(HOUR);
+        world.spy.on(Operation::Save).times(1).before(move || {
+            let ending = tab.get("/logout").send();
+            async move { _ = ending.await }
+        });
+        audit.take();
+        browser.get("/me").await.assert_status(200);
+        assert_eq!(audit.take(), ["Destroyed(Logout) ada"], "a renewal that comes late is no write");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_login_over_a_session_that_has_ended_meanwhile_does_not_tell_of_its_end_again() {
+    on_each_store(|store, clock| async move {
+        let (audit, world) = told_world(&store, &clock);
+        let browser = signed_in(&world, "ada").await;
+        let tab = browser.clone();
+        world.spy.on(Operation::DestroyUnchanged).times(1).before(move || {
+            let ending = tab.get("/logout").send();
+            async move { _ = ending.await.assert_status(200) }
+        });
+        browser.get("/login?user=ada").await.assert_status(200);
+        assert_eq!(audit.take(), ["SignedIn ada", "Destroyed(Logout) ada", "SignedIn ada"]);
     })
     .await;
 }

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::handler::Handler;
 use axum::routing::get;
 use http::StatusCode;
-use portcullis::session::{OnUnavailable, SessionErrorKind as Kind, SessionLayer, SessionLayerBuilder};
+use portcullis::session::{OnUnavailable, SessionErrorKind as Kind, SessionLayer, SessionLayerBuilder, User};
 use portcullis::{Identity, Session};
 use portcullis_store::StoreErrorKind;
 use portcullis_testkit::client::Client;
@@ -89,6 +89,38 @@ async fn what_no_longer_fits_beside_another_requests_data_is_an_error_and_the_ha
         for (key, len) in [("a", 20_000), ("b", "none".len()), ("kept", "fits".len())] {
             assert_eq!(browser.get(&format!("/get/{key}")).await.text().len(), len, "{key}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_commit_with_nothing_left_to_store_makes_good_for_one_that_failed() {
+    on_each_store(|world| async move {
+        world.spy.on(Operation::Create).times(1).fail(StoreErrorKind::Unavailable);
+        let handler = async |session: Session| {
+            session.set(&A, &"x".to_owned()).unwrap();
+            session.commit().await.unwrap_err();
+            session.remove(&A).unwrap();
+            session.commit().await.unwrap();
+        };
+        assert!(around(&world, handler).get("/").await.assert_status(200).set_cookies().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_secret_of_a_session_that_has_ended_meanwhile_is_not_handed_out() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        let sessions = world.sessions.clone();
+        let handler = async move |session: Session| {
+            session.rotate().await.unwrap();
+            sessions.revoke_all(&User::new("ada")).await.unwrap();
+            session.set(&A, &"late".to_owned()).unwrap();
+            assert_eq!(session.commit().await.unwrap_err().kind(), Kind::Ended);
+        };
+        let response = around(&world, handler).with_jar(browser.jar().clone()).get("/").await;
+        assert!(response.assert_status(200).set_cookies().is_empty());
     })
     .await;
 }

@@ -18,7 +18,7 @@ use portcullis_testkit::redis::RedisServer;
 use portcullis_testkit::spy::Operation;
 use tokio::sync::Notify;
 
-use crate::support::app::{World, now, on_each_store};
+use crate::support::app::{World, eventually, now, on_each_store};
 use crate::support::store::AnyStore;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -199,6 +199,27 @@ async fn a_read_only_layer_gives_the_identity_and_no_handle() {
         let response = browser.get("/me").await;
         assert_eq!((response.text().as_str(), response.header("vary")), ("ada", Some("cookie")));
         browser.get("/get/a").await.assert_status(500);
+        clock.advance(6 * MINUTE);
+        reader.spy.forget();
+        assert_eq!(browser.get("/me").await.text(), "ada");
+        tokio::time::timeout(MINUTE, reader.spy.called(Operation::Touch, 1)).await.expect("it is activity");
+
+        let life = Lifetime { idle: 120 * MINUTE, absolute: 600 * MINUTE };
+        let renewing = World::with(&store, &clock, |layer| layer.renew_every(60 * MINUTE).lifetime(life));
+        let browser = renewing.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let old = renewing.browser().with_jar(browser.jar().copy());
+        clock.advance(60 * MINUTE);
+        assert_eq!(browser.get("/me").await.assert_status(200).set_cookies().len(), 1, "a new secret");
+        renewing.spy.called(Operation::Enrol, 1).await;
+        reader.spy.forget();
+        assert_eq!(reader.through(&browser).get("/me").await.text(), "ada");
+        tokio::time::timeout(MINUTE, reader.spy.called(Operation::Save, 1)).await.expect("it has arrived");
+        clock.advance(MINUTE);
+        eventually("the secret before ends soon", || async {
+            reader.through(&old).get("/me").await.text() == "nobody"
+        })
+        .await;
     }
 }
 

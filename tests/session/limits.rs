@@ -246,13 +246,19 @@ async fn a_session_that_cannot_be_read_locks_nobody_out() {
     };
     with_limit(Limit::evict_oldest(2), |world, _| async move {
         let browsers = [signed_in(&world, "ada").await, signed_in(&world, "ada").await];
+        world.spy.forget();
         unreadable(&world, 1);
         signed_in(&world, "ada").await;
+        let calls = world.spy.calls();
+        let unread = calls.iter().find(|call| call.operation == Operation::Load).unwrap().locators[0];
         let mut ended = 0;
         for browser in browsers {
-            ended += usize::from(browser.get("/me").await.text() == "nobody");
+            let is_unread = browser.jar().get("__Host-id").unwrap().starts_with(unread.as_str());
+            let has_ended = browser.get("/me").await.text() == "nobody";
+            assert_ne!(is_unread, has_ended, "one that can be read gives way");
+            ended += usize::from(has_ended);
         }
-        assert_eq!((ended, refs(&world, "ada").await.len()), (1, 2), "one that can be read gives way");
+        assert_eq!((ended, refs(&world, "ada").await.len()), (1, 2));
         unreadable(&world, 2);
         let browser = signed_in(&world, "ada").await;
         assert_eq!((browser.get("/me").await.text(), refs(&world, "ada").await.len()), ("ada".to_owned(), 2));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portcullis::Session;
 use portcullis::session::{SessionCache, SessionKey};
-use portcullis_store::StoreErrorKind;
+use portcullis_store::{Clock, ManualClock, StoreErrorKind};
 use portcullis_testkit::spy::Operation;
 
 use super::handle::around;
@@ -196,6 +196,27 @@ async fn a_secret_that_a_rotation_has_ended_is_not_exchanged_for_a_new_one() {
             assert_eq!(old.get("/me").await.text(), "nobody", "{path}");
             assert_eq!(browser.get("/me").await.text(), "ada", "{path}");
         }
+    })
+    .await;
+}
+
+/// The one before was noted by a process whose clock is ahead.
+#[tokio::test]
+async fn a_proof_that_was_not_noted_is_not_taken_for_a_later_one() {
+    on_each(|world| async move {
+        let browser = world.browser();
+        browser.get("/login?user=ada").await.assert_status(200);
+        let ahead = ManualClock::at(world.clock.now().saturating_add(Duration::from_secs(30)));
+        let ahead = World::new(&world.store.another(), &ahead);
+        ahead.through(&browser).get("/reauthenticated").await.assert_status(200);
+        let old = world.browser().with_jar(browser.jar().copy());
+        let owner = world.another().through(&browser);
+        world.spy.on(Operation::Save).times(1).before(move || {
+            let rotating = owner.get("/rotate").send();
+            async move { _ = rotating.await.assert_status(200) }
+        });
+        assert!(old.get("/reauthenticated").await.assert_status(401).set_cookies().is_empty());
+        assert_eq!(browser.get("/me").await.text(), "ada");
     })
     .await;
 }

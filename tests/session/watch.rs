@@ -97,6 +97,32 @@ async fn whatever_destroys_a_session_ends_its_watch() {
 }
 
 #[tokio::test]
+async fn what_this_process_ends_ends_its_watches_though_the_store_tells_nobody() {
+    let clock = now();
+    let ada = User::new("ada");
+    for store in AnyStore::each(&clock) {
+        let world = World::with(&store, &clock, told_only);
+        world.spy.tell_nobody();
+        for by_steps in [false, true] {
+            if by_steps {
+                // While there is an order, nothing is done in one step.
+                world.spy.on(Operation::BumpCredentialVersion).before(|| async {});
+            }
+            for path in ["/logout", "/login?user=ada", "/revoke-all"] {
+                let (browser, mut watch) = watched(&world, "ada").await;
+                goes_on(&mut watch, path).await;
+                world.through(&browser).get(path).await.assert_status(200);
+                assert_eq!(end(watch).await, SessionEnd::Revoked, "{path} by steps: {by_steps}");
+            }
+        }
+        let (_browser, mut watch) = watched(&world, "ada").await;
+        goes_on(&mut watch, "before a durable revocation").await;
+        world.sessions.durable_revoke_all(&ada, 0).await.unwrap();
+        assert_eq!(end(watch).await, SessionEnd::Revoked, "a durable revocation");
+    }
+}
+
+#[tokio::test]
 async fn a_limit_that_ends_the_oldest_session_ends_its_watch() {
     let clock = now();
     for store in AnyStore::each(&clock) {
@@ -258,6 +284,19 @@ async fn a_store_that_tells_is_seldom_asked() {
         assert_eq!(b.spy.count(Operation::Load), 0);
     })
     .await;
+}
+
+#[tokio::test]
+async fn where_the_store_tells_the_interval_is_a_longer_one() {
+    let clock = now();
+    for store in AnyStore::each(&clock) {
+        let world = World::with(&store, &clock, |layer| layer.watch_interval(A_WHILE / 6));
+        let (_browser, mut watch) = watched(&world, "ada").await;
+        goes_on(&mut watch, "it begins to hear").await;
+        world.spy.forget();
+        goes_on(&mut watch, "it hears").await;
+        assert!(world.spy.count(Operation::Load) < 2, "{}", world.spy.count(Operation::Load));
+    }
 }
 
 /// A server with a user for each of two processes; the second may be made deaf.

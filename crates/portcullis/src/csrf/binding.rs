@@ -4,6 +4,7 @@ use http::{Extensions, HeaderMap};
 use portcullis_store::Locator;
 use smallvec::SmallVec;
 
+use super::handle::present;
 use super::nonce;
 use super::withhold::looks_or_withheld;
 use crate::identity::{Carrier, Look, Seen};
@@ -51,10 +52,16 @@ impl Binding {
     }
 }
 
-/// The sessions that people are signed in by, as the layers have found them.
+/// The sessions that people are signed in by, whoever stands beside or in the place of one of them: the same that a
+/// [`CsrfToken`](super::CsrfToken) is made for.
 fn sessions(extensions: &Extensions) -> SmallVec<[Locator; 1]> {
     let mut sessions = SmallVec::new();
-    looks_or_withheld(extensions, |look| sessions.extend(session_of(look)));
+    looks_or_withheld(extensions, |look| {
+        sessions.extend(match present(look, extensions) {
+            Some(presence) => presence.session(),
+            None => session_of(look),
+        });
+    });
     sessions
 }
 

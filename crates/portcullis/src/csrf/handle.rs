@@ -93,7 +93,8 @@ fn lone(extensions: &Extensions) -> Option<Arc<dyn Presence>> {
     extensions.get::<LoneHandle>().map(|LoneHandle(lone)| Arc::<Lone>::clone(lone) as _)
 }
 
-fn present(look: Look<'_>, extensions: &Extensions) -> Option<Arc<dyn Presence>> {
+/// Whoever holds the session that a layer has found, and may change it during the request.
+pub(super) fn present(look: Look<'_>, extensions: &Extensions) -> Option<Arc<dyn Presence>> {
     look.hold().and_then(|hold| (hold.presence)(extensions))
 }
 

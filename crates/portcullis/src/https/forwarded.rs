@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn forwarded_counts_by_its_rightmost_element_and_is_read_whole() {
-        let rows: [(&str, &[&str], bool); 25] = [
+        let rows: [(&str, &[&str], bool); 26] = [
             ("https", &["proto=https"], true),
             ("in capitals", &["Proto=HTTPS"], true),
             ("quoted", &["proto=\"https\""], true),
@@ -150,6 +150,7 @@ mod tests {
             ("a mark within a token", &["x=a\"b;proto=https"], false),
             ("no value", &["for=;proto=https"], false),
             ("no name", &["=a;proto=https"], false),
+            ("a name of two words", &["a b=c;proto=https"], false),
             ("nonsense after the value", &["proto=\"https\"x"], false),
         ];
         for (name, lines, expected) in rows {

@@ -51,6 +51,7 @@ mod tests {
             ("no host", "https://", false),
             ("a port alone", "https://:443", false),
             ("no port", "https://www.example.com:", false),
+            ("a port that nobody has", "https://www.example.com:0", false),
             ("a space", "https://www.example.com ", false),
             ("a line break", "https://www.example.com\r\n", false),
         ];

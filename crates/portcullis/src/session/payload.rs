@@ -342,7 +342,10 @@ mod tests {
 
     #[test]
     fn a_record_of_another_realm_is_not_read() {
-        assert!(identity_in(&sample().encode(), "default").is_err());
+        let (here, there) =
+            (sample().encode(), Payload { realm: b"default"[..].into(), ..sample() }.encode());
+        assert!(identity_in(&here, "default").is_err());
+        assert!(!same_identity(&here, &there) && !same_identity(&here, b"") && same_identity(&here, &here));
     }
 
     #[test]

@@ -59,7 +59,6 @@ pub(crate) fn renew(header: &mut Header, from: SecretHash, to: SecretHash, at: T
     // A new secret that was never presented is forgotten; the one before it is what the browser has.
     if !matches!(header.previous, Some((_, Timestamp::MAX))) {
         header.previous = Some((from, Timestamp::MAX));
-        header.flags &= !ROTATING;
     }
     (header.secret, header.secret_since) = (to, at);
 }

@@ -208,7 +208,7 @@ impl State {
     /// the session is no longer this request's.
     pub(crate) fn ensure_noted(&mut self, Given { at, before }: Given) -> Result<(), SessionError> {
         let noted = self.stored().and_then(|stored| stored.record().header.authenticated);
-        if noted >= Some(at) || noted != before {
+        if noted == Some(at) || noted != before {
             return Ok(());
         }
         self.lose();

@@ -9,15 +9,15 @@ use http::{Request, Response};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use portcullis::BearerLayer;
 use portcullis::bearer::{
-    Algorithm, Audience, Issuer, KeySet, KeySource, MemoryTokenBackend, RevocationCheck, Revocations,
-    TokenCache,
+    Algorithm, Audience, HmacKeys, Issuer, KeySet, KeySource, MemoryTokenBackend, RevocationCheck,
+    Revocations, TokenCache,
 };
 use portcullis_store::{Clock, ManualClock};
 use serde_json::{Value, json};
 use tower::{Layer, Service, service_fn};
 
 use crate::mint::{
-    ALL, ES256, ISSUER, Signer, ask, at_once, claims, claims_with, claims_without, layer, offer,
+    ALL, ES256, ISSUER, SECRET, Signer, ask, at_once, claims, claims_with, claims_without, layer, offer,
 };
 
 /// Keys that can be replaced.
@@ -112,6 +112,27 @@ fn a_token_whose_key_is_removed_is_refused_at_once() {
     assert!(ask(&layer, &token).is_err(), "another key under its id");
     keys.replace(&[ES256.jwk("m")]);
     assert!(ask(&layer, &token).is_err(), "the key under another id");
+}
+
+#[test]
+fn a_token_is_refused_at_once_when_its_key_is_for_another_algorithm_from_then_on() {
+    let [signer, other] = [Algorithm::RS256, Algorithm::PS256].map(Signer::new);
+    let keys = Keys::new(&[signer.jwk("k")]);
+    let (layer, token) = (cached(keys.issuer()), signer.token(&claims()));
+    assert!(ask(&layer, &token).is_ok());
+    keys.replace(&[other.jwk("k")]);
+    assert!(ask(&layer, &token).is_err());
+    assert!(ask(&layer, &other.token(&claims())).is_ok());
+}
+
+#[test]
+fn a_token_whose_shared_secret_is_replaced_is_refused_at_once() {
+    let secrets = |secret: &[u8]| HmacKeys::new([secret.to_vec()]).unwrap().snapshot();
+    let keys = Keys(Arc::new(Mutex::new(secrets(SECRET))));
+    let (layer, token) = (cached(keys.issuer()), Signer::new(Algorithm::HS256).token(&claims()));
+    assert!(ask(&layer, &token).is_ok());
+    *keys.0.lock().unwrap() = secrets(&[7; 64]);
+    assert!(ask(&layer, &token).is_err());
 }
 
 #[test]

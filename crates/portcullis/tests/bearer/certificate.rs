@@ -148,3 +148,20 @@ fn a_token_that_is_bound_to_both_needs_both() {
     let (status, challenge) = answer(&layer, from_client(&token, Some(ADA_DER)));
     assert!(status == 401 && challenge.unwrap().starts_with("DPoP "), "as Bearer");
 }
+
+#[test]
+fn a_certificate_is_not_enough_for_a_token_that_is_bound_to_something_else_too() {
+    let layer = layer([ES256.issuer()]).certificates(ClientCertificates::of_connection());
+    let certificate = b64(digest(&SHA256, ADA_DER).as_ref());
+    for cnf in [
+        json!({ "jkt": ADA.jkt() }),
+        json!({ "jkt": ADA.jkt(), "x5t#S256": certificate }),
+        json!({ "jkt": "no thumbprint", "x5t#S256": certificate }),
+        json!({ "jkt": null, "x5t#S256": certificate }),
+        json!({ "kid": "k", "x5t#S256": certificate }),
+    ] {
+        let token = ES256.token(&claims_with("cnf", cnf.clone()));
+        let expected = refused("the token is bound to a key that was not proved");
+        assert_eq!(answer(&layer, from_client(&token, Some(ADA_DER))), expected, "{cnf}");
+    }
+}

@@ -203,6 +203,9 @@ fn an_rfc_9068_token_has_all_its_claims() {
     let header = json!({ "alg": "ES256", "kid": "k", "typ": "at+jwt" });
     let whole = claims_with("client_id", json!("web"));
     assert!(ask(&layer, &ES256.token_with(&header, &whole)).is_ok());
+    let marked = claims_with("nonce", json!("n")).as_object().unwrap().clone();
+    let marked: Value = marked.into_iter().chain([("client_id".to_owned(), json!("web"))]).collect();
+    assert!(ask(&layer, &ES256.token_with(&header, &marked)).is_ok(), "its type says what it is");
     for name in ["iss", "sub", "aud", "exp", "iat", "jti", "client_id"] {
         let mut claims = whole.clone();
         claims.as_object_mut().unwrap().remove(name);
@@ -218,10 +221,12 @@ fn other_kinds_of_token_are_no_access_tokens() {
         ("an ID token's at_hash", "at_hash", json!("h"), other),
         ("an ID token's c_hash", "c_hash", json!("h"), other),
         ("an ID token of Cognito", "token_use", json!("id"), other),
+        ("a use that nobody knows", "token_use", json!("refresh"), other),
         ("an access token of Cognito", "token_use", json!("access"), Ok(())),
         ("an ID token of Keycloak", "typ", json!("ID"), other),
         ("a refresh token of Keycloak", "typ", json!("Refresh"), other),
         ("an offline token of Keycloak", "typ", json!("Offline"), other),
+        ("a refresh token in small letters", "typ", json!("refresh"), other),
         ("an access token of Keycloak", "typ", json!("Bearer"), Ok(())),
         ("a logout token", "events", json!({}), other),
         ("a use that is no string", "token_use", json!(["access"]), MALFORMED),

@@ -27,6 +27,7 @@ fn headers_that_ask_for_more_than_is_done_are_refused() {
         ("zip", with("zip", json!("DEF")), MALFORMED),
         ("alg twice", raw(r#"{"alg":"ES256","alg":"ES256","kid":"k"}"#), MALFORMED),
         ("kid twice", raw(r#"{"alg":"ES256","kid":"k","kid":"k"}"#), MALFORMED),
+        ("typ twice", raw(r#"{"alg":"ES256","kid":"k","typ":"JWT","typ":"at+jwt"}"#), MALFORMED),
         ("an unknown member twice", raw(r#"{"alg":"ES256","kid":"k","a":1,"a":1}"#), MALFORMED),
         ("an array", raw(r#"[{"alg":"ES256"}]"#), MALFORMED),
         ("a string", raw(r#""ES256""#), MALFORMED),

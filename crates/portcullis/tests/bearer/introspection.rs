@@ -11,9 +11,10 @@ use http::{Request, Response, StatusCode};
 use portcullis::BearerLayer;
 use portcullis::bearer::{
     Algorithm, Audience, BuildErrorKind, ClientCertificate, ClientCertificates, Introspection,
-    IntrospectionErrorKind, Issuer, MemoryTokenBackend, OpaqueTokens, Revocations, TokenCache,
+    IntrospectionErrorKind, Issuer, MemoryTokenBackend, OpaqueTokens, Revocations, Tenants, TokenCache,
+    TokenSource,
 };
-use portcullis::identity::{AuthMethod, Identity};
+use portcullis::identity::{AuthMethod, Carrier, Identity};
 use portcullis_store::{Clock, ManualClock};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
@@ -110,6 +111,28 @@ async fn what_the_server_says_is_held_to_the_rules_of_the_issuer() {
             assert_eq!(stage.status(&token).await, expected, "{name}, {time}");
         }
         assert_eq!(stage.server.asked(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_issuer_requires_is_required_of_what_the_server_says() {
+    let used = issuer().require_claim("use", "access");
+    let party = Issuer::new(ISSUER, Audience::claim("azp", ["web"]));
+    type Set = fn(Introspection) -> Introspection;
+    let (of, lax): (Set, Set) = (|it| it, Introspection::insecure_accept_without_audience);
+    for (name, issuer, set, answer, expected) in [
+        ("its value", &used, of, json!({ "sub": "ada", "aud": "api", "use": "access" }), 200),
+        ("another value", &used, of, json!({ "sub": "ada", "aud": "api", "use": "id" }), 401),
+        ("no value", &used, of, json!({ "sub": "ada", "aud": "api" }), 401),
+        ("the party", &party, lax, json!({ "sub": "ada", "azp": "web" }), 200),
+        ("another party", &party, lax, json!({ "sub": "ada", "azp": "other" }), 401),
+        ("no party", &party, lax, json!({ "sub": "ada" }), 401),
+    ] {
+        let server = Server::default();
+        server.knows_only("token", answer);
+        let introspection = set(Introspection::new(issuer.clone(), server));
+        let layer = BearerLayer::opaque(introspection).unwrap().clock(ManualClock::default());
+        assert_eq!(send(&layer, "token").await.status(), expected, "{name}");
     }
 }
 
@@ -231,6 +254,39 @@ async fn however_many_bring_a_token_the_server_is_asked_once() {
 }
 
 #[tokio::test]
+async fn a_token_in_a_cookie_is_ambient_although_the_server_was_asked_about_it_in_a_header() {
+    let stage = Stage::new();
+    let layer = Arc::new(stage.layer.add_source(TokenSource::cookie("token").unwrap()));
+    let (server, carrier) = (stage.server, |response: &Response<String>| {
+        response.extensions().get::<Identity>().map(Identity::carrier)
+    });
+    server.knows("good", json!({ "sub": "ada" }));
+    server.fails(Failure::Waits);
+    let mut in_cookie = Request::new(String::new());
+    in_cookie.headers_mut().insert("cookie", "token=good".parse().unwrap());
+    let sent = |request: Request<String>| {
+        let layer = Arc::clone(&layer);
+        tokio::spawn(async move { call(&layer, request).await })
+    };
+    let under_way = [sent(request("Bearer good", &[])), sent(in_cookie.clone())];
+    while server.0.asked.load(Ordering::Relaxed) < 2 {
+        tokio::task::yield_now().await;
+    }
+    server.0.gate.notify_waiters();
+    let expected = [Some(Carrier::Explicit), Some(Carrier::Ambient)];
+    for (sent, expected) in under_way.into_iter().zip(expected) {
+        assert_eq!(carrier(&sent.await.unwrap()), expected, "at once");
+    }
+    server.fails(None);
+    for _ in 0..2 {
+        for (request, expected) in [request("Bearer good", &[]), in_cookie.clone()].into_iter().zip(expected)
+        {
+            assert_eq!(carrier(&call(&layer, request).await), expected, "known");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_token_is_a_jwt_or_opaque_and_never_tried_as_the_other() {
     let server = Server::default();
     let mixed = |which| {
@@ -342,6 +398,15 @@ fn a_configuration_that_cannot_be_meant_is_refused() {
         ("keys", of(named(ISSUER).keys(jwks([ES256.jwk("k")]))), BadIntrospection),
         ("algorithms", of(named(ISSUER).algorithms([Algorithm::ES256])), BadIntrospection),
         ("no name", of(named("")), BadIntrospection),
+        (
+            "many names",
+            of(Issuer::templated(
+                "https://idp.example/{tid}",
+                Tenants::list(["t"]),
+                Audience::one_of(["api"]),
+            )),
+            BadIntrospection,
+        ),
         ("no audience", of(Issuer::new(ISSUER, Audience::one_of([""]))), BadAudience),
         ("a long leeway", of(named(ISSUER).leeway(Duration::from_secs(301))), LeewayTooLong),
         ("an old answer", of(named(ISSUER)).max_age(over), BadIntrospection),

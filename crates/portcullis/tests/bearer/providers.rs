@@ -380,6 +380,8 @@ fn a_provider_s_name_that_is_none_is_found_when_the_layer_is_built() {
         ("no domain", Issuer::auth0("", api()), Some(BuildErrorKind::BadIssuer)),
         ("a pool", Issuer::cognito("eu-central-1_Ab129faBb", ["a"]), None),
         ("a pool without its region", Issuer::cognito("Ab129faBb", ["a"]), Some(BuildErrorKind::BadIssuer)),
+        ("an empty region", Issuer::cognito("_Ab129faBb", ["a"]), Some(BuildErrorKind::BadIssuer)),
+        ("a region alone", Issuer::cognito("eu-central-1_", ["a"]), Some(BuildErrorKind::BadIssuer)),
         (
             "a pool without clients",
             Issuer::cognito("eu-central-1_Ab129faBb", [""; 0]),

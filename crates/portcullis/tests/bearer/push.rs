@@ -222,8 +222,9 @@ async fn everything_that_is_told_counts_for_what_it_is_about_and_as_long_as_is_s
     let user = names(async |there| there.revoke_user(ISSUER, "ada").await.unwrap()).await;
     let Revoked::User { user, epoch } = user else { panic!("{user:?}") };
     stage.store.revoked(Revoked::User { user, epoch }, HOUR);
-    stage.store.revoked(Revoked::User { user, epoch: TokenEpoch::default() }, HOUR);
-    stage.expect(&token("b", "s"), 401, 0, "the user, by the latest epoch").await;
+    stage.store.revoked(Revoked::User { user, epoch: TokenEpoch::default() }, Duration::from_secs(1));
+    advance(HOUR / 2).await;
+    stage.expect(&token("b", "s"), 401, 0, "the user, by the latest epoch, for the longest time").await;
 
     let stage = Stage::current().await;
     let everyone = names(async |there| there.revoke_everyone().await.unwrap()).await;
@@ -311,6 +312,7 @@ async fn more_than_there_is_room_for_is_not_taken_for_all_and_is_tried_again() {
         (count(&stage.store.begun), count(&stage.store.ended))
     };
     assert_eq!(watches(), (1, 0));
+    stage.store.revoked(one_token("d").await, HOUR);
     advance(Duration::from_secs(1)).await;
     stage.expect(&good, 200, 1, "but it is told anew after a minute").await;
     assert_eq!(watches(), (2, 1));

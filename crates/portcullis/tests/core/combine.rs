@@ -144,6 +144,22 @@ async fn scopes_and_roles_of_two_credentials_are_never_merged() {
 }
 
 #[tokio::test]
+async fn of_two_credentials_of_one_kind_the_inner_one_counts() {
+    for of in [by_session, by_bearer] {
+        let [outer, inner] = ["admin", "reader"].map(|role| Finds::identity(of("ada").role(role)));
+        let handler = service_fn(|request: Request<String>| async move {
+            assert!(request.identity().unwrap().roles().eq(["reader"]));
+            Ok::<_, Infallible>(Response::new(String::new()))
+        });
+        let stack = ServiceBuilder::new()
+            .layer(AuthenticateLayer::new(outer))
+            .layer(AuthenticateLayer::new(inner))
+            .service(handler);
+        answer(&stack, get()).await;
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_names_the_schemes_of_all_layers() {
     let stack = ServiceBuilder::new()
         .layer(AuthenticateLayer::new(Finds::nobody().scheme("Bearer")))

@@ -130,6 +130,16 @@ async fn a_predicate_of_the_guards_own_realm_is_asked() {
 }
 
 #[tokio::test]
+async fn a_step_up_asks_for_what_is_on_every_list_of_classes() {
+    let service = ServiceBuilder::new()
+        .layer(AuthenticateLayer::new(Finds::identity(by_bearer("ada")).scheme("Bearer")))
+        .layer(RequireLayer::authenticated().acr(["gold", "silver"]).acr(["silver", "bronze"]))
+        .service(Handler::default());
+    let challenges = all(&answer(&service, get_request()).await, "www-authenticate").join(", ");
+    assert!(challenges.ends_with(r#"acr_values="silver""#), "{challenges}");
+}
+
+#[tokio::test]
 async fn a_step_up_tells_at_once_all_that_signing_in_again_takes() {
     let minute = Duration::from_secs(60);
     let policies = RequireLayer::authenticated()

@@ -8,10 +8,11 @@ use axum::extract::Extension;
 use axum::routing::{get, post};
 use http::Extensions;
 use http::request::Parts;
+use portcullis::authenticate::{AuthenticateLayer, Authenticator, OnConflict, Opening};
 use portcullis::axum::CsrfForm;
 use portcullis::bearer::{ForwardedToken, TokenSource};
 use portcullis::csrf::{CsrfToken, CsrfVerdict, OnFailure};
-use portcullis::identity::{Authentication, IdentityExt, Outcome};
+use portcullis::identity::{AuthMethod, Authentication, IdentityExt, Outcome};
 use portcullis::rejection::CsrfReason::{self, CrossSite, HostNotAllowed, TokenMismatch};
 use portcullis::session::{MemoryBackend, SessionError, SessionErrorKind as Kind, SessionKey, SessionLayer};
 use portcullis::{CsrfLayer, Identity, Realm, RequireLayer, Session};
@@ -317,4 +318,53 @@ async fn a_forged_login_signs_nobody_in() {
     assert_eq!((forged_login.set_cookies(), browser.jar().names()), (vec![], vec![]));
     let reason: Option<CsrfReason> = crate::site::reason(&forged_login);
     assert_eq!(reason, None, "the handler ran, and could do nothing");
+}
+
+/// Whose key it is, which browsers send by themselves.
+struct ByKey;
+
+impl Authenticator for ByKey {
+    type Visit = ();
+
+    fn on_conflict(&self) -> OnConflict {
+        OnConflict::Prefer(AuthMethod::Custom("key"))
+    }
+
+    fn open<B>(&self, request: &mut http::Request<B>) -> Opening<()> {
+        let lines = request.headers().get_all("cookie").iter().filter_map(|line| line.to_str().ok());
+        let key = lines.filter_map(|line| line.split_once("key=")?.1.split(';').next()).next();
+        let who = key.map(|name| Identity::new(name).method(AuthMethod::Custom("key")));
+        let found = who.map_or_else(Authentication::anonymous, Authentication::authenticated);
+        Opening::Ready(Ok((found, ())))
+    }
+}
+
+#[tokio::test]
+async fn a_form_works_beside_another_credential_and_gives_nobody_the_session_of_another_user() {
+    type Wanted = (Identity, Session);
+    let handler = async |CsrfForm((me, session), form): CsrfForm<Transfer, Wanted>| {
+        let set = session.set(&NOTE, &form.to).map_err(|error| error.kind());
+        format!("{} {:?} {set:?}", me.subject(), session.get(&NOTE).unwrap())
+    };
+    let (router, _) = routes();
+    let layers = ServiceBuilder::new()
+        .layer(SessionLayer::new(MemoryBackend::new()))
+        .layer(AuthenticateLayer::new(ByKey))
+        .layer(dropping());
+    let browser = Client::new(router.route("/keep", post(handler)).layer(layers));
+    for path in ["/login/ada", "/note"] {
+        browser.post(path).await.assert_status(200);
+    }
+    let send = async || {
+        let token = token(&browser).await;
+        bare(browser.post_form("/keep", &[("to", "bob"), ("csrf_token", &token)]))
+            .await
+            .assert_status(200)
+            .text()
+    };
+    assert_eq!(send().await, r#"ada Some("bob") Ok(())"#);
+    for (key, expected) in [("ada", r#"ada Some("bob") Ok(())"#), ("grace", "grace None Err(Withheld)")] {
+        browser.jar().add("https://app.example/", &format!("key={key}; Path=/; Secure"));
+        assert_eq!(send().await, expected, "{key}");
+    }
 }

@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_template_has_one_claim_in_braces_and_plain_tenants() {
-        let rows: [(&str, &[&str], bool); 14] = [
+        let rows: [(&str, &[&str], bool); 16] = [
             ("https://idp.example/{tid}/v2.0", &["a", "b-1.c_d"], true),
             ("{tid}", &["a"], true),
             ("https://idp.example/", &["a"], false),
@@ -189,6 +189,8 @@ mod tests {
             ("https://idp.example/tid}", &["a"], false),
             ("https://{a}.example/{b}", &["a"], false),
             ("https://idp.example/{{tid}}", &["a"], false),
+            ("https://idp.example/{{tid}", &["a"], false),
+            ("https://idp}.example/{tid}", &["a"], false),
             ("https://idp.example/{tid}", &[], false),
             ("https://idp.example/{tid}", &[""], false),
             ("https://idp.example/{tid}", &["a", "b/c"], false),

@@ -234,12 +234,18 @@ mod tests {
         assert_eq!(sealed.payload.len(), record().payload.len() + OVERHEAD);
         assert!(keys.open(key, sealed.clone(), NOW) == record());
         type Change = fn(&mut Header);
-        let header: [(&str, Change, bool); 10] = [
+        let header: [(&str, Change, bool); 12] = [
             ("the idle deadline", |it| it.idle_deadline = NOW, true),
             ("the tags", |it| it.tags = [Tag([9; 8]); 4], true),
             ("the secret", |it| it.secret = SecretHash([9; 32]), false),
             ("the previous secret", |it| it.previous = Some((SecretHash([9; 32]), NOW)), false),
             ("no previous secret", |it| it.previous = None, false),
+            (
+                "how long the previous secret is good",
+                |it| it.previous = Some((SecretHash([7; 32]), NOW)),
+                false,
+            ),
+            ("since when the secret is good", |it| it.secret_since = NOW, false),
             ("the flags", |it| it.flags = 1, false),
             ("the authentication", |it| it.authenticated = Some(NOW), false),
             ("the absolute deadline", |it| it.absolute_deadline = NOW, false),

@@ -185,3 +185,38 @@ impl Bell {
         self.rung.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_store::Realm;
+
+    #[tokio::test]
+    async fn who_waits_hears_of_an_end_and_looks_when_the_store_falls_deaf_or_hears_again() {
+        let (vigils, realm) = (Arc::new(Vigils::new()), Realm::default());
+        let [own, other] = [1, 2].map(|byte| Locator::from_bytes([byte; 16]));
+        let mut store = None;
+        let vigil = vigils.begin(Key { realm: &realm, locator: own }, |watcher| {
+            store = Some(watcher);
+            None
+        });
+        let store = store.unwrap();
+        let rows = [
+            ("it hears", Notice::Hearing, true, News::Look),
+            ("another session", Notice::Ended(&[other]), true, News::None),
+            ("it is deaf", Notice::Deaf, false, News::Look),
+            ("it hears again", Notice::Hearing, true, News::Look),
+            ("this one", Notice::Ended(&[other, own]), true, News::Ended),
+        ];
+        for (name, notice, is_told, news) in rows {
+            store.notice(notice);
+            assert_eq!((vigils.is_told(), vigil.news(Duration::ZERO).await), (is_told, news), "{name}");
+        }
+        store.notice(Notice::Ended(&[own]));
+        store.notice(Notice::Deaf);
+        assert_eq!(vigil.news(Duration::ZERO).await, News::Ended, "whatever comes after it");
+        store.notice(Notice::Hearing);
+        drop(vigil);
+        assert!(!vigils.is_told(), "nobody is told of anything while nobody waits");
+    }
+}

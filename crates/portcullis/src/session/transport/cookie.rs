@@ -279,6 +279,8 @@ mod tests {
             ("bücher.example", false),
             ("example.com; Path=/", false),
             (&"a.".repeat(127), false),
+            (&format!("{}a", "a.".repeat(126)), true),
+            (&format!("{}ab", "a.".repeat(126)), false),
         ];
         for (domain, sound) in rows {
             let config = CookieConfig { name: "id".into(), domain: Some(domain.to_owned()), ..config() };

@@ -78,6 +78,8 @@ async fn no_bound_token_is_let_in_without_its_own_proof() {
         ("in the future", with("iat", later(6)), bad("the DPoP proof is not valid yet")),
         ("almost in the future", with("iat", later(5)), Ok(())),
         ("expired", with("exp", later(-5)), bad("the DPoP proof is too old")),
+        ("almost expired", with("exp", later(-4)), Ok(())),
+        ("almost begun", with("nbf", later(5)), Ok(())),
         ("not begun", with("nbf", later(6)), bad("the DPoP proof is not valid yet")),
         ("a fraction of a second", with("iat", json!(1.5)), bad("the DPoP proof is malformed")),
         ("a negative time", with("iat", json!(-1)), bad("the DPoP proof is malformed")),
@@ -148,6 +150,35 @@ async fn a_proof_whose_header_is_not_that_of_one_is_refused() {
         ),
     ];
     for (name, proof, expected) in rows {
+        assert_eq!(verdict(&layer, request(&dpop(&token), &[&proof])).await, expected, "{name}");
+    }
+    let malformed = bad("the DPoP proof is malformed");
+    for more in [json!({ "b64": false }), json!({ "enc": "A256GCM" }), json!({ "zip": "DEF" })] {
+        let mut header = json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": jwk });
+        header.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(verdict(&layer, request(&dpop(&token), &[&raw(header)])).await, malformed, "{more}");
+    }
+}
+
+#[tokio::test]
+async fn a_proof_that_says_something_twice_is_refused() {
+    let (layer, token) = (bound(), ADA.token());
+    let header = json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": ADA.jwk }).to_string();
+    let claims = Holder::claims(&token).to_string();
+    let by_another_key = |header: &str, claims: &str| {
+        crate::mint::Signer::new(Algorithm::ES256).compact(header.as_bytes(), claims.as_bytes())
+    };
+    let twice = |json: &str, name: &str| json.replacen('{', &format!("{{\"{name}\":\"x\","), 1);
+    let rows = [
+        ("its type", by_another_key(&twice(&header, "typ"), &claims)),
+        ("its method", by_another_key(&header, &twice(&claims, "htm"))),
+        ("its address", by_another_key(&header, &twice(&claims, "htu"))),
+        ("its id", by_another_key(&header, &twice(&claims, "jti"))),
+        ("its token", by_another_key(&header, &twice(&claims, "ath"))),
+        ("what nobody knows", by_another_key(&header, &twice(&twice(&claims, "a"), "a"))),
+    ];
+    for (name, proof) in rows {
+        let expected = err("invalid_dpop_proof", "the DPoP proof is malformed");
         assert_eq!(verdict(&layer, request(&dpop(&token), &[&proof])).await, expected, "{name}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{Method, Request};
 use portcullis::BearerLayer;
-use portcullis::bearer::{MemoryReplayBackend, Revocations};
+use portcullis::bearer::{Dpop, MemoryReplayBackend, Revocations};
 use portcullis_store::{Clock, ManualClock, StoreErrorKind, Timestamp};
 use portcullis_testkit::conformance::{Harness, replay};
 use serde_json::json;
@@ -14,7 +14,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use super::{MOODS, answer, dpop, err, send, verdict};
 use crate::mint::{ES256, ISSUER, claims, handler, layer};
-use crate::proof::{ADA, EVE, Replays, request};
+use crate::proof::{ADA, ADDRESS, EVE, Replays, request};
 use crate::store::{Mood, Store};
 
 /// The memory backend as the conformance suite reaches it.
@@ -165,4 +165,23 @@ async fn an_inner_copy_of_the_layer_does_not_take_its_own_request_for_another() 
     let other = layer([ES256.issuer()]).dpop(elsewhere.dpop()).unwrap();
     assert_eq!(stacked(&other, &ADA.proof(&token)).await, 200);
     assert_eq!(elsewhere.asked(), 1, "another store is asked for itself");
+}
+
+#[tokio::test]
+async fn a_used_proof_is_remembered_for_as_long_as_it_would_be_good() {
+    for leeway in [0, 5].map(Duration::from_secs) {
+        let clock = ManualClock::default();
+        let dpop_of = Dpop::new(ADDRESS, MemoryReplayBackend::with_clock(clock.clone())).leeway(leeway);
+        let layer = layer([ES256.issuer()]).clock(clock.clone()).dpop(dpop_of).unwrap();
+        let token = ADA.token();
+        let ahead = clock.now().saturating_add(leeway).as_secs();
+        let proof = ADA.proof_with(&token, "iat", Some(json!(ahead)));
+        let sent = async || verdict(&layer, request(&dpop(&token), &[&proof])).await;
+        assert_eq!(sent().await, Ok(()), "{leeway:?}");
+        clock.advance(Duration::from_secs(60) + 2 * leeway);
+        let again = err("invalid_dpop_proof", "the DPoP proof was used before");
+        assert_eq!(sent().await, again, "{leeway:?}, its last moment");
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(sent().await, err("invalid_dpop_proof", "the DPoP proof is too old"), "{leeway:?}");
+    }
 }
