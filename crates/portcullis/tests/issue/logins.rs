@@ -65,6 +65,10 @@ impl App {
                 "/everywhere",
                 post(async |session: Session| session.devices().revoke_all().await.unwrap()),
             )
+            .route(
+                "/elsewhere",
+                post(async |session: Session| _ = session.devices().revoke_others().await.unwrap()),
+            )
             .layer(layer.clone());
         Self { stage, sessions: Sessions::of(&layer), router, pairs }
     }
@@ -96,15 +100,18 @@ impl App {
 
 #[tokio::test]
 async fn whatever_ends_a_session_ends_its_tokens_and_no_others() {
-    for way in ["logout", "revoke", "another login", "limit"] {
+    for way in ["logout", "revoke", "durable_revoke", "elsewhere", "another login", "limit"] {
         let app = App::new((way == "limit").then_some(2));
         let (cookie, pair) = app.login(None).await;
         app.stage.clock.advance(crate::common::secs(1));
-        let (_, other) = app.login(None).await;
+        let (elsewhere, other) = app.login(None).await;
         assert!(app.is_alive(&pair).await && app.is_alive(&other).await);
+        let user = User::new("ada").issuer(ISSUER);
         match way {
             "logout" => assert_eq!(app.post("/logout", Some(&cookie)).await.status(), 204),
-            "revoke" => app.sessions.revoke(&User::new("ada").issuer(ISSUER), pair.sid()).await.unwrap(),
+            "revoke" => app.sessions.revoke(&user, pair.sid()).await.unwrap(),
+            "durable_revoke" => _ = app.sessions.durable_revoke(&user, pair.sid(), 0).await.unwrap(),
+            "elsewhere" => assert_eq!(app.post("/elsewhere", Some(&elsewhere)).await.status(), 200),
             "another login" => _ = app.login(Some(&cookie)).await,
             _ => _ = app.login(None).await,
         }
