@@ -13,7 +13,8 @@ pub enum OnConflict {
     /// The identity that was recognised by this method stays. If that is not the session's, handlers have no hold on the
     /// session, which is another user's: its handle reads as empty, and writing, logging in or out, and listing devices are
     /// [`Withheld`](crate::session::SessionErrorKind::Withheld). The same subject of another issuer is another user: see
-    /// [`SessionLayerBuilder::issuer`](crate::session::SessionLayerBuilder::issuer).
+    /// [`SessionLayerBuilder::issuer`](crate::session::SessionLayerBuilder::issuer). Where both were recognised by it, or
+    /// neither was, it settles nothing: [`Rejection::Conflict`].
     Prefer(AuthMethod),
 }
 
@@ -46,9 +47,10 @@ fn choose<'a>(
         let outer_is_explicit = outer.carrier() == Carrier::Explicit && inner.carrier() == Carrier::Ambient;
         return Ok(if outer_is_explicit { outer } else { inner });
     }
-    match on_conflict {
-        OnConflict::Prefer(method) if inner.method() == method => Ok(inner),
-        OnConflict::Prefer(method) if outer.method() == method => Ok(outer),
-        OnConflict::Prefer(_) | OnConflict::Refuse => Err(Rejection::Conflict),
+    let OnConflict::Prefer(method) = on_conflict else { return Err(Rejection::Conflict) };
+    match [outer, inner].map(|identity| identity.method() == method) {
+        [true, false] => Ok(outer),
+        [false, true] => Ok(inner),
+        [true, true] | [false, false] => Err(Rejection::Conflict),
     }
 }

@@ -291,9 +291,9 @@ impl State {
         self.stored().filter(|_| waits)
     }
 
-    /// Whether a commit has more to do. If not, it has succeeded, whatever became of those before.
+    /// Whether a commit of which nothing is on its way has more to do. If not, it has succeeded, whatever became of those before.
     fn has_more(&mut self) -> bool {
-        let has_more = !self.pending.is_empty() || self.attempt.is_some();
+        let has_more = !self.pending.is_empty();
         self.failed &= has_more;
         has_more
     }

@@ -84,6 +84,7 @@ async fn an_identity_that_does_not_stand_is_seen_by_nobody() {
 async fn a_preference_settles_a_conflict_in_either_order() {
     let session = Finds::identity(by_session("ada"));
     let bearer = Finds::identity(by_bearer("bob"));
+    let another = Finds::identity(by_bearer("eve"));
     let prefer = OnConflict::Prefer;
     let rows = [
         ("bearer, inside", &session, &bearer, prefer(AuthMethod::Bearer), "bob by Bearer"),
@@ -91,6 +92,7 @@ async fn a_preference_settles_a_conflict_in_either_order() {
         ("session, inside", &bearer, &session, prefer(AuthMethod::Session), "ada by Session"),
         ("session, outside", &session, &bearer, prefer(AuthMethod::Session), "ada by Session"),
         ("neither", &session, &bearer, prefer(AuthMethod::Custom("api-key")), "400"),
+        ("both", &bearer, &another, prefer(AuthMethod::Bearer), "400"),
         ("none", &session, &bearer, OnConflict::Refuse, "400"),
     ];
     for (name, outer, inner, on_conflict, expected) in rows {
