@@ -10,5 +10,9 @@ mod backend_guide {}
 mod token_backend_guide {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../crates/portcullis-store/src/family_guide.md")]
+mod family_backend_guide {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../crates/portcullis/src/migration.md")]
 mod migration {}

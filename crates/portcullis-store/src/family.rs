@@ -27,7 +27,7 @@ use crate::{Locator, StoreError, Timestamp, TokenBackend, TokenEpoch, TokenStatu
 /// * **Every call may be sent twice** within the grace, with the effect of once.
 /// * **Each call ends within the backend's own budget**, well under a second.
 ///
-/// The conformance suite in `portcullis-testkit` checks them.
+/// The conformance suite in `portcullis-testkit` checks them; the [guide](crate::family_guide) says how to write one.
 pub trait FamilyBackend: TokenBackend {
     /// Begins a family, of generation 0.
     fn begin_family(

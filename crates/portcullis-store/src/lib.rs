@@ -8,7 +8,8 @@
 //! * an outage is a [`StoreError`], never an absent record;
 //! * time comes from a [`Clock`] that the application can replace.
 //!
-//! The [guide] says what each promise is for, and how to check it; so does [another](token_guide) for tokens.
+//! The [guide] says what each promise is for, and how to check it; so do those [for bearer tokens that are taken
+//! back](token_guide) and [for refresh tokens](family_guide).
 //!
 //! A place that knows which bearer tokens are revoked implements [`TokenBackend`], by itself or beside the sessions; one that
 //! keeps refresh tokens implements [`FamilyBackend`] on top of it. One that knows which proofs have been used
@@ -44,6 +45,9 @@ pub mod guide {}
 #[cfg(all(doc, not(doctest)))]
 #[doc = include_str!("token_guide.md")]
 pub mod token_guide {}
+#[cfg(all(doc, not(doctest)))]
+#[doc = include_str!("family_guide.md")]
+pub mod family_guide {}
 mod key;
 mod keyset;
 mod record;

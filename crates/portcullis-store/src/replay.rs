@@ -21,7 +21,18 @@ use crate::{Locator, Realm, StoreError};
 /// * **An outage is an error**, never a first claim; and a store that has no room for a name has not claimed it.
 /// * **Each call ends within the backend's own budget**, well under a second.
 ///
-/// The conformance suite in `portcullis-testkit` checks them, but for what only a network can do.
+/// The conformance suite in `portcullis-testkit` (`conformance::replay`) checks them, but for what only a network can do.
+///
+/// # How to write one
+///
+/// It needs one value for each name, which expires by itself.
+///
+/// * [`claim`](Self::claim) looks and writes in one step: an insert that fails where the name is, `SET NX`, a lock.
+/// * With a name stands who has claimed it: random bits, new with each call. A call that is sent again because its answer was
+///   lost finds its own bits there, and is the first.
+/// * A name whose time is over, by the store's clock, is free, also before it is deleted.
+/// * A name that is refused for want of room is an error. Do not make room by forgetting names whose time is not over: they
+///   could be used again.
 pub trait ReplayBackend: Send + Sync + 'static {
     /// Claims a name for so long, in one round trip.
     fn claim(
