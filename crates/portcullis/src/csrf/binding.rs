@@ -52,15 +52,12 @@ impl Binding {
     }
 }
 
-/// The sessions that people are signed in by, whoever stands beside or in the place of one of them: the same that a
-/// [`CsrfToken`](super::CsrfToken) is made for.
+/// The sessions that people are signed in by: the same that a [`CsrfToken`](super::CsrfToken) is made for. Where another
+/// credential stands beside a session, or in its place, its handle still says whose it is.
 fn sessions(extensions: &Extensions) -> SmallVec<[Locator; 1]> {
     let mut sessions = SmallVec::new();
     looks_or_withheld(extensions, |look| {
-        sessions.extend(match present(look, extensions) {
-            Some(presence) => presence.session(),
-            None => session_of(look),
-        });
+        sessions.extend(session_of(look).or_else(|| present(look, extensions)?.session()));
     });
     sessions
 }
