@@ -67,7 +67,7 @@ impl App {
             )
             .route(
                 "/elsewhere",
-                post(async |session: Session| _ = session.devices().revoke_others().await.unwrap()),
+                post(async |session: Session| session.devices().revoke_others().await.unwrap()),
             )
             .layer(layer.clone());
         Self { stage, sessions: Sessions::of(&layer), router, pairs }
