@@ -393,6 +393,10 @@ mod tests {
             ["redis://user:hunter2@localhost/x", "redis://user:hunter2@", "foo://user:hunter2@localhost"];
         for url in broken {
             let error = RedisConfig::standalone(url).unwrap_err();
+            assert!(
+                format!("{error:?}").contains(&error.to_string()),
+                "a main that gives it back prints this"
+            );
             let text = format!("{error} {error:?} {:?}", error.source());
             assert!(!text.contains("hunter2"), "{text}");
         }
