@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use portcullis::session::{EncryptionKeys, SessionLayerBuilder};
-use portcullis_store::{Clock, Key, Locator, ManualClock, Realm, Record, Saved, SessionBackend, Tag};
+use portcullis::session::{EncryptionKeys, MemoryBackend, SessionLayer, SessionLayerBuilder};
+use portcullis_store::{
+    Clock, Key, Locator, ManualClock, Realm, Record, Saved, SessionBackend, Tag, Timestamp,
+};
 
 use crate::support::app::{Browser, World, now};
 use crate::support::store::AnyStore;
@@ -183,6 +185,57 @@ async fn turning_encryption_on_reads_old_sessions_until_the_moment_that_was_said
         another.get("/me").await.assert_status(503);
     })
     .await;
+}
+
+/// A rolling deployment: some processes have no keys yet, and a visitor is served by any of them.
+#[tokio::test]
+async fn while_processes_without_keys_are_there_plain_sessions_are_written_for_them() {
+    on_each_store(|store, clock| async move {
+        let roll_out = Duration::from_secs(10 * 60);
+        let deployed = clock.now().saturating_add(roll_out);
+        let read_until = deployed.saturating_add(HOUR);
+        let rolling = keys().insecure_accept_plaintext_until(read_until);
+        let turning = World::with(&store, &clock, by(rolling.insecure_write_plaintext_until(deployed)));
+        let plain = World::new(&store, &clock);
+
+        let browser = signed_in(&turning, "ada").await;
+        for (value, world) in [("1", &plain), ("2", &turning), ("3", &plain)] {
+            let here = world.browser().with_jar(browser.jar().clone());
+            assert_eq!(here.get("/get/a").await.text(), "very-private-value");
+            here.get(&format!("/set/b/{value}")).await.assert_status(200);
+            assert!(holds(&stored(&plain, locator(&browser)).await, "very-private-value"), "not encrypted");
+        }
+
+        clock.advance(roll_out);
+        let before = signed_in(&plain, "grace").await;
+        for browser in [browser, before] {
+            let here = turning.browser().with_jar(browser.jar().clone());
+            here.get("/set/b/4").await.assert_status(200);
+            assert_eq!(here.get("/get/a").await.text(), "very-private-value");
+            assert!(!holds(&stored(&plain, locator(&browser)).await, "very-private-value"), "encrypted");
+        }
+    })
+    .await;
+}
+
+#[test]
+fn a_layer_that_would_not_read_what_it_writes_is_not_built() {
+    let [early, late] = [5, 6].map(Timestamp::from_millis);
+    let rows = [
+        ("written, never read", keys().insecure_write_plaintext_until(early), false),
+        ("written for longer", reading(early).insecure_write_plaintext_until(late), false),
+        ("written for as long", reading(early).insecure_write_plaintext_until(early), true),
+        ("read for longer", reading(late).insecure_write_plaintext_until(early), true),
+        ("read only", reading(early), true),
+    ];
+    for (name, keys, sound) in rows {
+        let layer = SessionLayer::builder(MemoryBackend::new()).encrypt(keys).build();
+        assert_eq!(layer.is_ok(), sound, "{name}");
+    }
+}
+
+fn reading(until: Timestamp) -> EncryptionKeys {
+    keys().insecure_accept_plaintext_until(until)
 }
 
 #[tokio::test]

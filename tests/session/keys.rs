@@ -134,3 +134,26 @@ async fn keys_can_be_introduced_without_signing_anybody_out() {
     })
     .await;
 }
+
+/// A rolling deployment: some processes have the keys already, or still, and a visitor is served by any of them.
+#[tokio::test]
+async fn processes_with_and_without_keys_serve_the_same_sessions() {
+    on_each_store(|store| async move {
+        let clock = now();
+        let plain = World::new(&store, &clock);
+        let signing =
+            World::with(&store, &clock, |layer| layer.keys(KeyRing::new(ONE)).insecure_accept_unsigned());
+
+        for (begun_by, other) in [(&plain, &signing), (&signing, &plain)] {
+            let browser = signed_in(begun_by).await;
+            for world in [other, begun_by, other] {
+                let here = world.browser().with_jar(browser.jar().clone());
+                assert_eq!(here.get("/me").await.text(), "ada");
+                here.get("/rotate").await.assert_status(200);
+                here.get("/set/a/1").await.assert_status(200);
+            }
+            assert_eq!(who(begun_by, &browser).await, "ada");
+        }
+    })
+    .await;
+}

@@ -21,6 +21,7 @@ pub use self::cache::SessionCache;
 use self::cache::{Cache, Forgetting};
 pub(in crate::session) use self::encryption::Encryption;
 pub use self::encryption::EncryptionKeys;
+pub(crate) use self::encryption::Plaintext;
 use self::erased::Erased;
 use self::vigil::Vigils;
 pub(in crate::session) use self::vigil::{News, Vigil};
@@ -113,7 +114,7 @@ impl Backend {
 
     fn sealed<'r>(&self, key: Key<'_>, record: &'r Record) -> Result<Cow<'r, Record>, StoreError> {
         match &self.encryption {
-            Some(encryption) => encryption.seal(key, record).map(Cow::Owned),
+            Some(encryption) => encryption.seal(key, record),
             None => Ok(Cow::Borrowed(record)),
         }
     }

@@ -152,7 +152,8 @@ impl<M, R> SessionLayerBuilder<M, R> {
 
     /// Signs tokens, so that a forged one is refused before the store is asked. Default: they are not signed, and a
     /// forged one costs a look-up. A layer with keys refuses tokens without a signature; see
-    /// [`insecure_accept_unsigned`](Self::insecure_accept_unsigned) for a service that has sessions already.
+    /// [`insecure_accept_unsigned`](Self::insecure_accept_unsigned) for a service that has sessions already. One without keys
+    /// looks past a signature, so processes that do not have the keys yet, or any more, serve the same sessions.
     pub fn keys(mut self, keys: KeyRing) -> Self {
         self.core.transport.keys = Some(keys);
         self
@@ -375,7 +376,7 @@ impl<M: Realm, R> SessionLayerBuilder<M, R> {
         if !(1024..=MAX_MAX_LEN).contains(&core.max_len) {
             return Some("a session may have between 1 KiB and 256 KiB");
         }
-        core.transport.problem()
+        self.encryption.as_ref().and_then(EncryptionKeys::problem).or_else(|| core.transport.problem())
     }
 
     fn finish(mut self) -> SessionLayer<M, R> {

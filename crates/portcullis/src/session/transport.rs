@@ -20,7 +20,7 @@ pub(in crate::session) use self::cookie::{CookieConfig, LONGEST_LIFE};
 use self::id::TOKEN_LEN;
 pub(in crate::session) use self::id::{Presented, Proof, Token};
 pub use self::keys::KeyRing;
-use self::keys::MAC_LEN;
+use self::keys::{MAC_LEN, is_signature};
 use super::events::RejectedReason;
 use crate::header_lines;
 use crate::identity::Carrier;
@@ -160,7 +160,7 @@ impl Transport {
 
     fn read(&self, realm: &Realm, value: &[u8]) -> Result<Presented, Rejected> {
         let malformed = Rejected { why: RejectedReason::Malformed, locator: None };
-        let Some(keys) = &self.keys else { return Presented::parse(value).ok_or(malformed) };
+        let Some(keys) = &self.keys else { return Presented::parse(unsigned(value)).ok_or(malformed) };
         let (token, rest) = value.split_at_checked(TOKEN_LEN).ok_or(malformed)?;
         let presented = Presented::parse(token).ok_or(malformed)?;
         let accepted = match rest.split_first() {
@@ -231,6 +231,14 @@ impl Transport {
             SessionCarrier::Cookie => Carrier::Ambient,
             SessionCarrier::Header(_) => Carrier::Explicit,
         }
+    }
+}
+
+/// Without keys the secret alone counts, also of a token that was signed by a process that has them already, or still.
+fn unsigned(value: &[u8]) -> &[u8] {
+    match value.split_at_checked(TOKEN_LEN) {
+        Some((token, [b'.', signature @ ..])) if is_signature(signature) => token,
+        Some(_) | None => value,
     }
 }
 
@@ -341,6 +349,32 @@ mod tests {
             signing.find(&realm, &mut header(&[&another])).candidates.is_empty(),
             "a bad signature is no missing one"
         );
+    }
+
+    #[test]
+    fn without_keys_a_signature_is_looked_past_and_nothing_else_is() {
+        let plain = transport(SessionCarrier::Header(FIELD), None);
+        let token = Token::mint().unwrap().value();
+        let signature = "A".repeat(MAC_LEN);
+        let rows = [
+            ("unsigned", token.clone(), true),
+            ("signed", format!("{token}.{signature}"), true),
+            ("an empty signature", format!("{token}."), false),
+            ("a short one", format!("{token}.{}", &signature[1..]), false),
+            ("a long one", format!("{token}.{signature}A"), false),
+            ("one that no key gives", format!("{token}.{}B", &signature[1..]), false),
+            ("another alphabet", format!("{token}.{}+A", &signature[2..]), false),
+            ("another separator", format!("{token}:{signature}"), false),
+            ("two", format!("{token}.{signature}.{signature}"), false),
+        ];
+        for (name, value, found) in rows {
+            let Found { candidates, rejected } = plain.find(&Realm::default(), &mut header(&[&value]));
+            let malformed = Rejected { why: RejectedReason::Malformed, locator: None };
+            let expected = if found { (1, None) } else { (0, Some(malformed)) };
+            assert_eq!((candidates.len(), rejected), expected, "{name}");
+        }
+        let both = format!("{token},{token}.{signature}");
+        assert_eq!(plain.find(&Realm::default(), &mut header(&[&both])).candidates.len(), 1, "one session");
     }
 
     #[test]

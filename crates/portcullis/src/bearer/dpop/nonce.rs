@@ -17,8 +17,8 @@ use crate::mac::{HmacSha256, MacRing};
 /// The keys of the nonces that a server has its clients put into their proofs: the first makes them, all accept them.
 ///
 /// A key is at least 32 bytes long, from a random source such as `openssl rand -hex 32`; a layer is not built with a
-/// shorter one. All processes of a service have the same. To change it, put the new key in front and keep the one before
-/// for some minutes:
+/// shorter one. All processes of a service have the same. To change it, let all of them know the new one first, by
+/// [`add_key`](Self::add_key); then put it in front, and keep the one before for some minutes:
 ///
 /// ```
 /// use portcullis::bearer::NonceKeys;

@@ -10,9 +10,11 @@ use crate::issue::Confirmation;
 
 /// The keys that refresh tokens are authenticated with: the first one signs, all of them verify.
 ///
-/// A key is at least 32 bytes long, from a random source. To change it, put the new key in front and keep the one before for
-/// as long as a family may lie idle. Who has it can forge no token of a family that lives, because a family's secrets are
-/// not in it; but tells them from guesses, so it is kept like any other secret. `Debug` does not show it.
+/// A key is at least 32 bytes long, from a random source. To change it, let every process know the new one first, by
+/// [`add_key`](Self::add_key), else one refuses the tokens of another and their users have to sign in again; then put it in
+/// front, and keep the one before for as long as a family may lie idle. Who has it can forge no token of a family that lives,
+/// because a family's secrets are not in it; but tells them from guesses, so it is kept like any other secret. `Debug` does
+/// not show it.
 #[derive(Clone)]
 pub struct RefreshKeys {
     keys: Vec<Key>,

@@ -9,6 +9,7 @@
 //! XChaCha20 and not AES-GCM, because a nonce of 24 bytes may be random for ever: with one of 12 bytes a key is good for
 //! 2^32 writes (NIST SP 800-38D, 8.3), which a busy store sees within days.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,6 +30,24 @@ use crate::secret::random;
 /// * A record that is not encrypted does not decrypt either, else whoever can write to the store could make sessions
 ///   by not encrypting them; but see [`insecure_accept_plaintext_until`](Self::insecure_accept_plaintext_until).
 ///
+/// **To turn it on** in a service that has sessions, accept plain records until the last of them has expired, and write plain
+/// ones until every process has the keys:
+///
+/// ```
+/// use std::time::Duration;
+/// use portcullis::session::{EncryptionKeys, MemoryBackend, SessionLayer};
+/// use portcullis_store::Timestamp;
+///
+/// # fn from_a_vault(_: &str) -> [u8; 32] { [7; 32] }
+/// let deployed = Timestamp::from_millis(1_798_761_600_000); // the same in all: when every process has been replaced
+/// let longest = Duration::from_secs(12 * 60 * 60);          // the absolute lifetime
+/// let keys = EncryptionKeys::new(&from_a_vault("first"))
+///     .insecure_write_plaintext_until(deployed)
+///     .insecure_accept_plaintext_until(deployed.saturating_add(longest));
+/// let layer = SessionLayer::builder(MemoryBackend::new()).encrypt(keys).build()?;
+/// # Ok::<(), portcullis::session::SessionConfigError>(())
+/// ```
+///
 /// **To change keys**, let every process know the new one first, by [`add_decrypting`](Self::add_decrypting); then make it
 /// the first; then, after the longest absolute lifetime, drop the old one. A request that brings a session of a key that
 /// was dropped is a 503 until the session expires.
@@ -48,7 +67,14 @@ pub struct EncryptionKeys {
     /// Boxed, so that none leaves a copy behind when it moves; each wipes itself when it is dropped.
     first: Arc<XChaCha20Poly1305>,
     others: Vec<Arc<XChaCha20Poly1305>>,
-    plaintext_until: Option<Timestamp>,
+    plaintext: Plaintext,
+}
+
+/// Until when records are read, and written, that are not encrypted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Plaintext {
+    pub(crate) read_until: Option<Timestamp>,
+    pub(crate) written_until: Option<Timestamp>,
 }
 
 /// The keys, and the clock that says whether plain records are still read.
@@ -67,7 +93,7 @@ impl EncryptionKeys {
     /// Encrypts and decrypts with this key: 32 bytes from a secure random source, not a password.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
-        Self { first: Arc::new(cipher(key)), others: Vec::new(), plaintext_until: None }
+        Self { first: Arc::new(cipher(key)), others: Vec::new(), plaintext: Plaintext::default() }
     }
 
     /// Decrypts with this key too, one of the past or of the near future.
@@ -82,11 +108,30 @@ impl EncryptionKeys {
     ///
     /// Up to that moment whoever can write to the store can make sessions of any user, as without encryption. Choose the
     /// moment when the last old session is past its absolute lifetime. Processes that do not have the keys yet answer
-    /// 503 to sessions that are encrypted already.
+    /// 503 to sessions that are encrypted already, so in a fleet it takes
+    /// [`insecure_write_plaintext_until`](Self::insecure_write_plaintext_until) as well.
     #[must_use]
     pub fn insecure_accept_plaintext_until(mut self, moment: Timestamp) -> Self {
-        self.plaintext_until = Some(moment);
+        self.plaintext.read_until = Some(moment);
         self
+    }
+
+    /// Writes records that are not encrypted until `moment`, for turning encryption on, or off, while processes without the
+    /// keys serve the same sessions. Choose a moment when every process has them. Default: all that is written is encrypted.
+    ///
+    /// A layer is not built that would write what it does not read: plain records have to be
+    /// [accepted](Self::insecure_accept_plaintext_until) for at least as long.
+    #[must_use]
+    pub fn insecure_write_plaintext_until(mut self, moment: Timestamp) -> Self {
+        self.plaintext.written_until = Some(moment);
+        self
+    }
+
+    /// What can never work.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        let Plaintext { read_until, written_until } = self.plaintext;
+        (written_until > read_until)
+            .then_some("sessions that are not encrypted would be written, and not be read")
     }
 
     /// How many keys there are.
@@ -94,9 +139,8 @@ impl EncryptionKeys {
         1 + self.others.len()
     }
 
-    /// Until when records that are not encrypted are read.
-    pub(crate) fn plaintext_until(&self) -> Option<Timestamp> {
-        self.plaintext_until
+    pub(crate) fn plaintext(&self) -> Plaintext {
+        self.plaintext
     }
 
     /// The record as it is stored under `key`.
@@ -117,7 +161,7 @@ impl EncryptionKeys {
     fn open(&self, key: Key<'_>, mut record: Record, now: Timestamp) -> Record {
         let opened = match record.payload.strip_prefix(&MARK) {
             Some(sealed) => self.opened(sealed, &bound_to(key, &record.header)).map(Vec::into_boxed_slice),
-            None => self.plaintext_until.is_some_and(|until| now < until).then(|| record.payload.clone()),
+            None => lasts(self.plaintext.read_until, now).then(|| record.payload.clone()),
         };
         record.payload = opened.unwrap_or_else(|| {
             tracing::warn!(session_ref = %key.locator, "a stored session does not decrypt");
@@ -144,13 +188,20 @@ impl Encryption {
         &self.keys
     }
 
-    pub(crate) fn seal(&self, key: Key<'_>, record: &Record) -> Result<Record, StoreError> {
-        self.keys.seal(key, record)
+    pub(crate) fn seal<'r>(&self, key: Key<'_>, record: &'r Record) -> Result<Cow<'r, Record>, StoreError> {
+        if lasts(self.keys.plaintext.written_until, self.clock.now()) {
+            return Ok(Cow::Borrowed(record));
+        }
+        self.keys.seal(key, record).map(Cow::Owned)
     }
 
     pub(crate) fn open(&self, key: Key<'_>, record: Record) -> Record {
         self.keys.open(key, record, self.clock.now())
     }
+}
+
+fn lasts(until: Option<Timestamp>, now: Timestamp) -> bool {
+    until.is_some_and(|until| now < until)
 }
 
 fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
@@ -196,7 +247,7 @@ impl fmt::Debug for EncryptionKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EncryptionKeys")
             .field("keys", &self.len())
-            .field("plaintext_until", &self.plaintext_until)
+            .field("plaintext", &self.plaintext)
             .finish_non_exhaustive()
     }
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::session::backend::{EncryptionKeys, Plaintext};
 use crate::session::core::{Core, OnUnavailable};
 use crate::session::login::{Limit, LimitPolicy};
 use crate::session::transport::{CookieConfig, SameSite, SessionCarrier, Transport};
@@ -83,18 +84,7 @@ impl fmt::Display for SessionPolicy<'_> {
             None => writeln!(f, "cached: no")?,
         }
         writeln!(f, "largest session: {max_len} bytes")?;
-        match backend.encryption_keys() {
-            Some(keys) => match keys.plaintext_until() {
-                Some(until) => writeln!(
-                    f,
-                    "encrypted: by {} keys; plain ones read until {} ms since 1970",
-                    keys.len(),
-                    until.as_millis()
-                )?,
-                None => writeln!(f, "encrypted: by {} keys", keys.len())?,
-            },
-            None => writeln!(f, "encrypted: no")?,
-        }
+        writeln!(f, "encrypted: {}", Encrypted(backend.encryption_keys()))?;
         writeln!(f, "codec: {}", if codec.is_json() { "JSON" } else { "the application's" })?;
         writeln!(
             f,
@@ -153,6 +143,23 @@ impl fmt::Display for Cookie<'_> {
     }
 }
 
+/// By how many keys, and until when not yet.
+struct Encrypted<'a>(Option<&'a EncryptionKeys>);
+
+impl fmt::Display for Encrypted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(keys) = self.0 else { return f.write_str("no") };
+        let Plaintext { read_until, written_until } = keys.plaintext();
+        write!(f, "by {} keys", keys.len())?;
+        for (what, until) in [("written", written_until), ("read", read_until)] {
+            if let Some(until) = until {
+                write!(f, "; plain ones {what} until {} ms since 1970", until.as_millis())?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// How many sessions a user may have.
 struct Sessions(Option<Limit>);
 
@@ -189,7 +196,7 @@ impl fmt::Display for Time {
 mod tests {
     use super::*;
     use crate::Realm;
-    use crate::session::{EncryptionKeys, MemoryBackend, SessionEvent, SessionLayer};
+    use crate::session::{MemoryBackend, SessionEvent, SessionLayer};
     use portcullis_store::Timestamp;
 
     enum Staff {}
@@ -235,7 +242,10 @@ writes of a 5xx response: saved";
             .limit(Limit::evict_oldest(3))
             .renew_every(Duration::from_secs(900))
             .on_unavailable(OnUnavailable::Anonymous)
-            .encrypt(keys.insecure_accept_plaintext_until(Timestamp::from_millis(5)))
+            .encrypt(
+                keys.insecure_accept_plaintext_until(Timestamp::from_millis(5))
+                    .insecure_write_plaintext_until(Timestamp::from_millis(4)),
+            )
             .events(|_: &SessionEvent<'_>| {})
             .read_only()
             .discard_on_5xx()
@@ -249,7 +259,7 @@ writes of a 5xx response: saved";
             "sessions of a user: at most 3; one more ends the oldest",
             "secret renewed: every 15 min",
             "store away: let in anonymously",
-            "encrypted: by 2 keys; plain ones read until 5 ms since 1970",
+            "encrypted: by 2 keys; plain ones written until 4 ms since 1970; plain ones read until 5 ms since 1970",
             "events: told, logged and counted",
             "read only: yes",
             "writes of a 5xx response: dropped",

@@ -16,7 +16,8 @@ use crate::mac::{HmacSha256, MacRing};
 /// nothing about a session, which its secret does; it spares the store those that nobody was ever given.
 ///
 /// A key is at least 32 bytes long, from a random source such as `openssl rand -hex 32`; the layer is not built with a
-/// shorter one. To change it, put the new key in front and keep the one before for as long as a session may live:
+/// shorter one. To change it, let every process know the new one first, by [`add_key`](Self::add_key); then put it in front,
+/// and keep the one before for as long as a session may live:
 ///
 /// ```
 /// use portcullis::session::{KeyRing, MemoryBackend, SessionLayer};
@@ -65,11 +66,21 @@ impl KeyRing {
     /// Whether one of the keys has signed this token of this realm, compared in constant time. Only the text that
     /// [`sign`](Self::sign) gives is a signature.
     pub(crate) fn verifies(&self, realm: &Realm, token: &[u8], signature: &[u8]) -> bool {
-        let mut presented = [0; MAC_BYTES];
-        let decoded = URL_SAFE_NO_PAD.decode_slice(signature, &mut presented);
-        decoded == Ok(MAC_BYTES)
-            && self.0.keys().any(|key| mac(key, realm, token).verify_truncated_left(&presented).is_ok())
+        read(signature).is_some_and(|presented| {
+            self.0.keys().any(|key| mac(key, realm, token).verify_truncated_left(&presented).is_ok())
+        })
     }
+}
+
+/// Whether this could be a signature, by whatever key.
+pub(crate) fn is_signature(text: &[u8]) -> bool {
+    read(text).is_some()
+}
+
+fn read(signature: &[u8]) -> Option<[u8; MAC_BYTES]> {
+    let mut bytes = [0; MAC_BYTES];
+    let decoded = URL_SAFE_NO_PAD.decode_slice(signature, &mut bytes);
+    (decoded == Ok(MAC_BYTES)).then_some(bytes)
 }
 
 /// A realm's name holds no NUL, so no two pairs of realm and token run together.
