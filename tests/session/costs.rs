@@ -292,7 +292,7 @@ async fn a_session_of_ten_small_values_takes_at_most_600_bytes_of_the_servers_me
     };
     let plain = around(&stage.world, handler);
     let encrypted = around_with(&stage.world, |layer| layer.encrypt(EncryptionKeys::new(&[1; 32])), handler);
-    // Encryption adds 28 bytes, and the server's allocator rounds up.
+    // Encryption adds 42 bytes, and the server's allocator rounds up.
     for (name, browser, most) in [("plain", plain, 600), ("encrypted", encrypted, 640)] {
         let locator = browser.get("/").await.assert_status(200).text();
         let usage = stage.server.command(&["MEMORY", "USAGE", &format!("p:default:s:{locator}")]);

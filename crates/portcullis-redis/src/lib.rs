@@ -181,8 +181,9 @@
 //!
 //! Counted by the `metrics` facade: `portcullis_redis_connects_total` (`result`: `ok` or the kind of error),
 //! `portcullis_redis_connections_dropped_total` (`reason`: `no_answers`, `broken`, `refused`, `another_master`),
-//! `portcullis_redis_calls_failed_total` (`kind`), `portcullis_redis_resends_total` and
-//! `portcullis_redis_redirects_total` (`kind`: `moved`, `ask`).
+//! `portcullis_redis_calls_failed_total` (`kind`), `portcullis_redis_resends_total`,
+//! `portcullis_redis_redirects_total` (`kind`: `moved`, `ask`) and `portcullis_redis_confirmations_total` (`result`: `enough`,
+//! `too_few`, `unknown`).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod announcement;

@@ -76,6 +76,10 @@ pub mod migration {}
 mod mac;
 #[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]
 mod names;
+// Its code needs axum and more, as that of the migration.
+#[cfg(all(doc, not(doctest), feature = "bearer", feature = "csrf", feature = "issue", feature = "session"))]
+#[doc = include_str!("operations.md")]
+pub mod operations {}
 mod packed;
 pub mod realm;
 pub mod rejection;

@@ -4,6 +4,7 @@ mod api;
 mod deny;
 mod direction;
 mod features;
+mod metrics;
 mod msrv;
 mod names;
 mod repository;
@@ -38,6 +39,7 @@ const STEPS: &[Step] = &[
         what: "crates depend on each other in the agreed direction only",
         run: direction::check,
     },
+    Step { name: "metrics", what: "the guide for operators has every metric", run: metrics::check },
     Step { name: "api", what: "public signatures name no crate outside the allow-list", run: api::check },
     Step { name: "clippy", what: "no warning in any target", run: |_| clippy() },
     Step { name: "docs", what: "the documentation builds without a warning", run: |_| docs() },
