@@ -201,16 +201,31 @@ async fn a_session_never_outlives_its_entry_in_the_index() {
     let server = RedisServer::start();
     let backend = backend(&server.url());
     // By the server's clock, a minute is left; by the application's, which is behind, 61.
-    let (session, mut record) = (Session::new(), record(b""));
-    shift(&mut record, |time| time.saturating_sub(HOUR - Duration::from_secs(60)));
-    record.header.idle = HOUR;
-    record.header.idle_deadline = record.header.absolute_deadline;
-    let enrolment = session.enrolment(&record);
-    let enrolled = backend.create_enrolled(session.key(), &record, enrolment).await.unwrap();
+    let record = || {
+        let mut record = record(b"");
+        shift(&mut record, |time| time.saturating_sub(HOUR - Duration::from_secs(60)));
+        record.header.idle = HOUR;
+        record.header.idle_deadline = record.header.absolute_deadline;
+        record
+    };
+    let (first, mut before) = (Session::new(), record());
+    let enrolled = backend.create_enrolled(first.key(), &before, first.enrolment(&before)).await.unwrap();
     assert_eq!(enrolled, Enrolled::Done);
-    let _ = backend.touch(session.key()).await.unwrap();
+    let _ = backend.touch(first.key()).await.unwrap();
+    before.header = backend.load(first.key()).await.unwrap().unwrap().header;
+    lives_for_its_entry(&server, &first);
+
+    let (second, login) = (Session::new(), record());
+    let enrolment = second.enrolment(&login);
+    let superseding = backend.supersede(first.key(), before.header.tag(), second.key(), &login, enrolment);
+    assert_eq!(superseding.await.unwrap(), AtOnce::Done);
+    lives_for_its_entry(&server, &second);
+}
+
+/// For a minute, and no longer than its entry.
+fn lives_for_its_entry(server: &RedisServer, session: &Session) {
     // In this order, because time passes in between.
-    let (entry, lives) = (left(&server, &session.index_name()), left(&server, &session.name()));
+    let (entry, lives) = (left(server, &session.index_name()), left(server, &session.name()));
     assert!((50_000..=60_000).contains(&lives), "{lives} ms");
     assert!(entry >= lives, "the entry lives for {entry} ms, the session for {lives} ms");
 }
@@ -287,6 +302,37 @@ async fn an_index_dies_with_its_last_entry_also_when_it_was_full() {
     assert!((3_590_000..=3_600_000).contains(&lives), "{lives} ms");
     backend.withdraw(session.user(), &[session.key().locator]).await.unwrap();
     assert_eq!(server.command(&["EXISTS", &session.index_name()]), "0");
+}
+
+#[tokio::test]
+async fn an_entry_past_its_deadline_takes_nobody_s_room() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let (lives, ended, comes) = (Session::new(), Session::new(), Session::new());
+    let record = record(b"");
+    let enrolment = lives.enrolment(&record);
+    assert_eq!(backend.enrol(lives.key().locator, enrolment).await.unwrap(), Enrolled::Done);
+    server.command(&["ZADD", &lives.index_name(), "1", ended.key().locator.as_str()]);
+    let enrolled = backend.enrol(comes.key().locator, enrolment.limit(2)).await.unwrap();
+    assert_eq!(enrolled, Enrolled::Done);
+    let full = backend.enrol(Session::new().key().locator, enrolment.limit(2)).await.unwrap();
+    let Enrolled::Full(members) = full else { panic!("{full:?}") };
+    assert_eq!(members.len(), 2);
+}
+
+#[tokio::test]
+async fn a_credential_version_that_the_server_has_lost_is_no_longer_the_current_one() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let (session, record) = (Session::new(), record(b""));
+    let version = backend.bump_credential_version(session.user(), HOUR).await.unwrap();
+    server.command(&["DEL", &session.credentials_name()]);
+    for (version, expected) in
+        [(version, Enrolled::StaleCredential), (CredentialVersion::default(), Enrolled::Done)]
+    {
+        let conditions = session.enrolment(&record).credential_version(version);
+        assert_eq!(backend.enrol(session.key().locator, conditions).await.unwrap(), expected, "{version:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -186,3 +186,29 @@ async fn what_is_no_family_or_no_epoch_is_corrupt_and_left_as_it_is() {
     }
     stage.rotates(0).await;
 }
+
+/// An answer that was lost is given once more: with the epoch that the family was begun in, or its access token would outlive it.
+#[tokio::test]
+async fn who_begins_once_more_hears_of_the_epoch_that_was_and_not_of_the_one_since() {
+    let stage = Stage::new();
+    let before = stage.backend.revoke_user(stage.key().user, HOUR).await.unwrap();
+    assert_eq!(stage.begin(HOUR, HOUR).await.unwrap(), Begun::Done(before));
+    stage.backend.revoke_user(stage.key().user, HOUR).await.unwrap();
+    assert_eq!(stage.begin(HOUR, HOUR).await.unwrap(), Begun::Done(before));
+    assert_eq!(stage.present(0).await.unwrap(), Turned::Revoked);
+}
+
+#[tokio::test]
+async fn a_family_outlives_the_memory_of_a_revocation_that_was_before_it() {
+    let stage = Stage::new();
+    let [.., epoch] = stage.names();
+    stage.backend.revoke_user(stage.key().user, HOUR).await.unwrap();
+    stage.begun(HOUR, HOUR).await;
+    stage.rotates(0).await;
+    // As its expiry does.
+    stage.server.command(&["DEL", &epoch]);
+    stage.rotates(1).await;
+    assert!(stage.backend.find_family(stage.key()).await.unwrap().is_some());
+    stage.backend.revoke_user(stage.key().user, HOUR).await.unwrap();
+    assert_eq!(stage.present(2).await.unwrap(), Turned::Revoked);
+}

@@ -175,6 +175,21 @@ async fn who_comes_and_goes_breaks_nothing() {
     }
 }
 
+#[tokio::test]
+async fn what_is_told_is_good_for_as_long_as_it_is_kept() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let realm = Realm::default();
+    let (ear, _watch) = listen(&backend).await;
+    backend.revoke_user(user(&realm), HOUR * 2).await.unwrap();
+    // Who calls now knows of no token that lives for longer; whoever called before did.
+    let epoch = backend.revoke_user(user(&realm), HOUR).await.unwrap();
+    let told = Revoked::User { user: user(&realm).user, epoch };
+    ear.until("told", |ear| ear.told(told).is_some()).await;
+    let keep = ear.told(told).unwrap();
+    assert!(keep > HOUR * 3 / 2 && keep <= HOUR * 2, "{keep:?}");
+}
+
 /// Forwards each new connection to the server that is chosen at that time, and leaves those that are there alone.
 async fn switch(servers: [u16; 2]) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -278,6 +293,8 @@ async fn without_a_permission_nobody_is_current_and_what_cannot_be_told_is_no_su
     assert_eq!(error.kind(), StoreErrorKind::Config);
     let query = TokenQuery { user: user(&realm), token: Some(name(2)), family: None };
     assert!(mute.status(query).await.unwrap().token_is_revoked, "it is revoked all the same");
+    let error = mute.revoke_user(user(&realm), HOUR).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Config);
     ear.until("no longer current", |ear| !ear.is_current()).await;
     server.command(&["ACL", "SETUSER", "mute", "+publish"]);
     ear.until("current again", Ear::is_current).await;

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portcullis_redis::RedisBackend;
-use portcullis_store::{Notice, Realm, SessionBackend, Watcher, Watching};
+use portcullis_store::{AtOnce, Destroyed, Notice, Realm, SessionBackend, Watcher, Watching};
 use portcullis_testkit::redis::{Proxy, RedisServer};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{BUDGET, MARGIN, Session, backend, commands, timed};
+use crate::support::{BUDGET, MARGIN, Session, backend, commands, record, tag, timed};
 
 #[derive(Default)]
 pub(crate) struct Ear {
@@ -154,6 +154,19 @@ async fn without_the_permission_to_tell_or_to_hear_sessions_end_all_the_same() {
     destroyed.unwrap();
     assert!(took < BUDGET + MARGIN, "{took:?}");
     assert_eq!(mute.load(session.key()).await.unwrap(), None);
+
+    let (handed_over, before) = Session::stored(&mute).await;
+    let ended = mute.destroy_unchanged(handed_over.key(), before.header.tag(), tag()).await;
+    assert_eq!(ended.unwrap(), Destroyed::Done);
+    let ((old, before), (new, login)) = (Session::stored(&mute).await, (Session::new(), record(b"")));
+    let enrolment = new.enrolment(&login);
+    let login = mute.supersede(old.key(), before.header.tag(), new.key(), &login, enrolment).await;
+    assert_eq!(login.unwrap(), AtOnce::Done);
+    assert_eq!(mute.destroy_enrolled(new.key(), new.user()).await.unwrap(), AtOnce::Done);
+    for session in [handed_over, old, new] {
+        assert_eq!(mute.load(session.key()).await.unwrap(), None);
+    }
+
     sleep(Duration::from_millis(300)).await;
     assert!(ear.told.lock().unwrap().is_empty(), "it is never told that it hears");
 

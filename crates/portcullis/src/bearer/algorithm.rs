@@ -39,7 +39,7 @@ pub enum Algorithm {
 pub(crate) struct Algorithms(u16);
 
 impl Algorithm {
-    const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::ES256,
         Self::ES384,
         Self::RS256,

@@ -223,6 +223,7 @@ mod tests {
             ("two scopes in one", good().scope("a b"), false),
             ("a quote", good().scope("a\"b"), false),
             ("an audience without a name", good().audience(""), false),
+            ("a method without a name", good().amr("pwd").amr(""), false),
             ("a claim that is taken", claim("exp"), false),
             ("the mark of an ID token", claim("nonce"), false),
             ("a claim without a name", claim(""), false),

@@ -13,7 +13,7 @@ use super::error::{BuildError, BuildErrorKind, IssueError, IssueErrorKind};
 use super::grant::{Confirmation, Grant};
 use super::published::Published;
 use super::ring::KeyRing;
-use crate::bearer::{Audience, Issuer, Profile, Revocations};
+use crate::bearer::{Algorithm, Audience, Issuer, Profile, Revocations};
 use crate::secret::{self, Redacted};
 
 /// Mints access tokens (RFC 9068), each by the key of a [`KeyRing`] whose turn it is.
@@ -88,8 +88,8 @@ impl TokenIssuer {
         self.mint(self.order(grant, version)).await
     }
 
-    /// How a [`BearerLayer`](crate::BearerLayer) accepts its tokens: by name, audience, the ring's keys and algorithms, as
-    /// RFC 9068 has them, and [versioned](Issuer::versioned) if they are.
+    /// How a [`BearerLayer`](crate::BearerLayer) accepts its tokens: by name, audience and the ring's keys, each for its own
+    /// algorithm, as RFC 9068 has them, and [versioned](Issuer::versioned) if they are.
     pub fn trusted(&self) -> Issuer {
         self.trusted_for(&self.0.audience).profile(Profile::AccessToken)
     }
@@ -101,10 +101,12 @@ impl TokenIssuer {
     }
 
     pub(super) fn trusted_for(&self, audience: &[String]) -> Issuer {
-        let keys = self.0.ring.keys();
+        // A key that is added later may be for another algorithm, but it is shared or not as they all are.
+        let is_shared = self.0.ring.published().active.algorithm().is_symmetric();
+        let algorithms = Algorithm::ALL.into_iter().filter(|it| it.is_symmetric() == is_shared);
         let issuer = Issuer::new(&self.0.name, Audience::one_of(audience))
             .keys(self.0.ring.clone())
-            .algorithms(keys.iter().map(|key| key.algorithm));
+            .algorithms(algorithms);
         if self.0.revocations.is_some() { issuer.versioned() } else { issuer }
     }
 

@@ -269,8 +269,10 @@ async fn it_fits_every_framework_s_bodies() {
     passes_and_refuses::<String, String>().await;
 }
 
-/// Cannot keep what the handler did.
-struct ForgetsOnTheWayOut;
+/// Cannot keep what the handler did, which it knows at once, or not.
+struct ForgetsOnTheWayOut {
+    waits: bool,
+}
 
 impl Authenticator for ForgetsOnTheWayOut {
     type Visit = RequestHead;
@@ -283,7 +285,8 @@ impl Authenticator for ForgetsOnTheWayOut {
         let rejection = Rejection::Unavailable { retry_after: Duration::from_secs(2) };
         let mut edits = Edits::default();
         edits.append(SET_COOKIE, HeaderValue::from_static("id=new"));
-        Closing::pending(async move { Closed { edits, refusal: Some(Box::new((rejection, visit))) } })
+        let closed = Closed { edits, refusal: Some(Box::new((rejection, visit))) };
+        if self.waits { Closing::pending(async { closed }) } else { Closing::Ready(closed) }
     }
 }
 
@@ -293,15 +296,18 @@ async fn nothing_of_a_response_that_is_refused_on_the_way_out_goes_out() {
         let response = Response::builder().status(201).header(SERVER, "done").header(SET_COOKIE, "a=1");
         Ok::<_, Infallible>(response.body("done".to_owned()).unwrap())
     });
-    let response = answer(&AuthenticateLayer::new(ForgetsOnTheWayOut).layer(inner), get()).await;
-    assert_eq!((response.status(), response.body().as_str()), (StatusCode::SERVICE_UNAVAILABLE, ""));
-    assert!(all(&response, "server").is_empty());
-    assert_eq!(all(&response, "set-cookie"), ["id=new"]);
+    for waits in [true, false] {
+        let forgets = AuthenticateLayer::new(ForgetsOnTheWayOut { waits });
+        let response = answer(&forgets.layer(inner), get()).await;
+        assert_eq!((response.status(), response.body().as_str()), (StatusCode::SERVICE_UNAVAILABLE, ""));
+        assert!(all(&response, "server").is_empty());
+        assert_eq!(all(&response, "set-cookie"), ["id=new"]);
+    }
 }
 
 #[tokio::test]
 async fn a_way_out_that_fails_takes_the_place_of_the_response_and_keeps_its_headers() {
-    let service = AuthenticateLayer::new(ForgetsOnTheWayOut).layer(Handler::default());
+    let service = AuthenticateLayer::new(ForgetsOnTheWayOut { waits: true }).layer(Handler::default());
     let response = answer(&service, get()).await;
     assert_eq!((response.status(), response.body().as_str()), (StatusCode::SERVICE_UNAVAILABLE, ""));
     assert_eq!((all(&response, "retry-after"), all(&response, "set-cookie")), (vec!["2"], vec!["id=new"]));

@@ -4,12 +4,12 @@ use axum::Router;
 use axum::extract::OriginalUri;
 use axum::routing::post;
 use http::{Request, Response, StatusCode};
-use portcullis::CsrfLayer;
 use portcullis::authenticate::AuthenticateLayer;
 use portcullis::csrf::{ConfigErrorKind, CsrfKeys, CsrfVerdict, SameSite};
 use portcullis::guard::Head;
 use portcullis::rejection::{CsrfReason, Rejection};
 use portcullis::respond::RequestHead;
+use portcullis::{CsrfLayer, Realm};
 use tower::{Layer, ServiceBuilder, service_fn};
 
 use crate::common::{Finds, Handler, answer, by_bearer, by_session, logged};
@@ -56,6 +56,30 @@ async fn the_handler_is_not_run_on_a_refusal() {
     assert_eq!(handler.calls(), 0);
     let own = with(forged("POST"), "sec-fetch-site", "same-origin");
     assert_eq!(answer(&stack, own).await.body(), "ada");
+}
+
+enum Staff {}
+
+impl Realm for Staff {
+    const NAME: &'static str = "staff";
+}
+
+#[tokio::test]
+async fn of_several_realms_one_with_an_ambient_credential_is_enough() {
+    let (cookie, token) = (|| by_session("ada"), || by_bearer("ada"));
+    for (name, staff, own) in [
+        ("the outer one", Finds::identity(cookie()), Finds::nobody()),
+        ("the inner one", Finds::nobody(), Finds::identity(cookie())),
+        ("beside a token inside", Finds::identity(cookie()), Finds::identity(token())),
+        ("beside a token outside", Finds::identity(token()), Finds::identity(cookie())),
+    ] {
+        let stack = ServiceBuilder::new()
+            .layer(AuthenticateLayer::new(staff).realm::<Staff>())
+            .layer(AuthenticateLayer::new(own))
+            .layer(CsrfLayer::new())
+            .service(Handler::default());
+        assert_eq!(reason(&answer(&stack, forged("POST")).await), Some(CsrfReason::CrossSite), "{name}");
+    }
 }
 
 #[tokio::test]

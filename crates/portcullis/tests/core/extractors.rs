@@ -179,12 +179,14 @@ async fn cookies_and_vary_of_inner_layers_stay_beside_those_of_the_responder() {
     });
     let outer = |rejection: &Rejection, _: &RequestHead| {
         let response = Response::builder().status(rejection.status());
-        response.header("set-cookie", "outer=1").header("vary", "accept").body(Body::empty()).unwrap()
+        let response = response.header("set-cookie", "outer=1").header("vary", "accept");
+        response.header("cache-control", "max-age=60").body(Body::empty()).unwrap()
     };
     let app = app().layer(inner).layer(AuthenticateLayer::with_responder(Finds::nobody(), outer));
     let response = answer(&app, to("/me")).await;
     assert_eq!(all(&response, "set-cookie"), ["outer=1", "inner=1"]);
     assert_eq!(all(&response, "vary"), ["accept", "cookie"]);
+    assert_eq!(all(&response, "cache-control"), ["no-store"], "no refusal is kept");
 }
 
 #[tokio::test]

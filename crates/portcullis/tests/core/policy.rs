@@ -54,6 +54,7 @@ async fn policies_combine_and_the_client_hears_what_the_first_of_them_lacks() {
         ("an outage matters", says(no).or(says(unknown)), 503),
         ("neither", role().or(scope()), 403),
         ("one of three", role().or(scope()).or(Policy::role("user")), 200),
+        ("two of three", says(yes).and(Policy::role("user")).and(scope()), 403),
         ("not", !says(no), 200),
         ("not, when it is so", !Policy::role("user"), 403),
         ("not an outage", !says(unknown), 503),
@@ -145,7 +146,8 @@ async fn a_step_up_tells_at_once_all_that_signing_in_again_takes() {
     let policies = RequireLayer::authenticated()
         .role("user")
         .policy(Policy::fresh(minute * 5).and(Policy::acr(["gold", "silver"])))
-        .fresh(minute);
+        .fresh(minute)
+        .fresh(minute * 2);
     let stale = by_bearer("ada").role("user");
     let clock = ManualClock::default();
     let fresh = stale.clone().authenticated_at(clock.now());

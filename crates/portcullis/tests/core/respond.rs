@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use portcullis::authenticate::AuthenticateLayer;
 use portcullis::identity::Authentication;
 use portcullis::rejection::{Challenge, CsrfReason, Lack, Rejection};
-use portcullis::respond::{LoginRedirect, ProblemResponder, RequestHead, Responder};
+use portcullis::respond::{LoginRedirect, ProblemResponder, RequestHead, Responder, SafePath, WayBack};
 use portcullis::{Identity, RequireLayer};
 use tower::{Layer, ServiceExt};
 
@@ -47,7 +47,7 @@ fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
 #[test]
 fn only_people_on_the_way_to_a_page_are_sent_to_sign_in() {
     type Row<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
-    let rows: [Row<'_>; 13] = [
+    let rows: [Row<'_>; 14] = [
         ("a page", "GET", "/account", &[PAGE], Some("/login?next=/account")),
         ("by HEAD", "HEAD", "/account", &[PAGE], Some("/login?next=/account")),
         ("with a query", "GET", "/a?b=1&c=%2F", &[PAGE], Some("/login?next=/a%3Fb%3D1%26c%3D%252F")),
@@ -56,6 +56,7 @@ fn only_people_on_the_way_to_a_page_are_sent_to_sign_in() {
         ("two slashes", "GET", "//evil.example/", &[PAGE], Some("/login")),
         ("a dot segment", "GET", "/.//evil.example/", &[PAGE], Some("/login")),
         ("a form", "POST", "/account", &[PAGE], None),
+        ("a form of an old browser", "POST", "/account", &[("accept", "text/html,*/*")], None),
         ("a script", "GET", "/account", &[("sec-fetch-mode", "cors"), ("accept", "text/html")], None),
         ("a program", "GET", "/account", &[], None),
         ("gRPC", "GET", "/account", &[PAGE, ("content-type", "application/grpc")], None),
@@ -72,6 +73,24 @@ fn only_people_on_the_way_to_a_page_are_sent_to_sign_in() {
             None => 401,
         };
         assert_eq!(response.status(), status, "{name}");
+    }
+}
+
+/// Keeps all ways but one.
+struct Keeps;
+
+impl WayBack for Keeps {
+    fn keep(&self, wanted: &SafePath, _: &RequestHead) -> bool {
+        wanted.as_str() != "/elsewhere"
+    }
+}
+
+#[test]
+fn a_way_back_that_is_kept_does_not_stand_in_the_address() {
+    let responder = LoginRedirect::to("/login").way_back(Keeps);
+    for (uri, expected) in [("/account", "/login"), ("/elsewhere", "/login?next=/elsewhere")] {
+        let response = respond(&responder, &nobody(), &request("GET", uri, &[PAGE]));
+        assert_eq!(header(&response, "location"), Some(expected));
     }
 }
 

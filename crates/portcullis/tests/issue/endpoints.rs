@@ -8,14 +8,15 @@ use http::header::{
 };
 use http::{Request, Response};
 use http_body_util::Full;
+use portcullis::bearer::Algorithm;
 use portcullis::issue::{
     Checking, Clients, EndpointService, RefreshRequest, StaticClients, TokenEndpoints, TokenPair,
 };
-use portcullis_store::{StoreError, StoreErrorKind};
+use portcullis_store::{Clock, StoreError, StoreErrorKind};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::common::{ISSUER, secs};
+use crate::common::{ISSUER, key, part, secs};
 use crate::refresh::Stage;
 
 type Body = Full<Bytes>;
@@ -32,8 +33,7 @@ const SECRET: &str = "a secret of+reports%";
 impl Endpoints {
     fn new() -> Self {
         let stage = Stage::new();
-        let clients = StaticClients::new().public("web").public("mobile").confidential("reports", SECRET);
-        Self::with(stage, clients)
+        Self::with(stage, clients())
     }
 
     fn with(stage: Stage, clients: impl Clients) -> Self {
@@ -57,6 +57,11 @@ impl Endpoints {
         assert_eq!(status, 200);
         body
     }
+}
+
+fn clients() -> StaticClients {
+    let clients = StaticClients::new().public("web").public("mobile").confidential("reports", SECRET);
+    clients.confidential("reports: daily", SECRET)
 }
 
 fn reports() -> String {
@@ -179,11 +184,13 @@ async fn clients_prove_themselves_by_header_or_form_and_not_by_both() {
         Some(authorization) => post_as(&endpoints.introspection, form, authorization).await,
         None => post(&endpoints.introspection, form).await,
     };
+    let good_of = |id: &str| basic(id, "a+secret+of%2Breports%25");
     let good = reports();
     let in_form = "token=x&client_id=reports&client_secret=a+secret+of%2Breports%25";
     for (name, form, authorization, expected) in [
         ("by header", "token=x", Some(&*good), 200),
         ("by header, named twice", "token=x&client_id=reports", Some(&good), 200),
+        ("a colon in the name", "token=x", Some(&*good_of("reports%3A+daily")), 200),
         ("by form", in_form, None, 200),
         ("by both", in_form, Some(&good), 400),
         ("two names", "token=x&client_id=web", Some(&good), 400),
@@ -256,6 +263,8 @@ async fn introspection_tells_confidential_clients_what_a_good_token_says() {
         (&claims["active"], &claims["client_id"], &claims["sid"]),
         (&json!(true), &json!("reports"), &json!(own.sid()))
     );
+    let lasts = claims["exp"].as_u64().zip(claims["iat"].as_u64()).map(|(end, begun)| end - begun);
+    assert_eq!(lasts, Some(7 * 24 * 3600), "as it is if nobody uses it");
 
     let inactive = json!({ "active": false });
     let next = stage.refresh.refresh(RefreshRequest::new(own.refresh_token(), "reports")).await.unwrap();
@@ -273,6 +282,22 @@ async fn introspection_tells_confidential_clients_what_a_good_token_says() {
 }
 
 #[tokio::test]
+async fn what_a_later_key_for_another_algorithm_has_signed_is_looked_up_and_revoked_like_any() {
+    let (stage, ring) = Stage::with_ring();
+    let endpoints = Endpoints::with(stage, clients());
+    let stage = &endpoints.stage;
+    ring.add_at(key(Algorithm::EdDSA), stage.clock.now()).unwrap();
+    let login = stage.login().await;
+    let token = login.access().as_str();
+    assert_eq!(part(token, 0)["alg"], "EdDSA");
+    assert!(stage.accepts(&login).await);
+    assert_eq!(endpoints.introspect(token).await["active"], true);
+    let revoked = answer(post(&endpoints.revocation, &format!("client_id=web&token={token}")).await);
+    assert_eq!(revoked, (200, Value::Null));
+    assert!(!stage.accepts(&login).await, "and not only said to be");
+}
+
+#[tokio::test]
 async fn while_the_store_is_away_every_endpoint_answers_503() {
     let endpoints = Endpoints::new();
     let login = endpoints.stage.login().await;
@@ -285,7 +310,9 @@ async fn while_the_store_is_away_every_endpoint_answers_503() {
     let revoke = post(&endpoints.revocation, &format!("client_id=web&token={token}")).await;
     let introspect =
         post_as(&endpoints.introspection, &format!("token={}", login.access().as_str()), &reports()).await;
-    for response in [refresh, revoke, introspect] {
+    let access = format!("client_id=web&token={}", login.access().as_str());
+    let revoke_access = post(&endpoints.revocation, &access).await;
+    for response in [refresh, revoke, revoke_access, introspect] {
         assert_eq!(answer(response).0, 503);
     }
     endpoints.stage.store.fail(None);

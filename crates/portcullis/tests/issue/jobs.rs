@@ -1,13 +1,13 @@
 //! Job tickets: on whose behalf work is done, and until when.
 
 use portcullis::Identity;
-use portcullis::bearer::Revocations;
+use portcullis::bearer::{Algorithm, Revocations};
 use portcullis::issue::{
     BuildErrorKind, IssueErrorKind, JobRequest, JobTickets, TicketErrorKind, TokenIssuer,
 };
-use portcullis_store::StoreErrorKind;
+use portcullis_store::{Clock, StoreErrorKind, Timestamp};
 
-use crate::common::{ISSUER, part, present, ring, secs};
+use crate::common::{ISSUER, key, part, present, ring, secs};
 use crate::refresh::Stage;
 
 fn jobs(stage: &Stage) -> JobTickets {
@@ -15,7 +15,8 @@ fn jobs(stage: &Stage) -> JobTickets {
 }
 
 fn ada() -> Identity {
-    Identity::new("ada").issuer(ISSUER).scope("read").scope("write").acr("2").build()
+    let me = Identity::new("ada").issuer(ISSUER).scope("read").scope("write").acr("2").amr(["pwd", "otp"]);
+    me.authenticated_at(Timestamp::from_secs(1_000)).build()
 }
 
 #[tokio::test]
@@ -26,6 +27,8 @@ async fn a_worker_acts_for_who_has_asked_with_no_more_than_was_asked_for() {
     let me = jobs.accept(ticket.as_str()).await.unwrap();
     assert_eq!((me.subject(), me.issuer(), me.acr()), ("ada", Some(ISSUER), Some("2")));
     assert_eq!(me.scopes().collect::<Vec<_>>(), ["read"]);
+    assert_eq!(me.authenticated_at(), ada().authenticated_at());
+    assert_eq!(me.amr().collect::<Vec<_>>(), ["pwd", "otp"]);
     let claims = part(ticket.as_str(), 1);
     assert_eq!((&claims["aud"], &claims["act"]["sub"]), (&"jobs".into(), &"reports".into()));
 
@@ -73,6 +76,20 @@ async fn a_ticket_is_void_when_its_user_or_its_login_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_worker_takes_what_a_later_key_for_another_algorithm_has_signed() {
+    let (stage, ring) = Stage::with_ring();
+    let jobs = jobs(&stage);
+    let before = jobs.issue(&JobRequest::of(&ada())).await.unwrap();
+    ring.add_at(key(Algorithm::EdDSA), stage.clock.now()).unwrap();
+    let after = jobs.issue(&JobRequest::of(&ada())).await.unwrap();
+    let algorithms = [&before, &after].map(|ticket| part(ticket.as_str(), 0)["alg"].clone());
+    assert_eq!(algorithms, ["ES256", "EdDSA"]);
+    for ticket in [before, after] {
+        assert_eq!(jobs.accept(ticket.as_str()).await.unwrap().subject(), "ada");
+    }
+}
+
+#[tokio::test]
 async fn while_the_store_is_away_work_waits() {
     let stage = Stage::new();
     let jobs = jobs(&stage);
@@ -93,6 +110,7 @@ async fn what_nothing_could_make_void_is_not_issued() {
     for (name, identity) in [
         ("no issuer", Identity::new("ada").build()),
         ("another issuer", Identity::new("ada").issuer("https://idp.example").build()),
+        ("two scopes in one", Identity::new("ada").issuer(ISSUER).scope("read write").build()),
     ] {
         let refused = jobs.issue(&JobRequest::of(&identity)).await.unwrap_err();
         assert_eq!(refused.kind(), IssueErrorKind::BadGrant, "{name}");

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use portcullis::BearerLayer;
 use portcullis::bearer::{MemoryTokenBackend, Revocations};
 use portcullis::issue::{
-    BuildErrorKind, Confirmation, Grant, KeyRing, RefreshErrorKind, RefreshEvent, RefreshKeys,
-    RefreshRefusal, RefreshRequest, RefreshTokens, TokenIssuer, TokenPair,
+    BuildErrorKind, Confirmation, Grant, IssueErrorKind, KeyRing, RefreshErrorKind, RefreshEvent,
+    RefreshKeys, RefreshRefusal, RefreshRequest, RefreshTokens, TokenIssuer, TokenPair,
 };
 use portcullis_store::{Locator, ManualClock};
 
@@ -38,6 +38,13 @@ impl Stage {
         let clock = ManualClock::default();
         let ring = ring(&clock);
         Self::signing(&ring, clock, max)
+    }
+
+    /// And the ring that signs.
+    pub(crate) fn with_ring() -> (Self, KeyRing) {
+        let clock = ManualClock::default();
+        let ring = ring(&clock);
+        (Self::signing(&ring, clock, MemoryTokenBackend::DEFAULT_MAX), ring)
     }
 
     fn signing(ring: &KeyRing, clock: ManualClock, max: usize) -> Self {
@@ -109,6 +116,15 @@ async fn the_token_before_is_given_the_identical_successor_for_ten_seconds() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_written_begins_no_family() {
+    let stage = Stage::new();
+    for grant in [Grant::new("", "web"), grant().scope("a b"), grant().amr("")] {
+        assert_eq!(stage.refresh.begin(&grant).await.unwrap_err().kind(), IssueErrorKind::BadGrant);
+    }
+    assert_eq!(stage.store.asked(), Asked::default());
+}
+
+#[tokio::test]
 async fn what_is_guessed_changed_or_of_another_client_never_reaches_the_store() {
     let stage = Stage::new();
     let login = stage.login().await;
@@ -163,6 +179,8 @@ async fn scope_only_narrows_and_asking_for_more_changes_nothing() {
     };
     let more = ask(login.refresh_token().to_owned(), "read admin").await;
     assert_eq!(more.unwrap_err().kind(), RefreshErrorKind::InvalidScope);
+    // Longer than a token that was used is good for.
+    stage.clock.advance(secs(11));
     let less = ask(login.refresh_token().to_owned(), "write").await.unwrap();
     assert_eq!(less.access().scopes().collect::<Vec<_>>(), ["write"]);
     // What the family allows has not shrunk (RFC 6749, section 6), and has not grown.

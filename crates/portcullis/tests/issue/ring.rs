@@ -26,9 +26,8 @@ async fn every_token_verifies_at_every_moment_of_a_rotation_and_a_key_goes_after
     let clock = ManualClock::default();
     let ring = ring(&clock);
     let issuer = TokenIssuer::builder(ISSUER, ["api"], &ring).lifetime(secs(24 * 3600)).build().unwrap();
-    let bearer =
-        BearerLayer::new([issuer.trusted().algorithms([Algorithm::ES256, Algorithm::EdDSA])]).unwrap();
-    let bearer = bearer.clock(clock.clone());
+    // It knows nothing of the second key, which is for another algorithm.
+    let bearer = BearerLayer::new([issuer.trusted()]).unwrap().clock(clock.clone());
     let grant = Grant::new("ada", "web");
     let kid = |token: &str| part(token, 0)["kid"].as_str().unwrap().to_owned();
 
@@ -174,6 +173,7 @@ fn a_set_stays_the_same_while_its_keys_do() {
 /// A service that signs elsewhere, after a while.
 #[derive(Debug)]
 struct Remote {
+    kid: &'static str,
     key: SigningKey,
     says: VerificationKey,
     fails: bool,
@@ -181,7 +181,7 @@ struct Remote {
 
 impl Signer for Remote {
     fn kid(&self) -> &str {
-        "remote"
+        self.kid
     }
 
     fn algorithm(&self) -> Algorithm {
@@ -206,7 +206,7 @@ async fn a_signer_elsewhere_is_waited_for_and_its_failure_mints_nothing() {
     use portcullis::issue::IssueErrorKind;
     for fails in [false, true] {
         let key = key(Algorithm::EdDSA);
-        let remote = Remote { says: key.verification_key(), key, fails };
+        let remote = Remote { kid: "remote", says: key.verification_key(), key, fails };
         let ring = KeyRing::new(remote).unwrap();
         let issuer = TokenIssuer::builder(ISSUER, ["api"], &ring).build().unwrap();
         let minted = issuer.access_token(&Grant::new("ada", "web")).await;
@@ -221,10 +221,21 @@ async fn a_signer_elsewhere_is_waited_for_and_its_failure_mints_nothing() {
 fn a_signer_that_contradicts_itself_is_refused() {
     let VerificationKey::Public(public) = key(Algorithm::ES256).verification_key() else { panic!() };
     assert_eq!(PublicKey::algorithm(&public), Algorithm::ES256);
-    let remote =
-        || Remote { key: key(Algorithm::EdDSA), says: VerificationKey::Public(public.clone()), fails: false };
+    let remote = || Remote {
+        kid: "remote",
+        key: key(Algorithm::EdDSA),
+        says: VerificationKey::Public(public.clone()),
+        fails: false,
+    };
     assert_eq!(KeyRing::new(remote()).unwrap_err().kind(), BuildErrorKind::WrongAlgorithm);
     let ring = ring(&ManualClock::default());
     assert_eq!(ring.add(remote()).unwrap_err().kind(), BuildErrorKind::WrongAlgorithm);
+    for kid in ["", "a\nb"] {
+        let key = key(Algorithm::EdDSA);
+        let nameless = Remote { kid, says: key.verification_key(), key, fails: false };
+        assert_eq!(ring.add(nameless).unwrap_err().kind(), BuildErrorKind::BadKeyId, "{kid:?}");
+    }
     assert_eq!(ring.keys().len(), 1);
+    let brief = KeyRing::builder(key(Algorithm::EdDSA)).longest_token(secs(0)).build();
+    assert_eq!(brief.unwrap_err().kind(), BuildErrorKind::BadLifetime);
 }

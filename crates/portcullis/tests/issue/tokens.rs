@@ -25,6 +25,7 @@ async fn a_token_says_what_rfc_9068_requires_and_what_was_granted() {
     let issuer = issuer(&clock);
     let token = issuer.access_token(&Grant::new("ada", "web")).await.unwrap();
     assert_eq!(part(token.as_str(), 0), json!({ "alg": "ES256", "kid": "first", "typ": "at+jwt" }));
+    assert_eq!(token.token_type(), "Bearer");
     let bare = part(token.as_str(), 1);
     let jti = bare["jti"].as_str().unwrap();
     assert_eq!((jti.len(), jti), (22, token.id()));
@@ -50,6 +51,10 @@ async fn a_token_says_what_rfc_9068_requires_and_what_was_granted() {
         .claim("org", json!({ "id": 7 }))
         .unwrap();
     let token = issuer.access_token(&grant).await.unwrap();
+    assert_eq!(token.token_type(), "DPoP");
+    let by_certificate = grant.clone().confirmation(Confirmation::X5tS256("thumb".into()));
+    let by_certificate = issuer.access_token(&by_certificate).await.unwrap();
+    assert_eq!(by_certificate.token_type(), "Bearer", "RFC 8705, section 3");
     let full = part(token.as_str(), 1);
     for (name, expected) in [
         ("scope", json!("read write")),

@@ -175,5 +175,6 @@ mod tests {
         assert!(RefreshKeys::new([1; 32]).is_sound());
         assert!(!RefreshKeys::new([1; 31]).is_sound());
         assert!(!RefreshKeys::new([1; 32]).add_key([1; 31]).is_sound());
+        assert!(!RefreshKeys::new([1; 31]).add_key([1; 32]).is_sound());
     }
 }

@@ -1,9 +1,11 @@
 //! What ends a family: theft, time, and revocation of whatever it hangs on.
 
-use portcullis::issue::{Grant, IssueErrorKind, RefreshRefusal};
+use portcullis::BearerLayer;
+use portcullis::bearer::Revocations;
+use portcullis::issue::{Grant, IssueErrorKind, RefreshKeys, RefreshRefusal, RefreshTokens, TokenIssuer};
 
 use super::{DAY, Stage, grant, refused, text};
-use crate::common::{ISSUER, secs};
+use crate::common::{ISSUER, ring, secs};
 
 #[tokio::test]
 async fn an_older_token_ends_the_family_and_its_access_tokens_and_is_told_of() {
@@ -22,6 +24,37 @@ async fn an_older_token_ends_the_family_and_its_access_tokens_and_is_told_of() {
     // Revoked for as long as they would be good.
     stage.clock.advance(secs(599));
     assert!(!stage.accepts(&third).await && stage.accepts(&other).await);
+}
+
+/// A layer takes an access token for a little longer than it says, and has to hear of the theft for as long.
+#[tokio::test]
+async fn a_theft_is_known_for_as_long_as_any_of_the_access_tokens_is_taken() {
+    let stage = Stage::new();
+    let revocations =
+        Revocations::new(stage.store.clone()).clock(stage.clock.clone()).longest_token(secs(600));
+    let ring = ring(&stage.clock);
+    let issuer = TokenIssuer::builder(ISSUER, ["api"], &ring).revocations(&revocations).build().unwrap();
+    let lenient = BearerLayer::new([issuer.trusted().leeway(secs(300))]).unwrap();
+    let bearer = lenient.clock(stage.clock.clone()).revocation(&revocations);
+    let refresh = RefreshTokens::builder(&issuer, stage.store.clone(), RefreshKeys::new([7; 32]));
+    let stage = Stage { refresh: refresh.idle(secs(600)).build().unwrap(), revocations, bearer, ..stage };
+
+    let (login, other) = (stage.login().await, stage.login().await);
+    let second = stage.next(login.refresh_token()).await.unwrap();
+    let third = stage.next(second.refresh_token()).await.unwrap();
+    assert_eq!(text(stage.next(login.refresh_token()).await), refused(RefreshRefusal::Reused));
+    stage.clock.advance(secs(899));
+    assert!(stage.accepts(&other).await && !stage.accepts(&third).await);
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_said_to_last_no_longer_than_its_family() {
+    let stage = Stage::new();
+    let keys = RefreshKeys::new([7; 32]);
+    let refresh = RefreshTokens::builder(stage.refresh.issuer(), stage.store.clone(), keys);
+    let refresh = refresh.absolute(secs(DAY)).build().unwrap();
+    let login = refresh.begin(&grant()).await.unwrap();
+    assert_eq!(login.refresh_expires_in(), secs(DAY));
 }
 
 #[tokio::test]

@@ -119,6 +119,17 @@ async fn tokens_that_are_revoked_while_they_are_signed_are_given_to_nobody() {
 }
 
 #[tokio::test]
+async fn who_has_changed_the_password_is_not_signed_in_by_the_old_one_wherever_it_is_signed() {
+    let stage = Remote::new().stage();
+    let version = stage.revocations.version(ISSUER, "ada").await.unwrap();
+    let login = stage.refresh.begin_if(&grant(), version).await.unwrap();
+    assert!(stage.accepts(&login).await);
+    stage.revocations.revoke_user(ISSUER, "ada").await.unwrap();
+    let late = stage.refresh.begin_if(&grant(), version).await.unwrap_err();
+    assert_eq!(late.kind(), IssueErrorKind::Revoked);
+}
+
+#[tokio::test]
 async fn only_a_signer_elsewhere_costs_a_second_round_trip() {
     for (stage, more) in [(Stage::new(), 0), (Remote::new().stage(), 1)] {
         let login = stage.login().await;
