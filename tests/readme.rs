@@ -16,3 +16,7 @@ mod family_backend_guide {}
 #[cfg(doctest)]
 #[doc = include_str!("../crates/portcullis/src/migration.md")]
 mod migration {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../crates/portcullis/src/deployment.md")]
+mod deployment {}

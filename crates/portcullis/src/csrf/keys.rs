@@ -7,8 +7,8 @@ use crate::mac::MacRing;
 /// The keys of CSRF tokens: the first one makes them, all of them verify.
 ///
 /// A key is at least 32 bytes long, from a random source such as `openssl rand -hex 32`, and the same in every process;
-/// a layer does not take a shorter one. To change it, put the new key in front, and keep the one before for as long as a
-/// page may stay open:
+/// a layer does not take a shorter one. To change it, let every process know the new key first, by [`add_key`](Self::add_key);
+/// then put it in front, and keep the one before for as long as a page may stay open:
 ///
 /// ```
 /// use portcullis::CsrfLayer;
