@@ -20,3 +20,7 @@ mod migration {}
 #[cfg(doctest)]
 #[doc = include_str!("../crates/portcullis/src/operations.md")]
 mod operations {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../crates/portcullis/src/deployment.md")]
+mod deployment {}

@@ -131,6 +131,9 @@ impl RedisConfig {
     }
 
     /// The password to log in with, instead of the URL's. Default: the URL's, or none.
+    ///
+    /// To change it, let Redis take both (`ACL SETUSER app >new`) until every process has the new one: connections that were
+    /// made before go on without it, but none can be made anew.
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.login.password = Some(password.into());

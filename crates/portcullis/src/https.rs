@@ -7,7 +7,8 @@
 //! * What is not secure: GET and HEAD are sent to the same page of the configured public origin (308), everything else is
 //!   refused (403, gRPC 7). Nothing in the answer is from `Host` or any other header.
 //! * Responses to secure requests carry `Strict-Transport-Security` (RFC 6797).
-//! * Where the peer's address is needed and not there, the answer is 500, and the log says what to add.
+//! * Where the peer's address is needed and not there, the answer is 500, and the log says what to add. A proxy that does not set
+//!   the header, or is not named, sends browsers round in circles; the log warns of it, once for each layer.
 //!
 //! It stands outside all layers that read credentials. A credential that came along in the clear has been seen by whoever
 //! could see it: that the request is refused does not make it good again.
@@ -37,6 +38,7 @@
 //! # Ok(()) }
 //! ```
 
+mod doubts;
 mod error;
 mod forwarded;
 mod origin;
@@ -51,6 +53,7 @@ use http::header::STRICT_TRANSPORT_SECURITY;
 use http::{Extensions, HeaderValue, Method, Uri};
 use tower_layer::Layer;
 
+use self::doubts::Doubts;
 pub use self::error::HttpsConfigError;
 use self::error::Kind;
 pub use self::forwarded::ProxyHeader;
@@ -100,6 +103,7 @@ pub struct Https {
     original_uri: Option<FindUri>,
     allow_localhost: bool,
     hsts: Arc<dyn Words>,
+    doubts: Arc<Doubts>,
 }
 
 type Find<T> = Arc<dyn Fn(&Extensions) -> Option<T> + Send + Sync>;
@@ -244,6 +248,7 @@ impl RequireHttpsBuilder {
             original_uri: self.original_uri,
             allow_localhost: self.allow_localhost,
             hsts: Arc::new((STRICT_TRANSPORT_SECURITY, self.hsts.header())),
+            doubts: Arc::default(),
         };
         Ok(RequireHttpsLayer { check, responder: DefaultResponder })
     }
@@ -264,15 +269,20 @@ impl Https {
             Some(find) => Some(find(head.extensions).ok_or(Misassembly::PeerUnknown)?.to_canonical()),
             None => None,
         };
-        let is_secure = match peer {
-            Some(peer) if self.proxies.trust(peer) => self.header.says_https(head.headers),
-            _ => (self.transport)(head.extensions) == Some(Transport::Tls),
+        let is_trusted = peer.is_some_and(|peer| self.proxies.trust(peer));
+        let is_secure = if is_trusted {
+            self.header.says_https(head.headers)
+        } else {
+            (self.transport)(head.extensions) == Some(Transport::Tls)
         };
         let is_local = self.allow_localhost && peer.is_some_and(|peer| peer.is_loopback());
         Ok(match (is_secure, is_local) {
             (true, _) => Way::Secure,
             (false, true) => Way::Local,
-            (false, false) => Way::Plain,
+            (false, false) => {
+                self.doubts.about(self.header, head.headers, peer, is_trusted);
+                Way::Plain
+            }
         })
     }
 

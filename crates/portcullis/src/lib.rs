@@ -17,6 +17,8 @@
 //!
 //! * `TraceLayer` of tower-http stands outside, because it changes the response's body type; so does `CorsLayer`, because
 //!   preflights bring no credentials, and a page of another origin may read why it was refused.
+//! * What logs the request's headers sees credentials there as they came: `SetSensitiveRequestHeadersLayer` of tower-http
+//!   stands outside of it.
 //! * A timeout outside drops a request as a whole: what it has recorded in its session is not saved, and nobody is signed in
 //!   by it. One inside answers in the handler's place: what was recorded until then is saved, and the cookie of a login that
 //!   was done goes out with that answer. So it is with `CatchPanicLayer` and axum's `HandleErrorLayer`.
@@ -59,6 +61,10 @@ mod cookie_line;
 pub mod csrf;
 #[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]
 pub mod dependents;
+// The code of this guide and of `migration` needs axum and more, so it is tested in the workspace's end-to-end tests.
+#[cfg(all(doc, not(doctest), feature = "bearer", feature = "csrf", feature = "session"))]
+#[doc = include_str!("deployment.md")]
+pub mod deployment {}
 #[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]
 pub mod ending;
 pub mod guard;
@@ -68,7 +74,6 @@ pub mod https;
 pub mod identity;
 #[cfg(feature = "issue")]
 pub mod issue;
-// Its code needs axum and more, so it is tested in the workspace's end-to-end tests.
 #[cfg(all(doc, not(doctest), feature = "bearer", feature = "csrf", feature = "session"))]
 #[doc = include_str!("migration.md")]
 pub mod migration {}

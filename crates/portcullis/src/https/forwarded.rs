@@ -23,11 +23,19 @@ impl ProxyHeader {
     /// Each proxy adds what it has seen on the right; what is further left was there before, and anybody may have written
     /// it. What cannot be read is no https.
     pub(super) fn says_https(self, headers: &HeaderMap) -> bool {
+        let last = last(headers, self.name());
         let proto = match self {
-            Self::Forwarded => last(headers, &FORWARDED).and_then(last_proto),
-            Self::XForwardedProto => last(headers, &X_FORWARDED_PROTO).and_then(last_value),
+            Self::Forwarded => last.and_then(last_proto),
+            Self::XForwardedProto => last.and_then(last_value),
         };
         proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https"))
+    }
+
+    pub(super) fn name(self) -> &'static HeaderName {
+        match self {
+            Self::Forwarded => &FORWARDED,
+            Self::XForwardedProto => &X_FORWARDED_PROTO,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use portcullis::rejection::{Misassembly, Rejection};
 use portcullis::respond::{LoginRedirect, ProblemResponder};
 use tower::Layer;
 
-use crate::common::{Handler, all, answer};
+use crate::common::{Handler, all, answer, logged};
 
 const ORIGIN: &str = "https://www.example.com";
 const HSTS: &str = "max-age=31536000";
@@ -99,6 +99,41 @@ async fn only_the_connection_and_trusted_proxies_are_believed() {
         };
         assert_eq!(all(&response, "strict-transport-security"), hsts, "{name}");
         assert_eq!(all(&response, "location"), location, "{name}");
+    }
+}
+
+#[test]
+fn a_proxy_that_sends_browsers_round_in_circles_is_named_in_the_log_once() {
+    let proxy = Some("10.1.2.3");
+    let unnamed = || RequireHttpsLayer::builder(ORIGIN).peer(peer).build().unwrap();
+    let blind = || RequireHttpsLayer::builder(ORIGIN).build().unwrap();
+    let named = || behind_proxies().build().unwrap();
+    let said = |layer: RequireHttpsLayer, row: Ask| {
+        let lines = logged(async {
+            for _ in 0..3 {
+                assert_eq!(ask(&layer, &row).await.0.status(), 308);
+            }
+        });
+        let lines: Vec<_> = lines.into_iter().filter(|line| line.starts_with("WARN")).collect();
+        assert!(lines.len() < 2, "{lines:?}");
+        lines.concat()
+    };
+
+    let silent = said(named(), Ask { peer: proxy, ..GET });
+    assert!(silent.contains("header=x-forwarded-proto") && silent.contains("does not say"), "{silent}");
+    let stranger = said(named(), Ask { headers: HTTPS, ..GET });
+    assert!(stranger.contains("no trusted proxy") && stranger.contains("peer=203.0.113.9"), "{stranger}");
+    for layer in [unnamed(), blind()] {
+        let unnamed = said(layer, Ask { peer: proxy, headers: HTTPS, ..GET });
+        assert!(unnamed.contains("name it with behind"), "{unnamed}");
+    }
+    const PLAIN: &[(&str, &str)] = &[("x-forwarded-proto", "http")];
+    for (name, row) in [
+        ("a client that came by http", GET),
+        ("a proxy that says so", Ask { peer: proxy, headers: PLAIN, ..GET }),
+        ("a stranger who says so", Ask { headers: PLAIN, ..GET }),
+    ] {
+        assert_eq!(said(named(), row), "", "{name}");
     }
 }
 

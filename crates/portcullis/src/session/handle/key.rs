@@ -12,6 +12,10 @@ use std::marker::PhantomData;
 /// const CART: SessionKey<Vec<u32>> = SessionKey::new("cart").keep_on_login();
 /// ```
 ///
+/// What is stored under a name stays of the type that it was written as, while sessions live: a value of another type cannot
+/// be read, nor changed by [`update`](super::Session::update), until it is [set](super::Session::set) anew. So a new type takes a
+/// new name, or reads what the one before has written too.
+///
 /// A name is 1 to 255 bytes long; [`SessionKey::new`] in a `const` checks it when the application is compiled.
 pub struct SessionKey<T> {
     name: &'static str,

@@ -16,8 +16,9 @@ use crate::mac::{HmacSha256, MacRing};
 /// nothing about a session, which its secret does; it spares the store those that nobody was ever given.
 ///
 /// A key is at least 32 bytes long, from a random source such as `openssl rand -hex 32`; the layer is not built with a
-/// shorter one. To change it, let every process know the new one first, by [`add_key`](Self::add_key); then put it in front,
-/// and keep the one before for as long as a session may live:
+/// shorter one. To change it, let every process know the new key first, by [`add_key`](Self::add_key): one that does not takes
+/// whoever has signed in elsewhere by the new key for nobody. Then put it in front, and keep the one before for as long as a
+/// session may live:
 ///
 /// ```
 /// use portcullis::session::{KeyRing, MemoryBackend, SessionLayer};
