@@ -17,19 +17,25 @@
 //! Each module's page has an example that runs. The crate depends on the contract in `portcullis-store` and on
 //! nothing else of Portcullis, so that every part of it can be tested with this.
 //!
+//! Tokens need the feature `jwt`, and servers `redis`; both are on by default, and both bring a cryptographic library that a C
+//! compiler has to build. Whoever tests a backend of their own needs neither: `default-features = false`.
+//!
 //! It is a dev-dependency. Whatever goes wrong while a test is being set up panics with the reason, so that helpers
 //! need no `unwrap`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![allow(clippy::expect_used, clippy::panic, reason = "test support: a set-up that fails is a failed test")]
 
 pub mod client;
 pub mod clock;
 pub mod conformance;
 pub mod coverage;
+#[cfg(feature = "jwt")]
 pub mod idp;
+#[cfg(feature = "jwt")]
 pub mod jwt;
 pub mod key_sets;
 mod percent;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "redis"))]
 pub mod redis;
 pub mod spy;
