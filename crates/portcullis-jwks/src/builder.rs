@@ -10,8 +10,8 @@ use crate::error::{ConfigError, ConfigErrorKind};
 use crate::fetch::Fetcher;
 use crate::fleet::{Fleet, Shared};
 use crate::origin::{Origin, Place};
+use crate::reach::Reach;
 use crate::source::RemoteJwks;
-use crate::tls::Roots;
 
 /// The settings of a [`RemoteJwks`]. They are checked by [`build`](Self::build).
 #[derive(Clone, Debug)]
@@ -19,9 +19,7 @@ use crate::tls::Roots;
 pub struct RemoteJwksBuilder {
     target: Target,
     shared: Option<Shared>,
-    transport: Transport,
-    roots: Roots,
-    bad_roots: bool,
+    reach: Reach,
     max_stale: Duration,
 }
 
@@ -44,14 +42,7 @@ impl RemoteJwksBuilder {
     }
 
     fn new(target: Target) -> Self {
-        Self {
-            target,
-            shared: None,
-            transport: Transport::Https,
-            roots: Roots::default(),
-            bad_roots: false,
-            max_stale: Duration::from_secs(24 * 60 * 60),
-        }
+        Self { target, shared: None, reach: Reach::default(), max_stale: Duration::from_secs(24 * 60 * 60) }
     }
 
     /// For how long keys are used while the issuer cannot be asked whether they are still its keys; an hour at least.
@@ -77,14 +68,23 @@ impl RemoteJwksBuilder {
     /// Certificate authorities to trust besides those of the machine: one or more certificates in PEM. A server's own is none: one
     /// that `openssl req -x509` makes is an authority's, and refused as a server's.
     pub fn add_roots(mut self, pem: impl AsRef<[u8]>) -> Self {
-        self.bad_roots |= self.roots.add(pem.as_ref()).is_err();
+        self.reach.add_roots(pem.as_ref());
         self
     }
 
     /// Does not trust the certificate authorities that are installed on the machine, only those that are
     /// [added](Self::add_roots). Default: trusts them.
     pub const fn without_system_roots(mut self) -> Self {
-        self.roots.forget_system();
+        self.reach.forget_system_roots();
+        self
+    }
+
+    /// Asks through this HTTP proxy, `http://proxy.example:3128`, or `http://user:password@proxy.example:3128` (each of the two
+    /// percent-encoded). It is told host and port (`CONNECT`: RFC 9110, section 9.3.6), and resolves the name; TLS is with the
+    /// server, as without it. What is on this machine (`localhost`, `127.0.0.1`, `[::1]`) is asked directly. Default: none, and
+    /// none is taken from the environment.
+    pub fn proxy(mut self, url: impl AsRef<str>) -> Self {
+        self.reach.go_through(url.as_ref());
         self
     }
 
@@ -92,7 +92,7 @@ impl RemoteJwksBuilder {
     /// only. There is no way to fetch keys without TLS from elsewhere: whoever can answer in the issuer's place could
     /// sign every token.
     pub const fn insecure_http(mut self) -> Self {
-        self.transport = Transport::InsecureLoopback;
+        self.reach.allow_loopback();
         self
     }
 
@@ -101,17 +101,15 @@ impl RemoteJwksBuilder {
     /// # Errors
     /// See [`ConfigErrorKind`].
     pub fn build(self) -> Result<RemoteJwks, ConfigError> {
-        let Self { target, shared, transport, roots, bad_roots, max_stale } = self;
+        let Self { target, shared, reach, max_stale } = self;
+        let transport = reach.transport();
         let fleet = shared.map(|shared| Fleet::new(shared, target.name(), max_stale));
         let place = target.place(transport)?;
-        if bad_roots {
-            return Err(ConfigErrorKind::Certificate.into());
-        }
         if max_stale < LEAST_STALE {
             return Err(ConfigErrorKind::MaxStale.into());
         }
         let desk = Desk::new(place.endpoint().label(), max_stale);
-        let fetcher = Fetcher::new(roots.config(place.endpoint().is_https())?, transport);
+        let fetcher = Fetcher::new(reach.connector(place.endpoint().is_https())?);
         Ok(RemoteJwks::of(Origin::new(fetcher, place, transport), desk, fleet))
     }
 }

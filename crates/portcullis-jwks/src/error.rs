@@ -23,6 +23,8 @@ pub enum ConfigErrorKind {
     Certificate,
     /// There is no certificate authority to trust: this machine has none installed, and none was given.
     NoRoots,
+    /// The proxy is no `http` URL of a host and a port.
+    Proxy,
     /// There is no client to ask as: no id, or no secret.
     Client,
     /// [`max_stale`](crate::RemoteJwksBuilder::max_stale) is shorter than an hour.
@@ -54,6 +56,7 @@ impl fmt::Display for ConfigError {
             }
             ConfigErrorKind::Certificate => "the certificates are not PEM or cannot be used",
             ConfigErrorKind::NoRoots => "there is no certificate authority to trust",
+            ConfigErrorKind::Proxy => "the proxy is no plain http URL of a host and a port",
             ConfigErrorKind::Client => "there is no client to ask as",
             ConfigErrorKind::MaxStale => "max_stale is shorter than an hour",
         })

@@ -15,13 +15,11 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
 
-use crate::endpoint::{Endpoint, Transport};
+use crate::endpoint::Endpoint;
+use crate::reach::Connector;
 
 /// What fetches.
 #[derive(Clone)]
@@ -31,7 +29,7 @@ pub(crate) struct Fetcher {
     afresh: HttpClient,
 }
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type HttpClient = Client<Connector, Full<Bytes>>;
 
 /// An answer that may be used.
 #[derive(Debug)]
@@ -87,7 +85,6 @@ pub(crate) enum FetchErrorKind {
 /// How long a connection is kept on which nothing is asked. Servers close theirs after a minute, as a rule.
 const IDLE: Duration = Duration::from_secs(20);
 
-const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(5);
 const LARGEST: usize = 512 * 1024;
 const LARGEST_OF_FORM: usize = 64 * 1024;
@@ -95,21 +92,12 @@ const LARGEST_OF_FORM: usize = 64 * 1024;
 impl Fetcher {
     /// For requests that are minutes apart: a connection that is kept would be closed by then, or lead to yesterday's
     /// address.
-    pub(crate) fn new(tls: ClientConfig, transport: Transport) -> Self {
-        Self::keeping(0, tls, transport)
+    pub(crate) fn new(connector: Connector) -> Self {
+        Self::keeping(0, connector)
     }
 
     /// For requests that come by the second: this many connections are kept between them.
-    pub(crate) fn keeping(idle: usize, tls: ClientConfig, transport: Transport) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.set_connect_timeout(Some(CONNECT));
-        tcp.enforce_http(false);
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls);
-        let connector = match transport {
-            Transport::Https => connector.https_only(),
-            Transport::InsecureLoopback => connector.https_or_http(),
-        };
-        let connector = connector.enable_http1().wrap_connector(tcp);
+    pub(crate) fn keeping(idle: usize, connector: Connector) -> Self {
         let client = |idle| {
             let mut builder = Client::builder(TokioExecutor::new());
             builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(idle);

@@ -11,11 +11,11 @@ use portcullis::bearer::{Introspecting, IntrospectionError, IntrospectionErrorKi
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::endpoint::{Endpoint, Transport};
+use crate::endpoint::Endpoint;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::fetch::{FetchError, FetchErrorKind, Fetcher};
 use crate::form;
-use crate::tls::Roots;
+use crate::reach::Reach;
 
 /// Asks an authorization server about opaque tokens, over HTTPS (RFC 7662, section 2.1).
 ///
@@ -58,9 +58,7 @@ pub struct RemoteIntrospection(Arc<Server>);
 pub struct RemoteIntrospectionBuilder {
     url: String,
     client: Option<Client>,
-    transport: Transport,
-    roots: Roots,
-    bad_roots: bool,
+    reach: Reach,
 }
 
 struct Server {
@@ -97,13 +95,7 @@ const IDLE_CONNECTIONS: usize = 8;
 impl RemoteIntrospection {
     /// Asks at this address: the `introspection_endpoint` of the server's metadata (RFC 8414).
     pub fn builder(url: impl Into<String>) -> RemoteIntrospectionBuilder {
-        RemoteIntrospectionBuilder {
-            url: url.into(),
-            client: None,
-            transport: Transport::Https,
-            roots: Roots::default(),
-            bad_roots: false,
-        }
+        RemoteIntrospectionBuilder { url: url.into(), client: None, reach: Reach::default() }
     }
 }
 
@@ -129,21 +121,30 @@ impl RemoteIntrospectionBuilder {
     /// Certificate authorities to trust besides those of the machine: one or more certificates in PEM. A server's own is none: one
     /// that `openssl req -x509` makes is an authority's, and refused as a server's.
     pub fn add_roots(mut self, pem: impl AsRef<[u8]>) -> Self {
-        self.bad_roots |= self.roots.add(pem.as_ref()).is_err();
+        self.reach.add_roots(pem.as_ref());
         self
     }
 
     /// Does not trust the certificate authorities that are installed on the machine, only those that are
     /// [added](Self::add_roots). Default: trusts them.
     pub const fn without_system_roots(mut self) -> Self {
-        self.roots.forget_system();
+        self.reach.forget_system_roots();
+        self
+    }
+
+    /// Asks through this HTTP proxy, `http://proxy.example:3128`, or `http://user:password@proxy.example:3128` (each of the two
+    /// percent-encoded). It is told host and port (`CONNECT`: RFC 9110, section 9.3.6), and resolves the name; TLS is with the
+    /// server, as without it. What is on this machine (`localhost`, `127.0.0.1`, `[::1]`) is asked directly. Default: none, and
+    /// none is taken from the environment.
+    pub fn proxy(mut self, url: impl AsRef<str>) -> Self {
+        self.reach.go_through(url.as_ref());
         self
     }
 
     /// Allows plain `http` to this machine (`localhost`, `127.0.0.1`, `[::1]`), for development and tests. Default: `https`
     /// only. There is no way to ask elsewhere without TLS: tokens and the client's secret would be there for all to read.
     pub const fn insecure_http(mut self) -> Self {
-        self.transport = Transport::InsecureLoopback;
+        self.reach.allow_loopback();
         self
     }
 
@@ -152,13 +153,10 @@ impl RemoteIntrospectionBuilder {
     /// # Errors
     /// See [`ConfigErrorKind`].
     pub fn build(self) -> Result<RemoteIntrospection, ConfigError> {
-        let Self { url, client, transport, roots, bad_roots } = self;
-        let endpoint = Endpoint::parse(&url, transport).ok_or(ConfigErrorKind::Url)?;
+        let Self { url, client, reach } = self;
+        let endpoint = Endpoint::parse(&url, reach.transport()).ok_or(ConfigErrorKind::Url)?;
         let credentials = client.as_ref().and_then(Client::credentials).ok_or(ConfigErrorKind::Client)?;
-        if bad_roots {
-            return Err(ConfigErrorKind::Certificate.into());
-        }
-        let fetcher = Fetcher::keeping(IDLE_CONNECTIONS, roots.config(endpoint.is_https())?, transport);
+        let fetcher = Fetcher::keeping(IDLE_CONNECTIONS, reach.connector(endpoint.is_https())?);
         Ok(RemoteIntrospection(Arc::new(Server { fetcher, endpoint, credentials })))
     }
 }
@@ -293,7 +291,7 @@ impl fmt::Debug for RemoteIntrospection {
 impl fmt::Debug for RemoteIntrospectionBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RemoteIntrospectionBuilder")
-            .field("transport", &self.transport)
+            .field("reach", &self.reach)
             .field("has_client", &self.client.is_some())
             .finish_non_exhaustive()
     }

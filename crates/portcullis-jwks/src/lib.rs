@@ -52,8 +52,8 @@
 //! Nothing that a token says goes into a request: not `kid`, not `iss`, not `jku`, `x5u` or their like.
 //!
 //! Trusted are the certificate authorities of the machine, found where OpenSSL finds them (`SSL_CERT_FILE` and
-//! `SSL_CERT_DIR` included), and those that are [added](RemoteJwksBuilder::add_roots). Proxies are not used; a service
-//! that has no other way out brings a [`KeySource`](portcullis::bearer::KeySource) of its own.
+//! `SSL_CERT_DIR` included), and those that are [added](RemoteJwksBuilder::add_roots). A service whose only way out is a
+//! proxy [names](RemoteJwksBuilder::proxy) it.
 //!
 //! # The task
 //!
@@ -112,6 +112,8 @@ mod fleet;
 mod form;
 mod introspection;
 mod origin;
+mod proxy;
+mod reach;
 mod report;
 mod schedule;
 mod source;

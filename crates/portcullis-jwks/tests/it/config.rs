@@ -24,6 +24,8 @@ fn a_configuration_that_cannot_work_is_not_built() {
         ("half a certificate", url().add_roots(&pem.as_bytes()[..pem.len() / 2]), Some(Certificate)),
         ("nobody to trust", url().without_system_roots(), Some(NoRoots)),
         ("one's own to trust", url().without_system_roots().add_roots(&pem), None),
+        ("a proxy", url().add_roots(&pem).proxy("http://proxy.example:3128"), None),
+        ("a proxy that is none", url().add_roots(&pem).proxy("https://proxy.example:3128"), Some(Proxy)),
         ("too short", url().add_roots(&pem).max_stale(Duration::from_secs(3599)), Some(MaxStale)),
     ];
     for (name, builder, expected) in rows {
@@ -40,6 +42,8 @@ fn neither_errors_nor_debug_show_a_password_or_a_query() {
     let error = RemoteJwks::new("https://u:hush@idp.example/").unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hush"));
     let source = RemoteJwks::builder("http://127.0.0.1:9/jwks?code=hush").insecure_http().build().unwrap();
+    let builder = RemoteJwks::builder("https://idp.example").proxy("http://ada:hush@proxy.example:3128");
+    assert!(!format!("{builder:?}").contains("hush"));
     let shown = format!("{source:?}");
     assert!(shown.contains("127.0.0.1:9/jwks") && !shown.contains("hush"), "{shown}");
 }
