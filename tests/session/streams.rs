@@ -204,6 +204,10 @@ async fn server_sent_events_and_any_body_end_with_the_session() {
     }
 }
 
+fn status(error: SessionError) -> Status {
+    Status::new(Code::from(error.kind().grpc_code() as i32), error.to_string())
+}
+
 /// Says that all is well, time and again.
 struct Heartbeat;
 
@@ -211,9 +215,12 @@ struct Heartbeat;
 impl Health for Heartbeat {
     async fn check(
         &self,
-        _: Request<HealthCheckRequest>,
+        request: Request<HealthCheckRequest>,
     ) -> Result<tonic::Response<HealthCheckResponse>, Status> {
-        Err(Status::unimplemented("it is watched"))
+        let session = request.extensions().get::<Session>().unwrap();
+        session.increment(&SAID, i64::MAX).map_err(status)?;
+        session.commit().await.map_err(status)?;
+        Ok(tonic::Response::new(HealthCheckResponse { status: ServingStatus::Serving.into() }))
     }
 
     type WatchStream = tonic::codegen::BoxStream<HealthCheckResponse>;
@@ -223,7 +230,7 @@ impl Health for Heartbeat {
         request: Request<HealthCheckRequest>,
     ) -> Result<tonic::Response<Self::WatchStream>, Status> {
         let session = request.extensions().get::<Session>().unwrap();
-        let watch = session.watch().map_err(|error| Status::unauthenticated(error.to_string()))?;
+        let watch = session.watch().map_err(status)?;
         let beats = IntervalStream::new(interval(Duration::from_millis(5)))
             .map(|_| Ok(HealthCheckResponse { status: ServingStatus::Serving.into() }));
         let beats = watch.stream(beats, |end| Some(Err(Status::unauthenticated(end.reason()))));
@@ -248,9 +255,19 @@ async fn a_grpc_stream_ends_with_status_16() {
 
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
         let mut client = HealthClient::new(endpoint.connect().await.unwrap());
-        let mut request = Request::new(HealthCheckRequest { service: String::new() });
-        request.metadata_mut().insert("cookie", cookie.parse().unwrap());
-        let mut beats = client.watch(request).await.unwrap().into_inner();
+        let request = |cookie: &str| {
+            let mut request = Request::new(HealthCheckRequest { service: String::new() });
+            request.metadata_mut().insert("cookie", cookie.parse().unwrap());
+            request
+        };
+        // What a session's methods fail with.
+        client.check(request(&cookie)).await.unwrap();
+        let too_much = client.check(request(&cookie)).await.unwrap_err();
+        assert_eq!(too_much.code(), Code::Internal, "{too_much:?}");
+        let stranger = client.watch(request("other=1")).await.unwrap_err();
+        assert_eq!((stranger.code(), stranger.message()), (Code::Unauthenticated, "there is no session yet"));
+
+        let mut beats = client.watch(request(&cookie)).await.unwrap().into_inner();
         for _ in 0..3 {
             assert_eq!(beats.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
         }

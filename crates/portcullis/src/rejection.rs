@@ -125,11 +125,13 @@ pub struct Forbidden {
     pub challenge: Option<Challenge>,
 }
 
-/// The gRPC status codes that a refusal can have.
+/// The gRPC status codes that a refusal, or an error of a session, can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
 #[non_exhaustive]
 pub enum GrpcCode {
+    /// 5: there is no such thing.
+    NotFound = 5,
     /// 7: the caller is known and may not.
     PermissionDenied = 7,
     /// 8: there is more of something than may be.

@@ -11,11 +11,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 pub enum ProxyHeader {
     /// `Forwarded: for=...;proto=https` (RFC 7239).
     Forwarded,
-    /// `X-Forwarded-Proto: https`.
+    /// `X-Forwarded-Proto: https`, or `wss`.
     XForwardedProto,
 }
 
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// A handshake of a WebSocket comes by https; Traefik calls it by the scheme of its address.
+const SECURE: [&str; 2] = ["https", "wss"];
 
 impl ProxyHeader {
     /// Whether the proxy next to this service says that its client came by https.
@@ -28,7 +31,7 @@ impl ProxyHeader {
             Self::Forwarded => last.and_then(last_proto),
             Self::XForwardedProto => last.and_then(last_value),
         };
-        proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https"))
+        proto.is_some_and(|proto| SECURE.iter().any(|scheme| proto.eq_ignore_ascii_case(scheme)))
     }
 
     pub(super) fn name(self) -> &'static HeaderName {
@@ -104,10 +107,13 @@ mod tests {
 
     #[test]
     fn x_forwarded_proto_counts_by_its_rightmost_value() {
-        let rows: [(&str, &[&str], bool); 12] = [
+        let rows: [(&str, &[&str], bool); 15] = [
             ("https", &["https"], true),
             ("capitals", &["HTTPS"], true),
             ("http", &["http"], false),
+            ("a WebSocket by https", &["wss"], true),
+            ("a WebSocket by http", &["ws"], false),
+            ("a client's WebSocket, then the proxy's", &["wss, ws"], false),
             ("absent", &[], false),
             ("empty", &[""], false),
             ("a client's, then the proxy's", &["https, http"], false),
@@ -133,7 +139,7 @@ mod tests {
 
     #[test]
     fn forwarded_counts_by_its_rightmost_element_and_is_read_whole() {
-        let rows: [(&str, &[&str], bool); 26] = [
+        let rows: [(&str, &[&str], bool); 28] = [
             ("https", &["proto=https"], true),
             ("in capitals", &["Proto=HTTPS"], true),
             ("quoted", &["proto=\"https\""], true),
@@ -142,6 +148,8 @@ mod tests {
             ("a port that should be quoted", &["for=192.0.2.60:80;proto=https"], true),
             ("spaces", &["for=192.0.2.60; proto=https , for=198.51.100.17;proto=https"], true),
             ("http", &["proto=http"], false),
+            ("a WebSocket by https", &["proto=wss"], true),
+            ("a WebSocket by http", &["proto=ws"], false),
             ("absent", &[], false),
             ("empty", &[""], false),
             ("no proto", &["for=192.0.2.60"], false),

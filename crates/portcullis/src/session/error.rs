@@ -3,8 +3,10 @@
 use std::error::Error;
 use std::fmt;
 
+use http::StatusCode;
 use portcullis_store::{StoreError, StoreErrorKind};
 
+use crate::rejection::GrpcCode;
 use crate::secret::NoEntropy;
 
 /// Why an operation on a session could not be done.
@@ -64,6 +66,53 @@ pub enum SessionErrorKind {
     Store(StoreErrorKind),
     /// The operating system gave no random bytes.
     Entropy,
+}
+
+impl SessionErrorKind {
+    /// The HTTP status to answer with: 503 while the store is out of reach, 401 when nobody is signed in any more or the
+    /// credentials were changed since they were checked, 403 when the session is withheld from the request, 404 for a
+    /// session that this user does not have, 409 for a login beyond the limit, because the user can make room for it (RFC
+    /// 9110, section 15.5.10), 413 for too much data, else 500. In axum `?` gives it.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Store(_) | Self::Uncertain | Self::Entropy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::SignedOut | Self::NotStored | Self::Ended | Self::StaleCredential => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::Withheld => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::LimitReached => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Value | Self::Sealed | Self::NoSubject => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The gRPC status code to answer with: 14, 16, 7, 5, 8, 8 and 13, where [`status`](Self::status) is 503, 401, 403, 404,
+    /// 409, 413 and 500. So an outage is no denial there either.
+    ///
+    /// In a method of tonic's: `.map_err(|error| Status::new(Code::from(error.kind().grpc_code() as i32), error.to_string()))`.
+    ///
+    /// ```
+    /// use portcullis::rejection::GrpcCode;
+    /// use portcullis::session::SessionErrorKind;
+    ///
+    /// assert_eq!(SessionErrorKind::Ended.grpc_code(), GrpcCode::Unauthenticated);
+    /// assert_eq!(SessionErrorKind::Uncertain.grpc_code() as i32, 14);
+    /// ```
+    #[must_use]
+    pub fn grpc_code(self) -> GrpcCode {
+        match self {
+            Self::Store(_) | Self::Uncertain | Self::Entropy => GrpcCode::Unavailable,
+            Self::SignedOut | Self::NotStored | Self::Ended | Self::StaleCredential => {
+                GrpcCode::Unauthenticated
+            }
+            Self::Withheld => GrpcCode::PermissionDenied,
+            Self::NotFound => GrpcCode::NotFound,
+            Self::LimitReached | Self::TooLarge => GrpcCode::ResourceExhausted,
+            Self::Value | Self::Sealed | Self::NoSubject => GrpcCode::Internal,
+        }
+    }
 }
 
 impl SessionError {
@@ -153,6 +202,36 @@ impl Error for SessionError {
             | Reason::TooLarge { .. }
             | Reason::Value { .. }
             | Reason::Entropy => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_no_denial_in_http_nor_in_grpc() {
+        use SessionErrorKind as Kind;
+        let rows = [
+            (Kind::Store(StoreErrorKind::Timeout), 503, 14),
+            (Kind::Store(StoreErrorKind::Full), 503, 14),
+            (Kind::Uncertain, 503, 14),
+            (Kind::Entropy, 503, 14),
+            (Kind::SignedOut, 401, 16),
+            (Kind::NotStored, 401, 16),
+            (Kind::Ended, 401, 16),
+            (Kind::StaleCredential, 401, 16),
+            (Kind::Withheld, 403, 7),
+            (Kind::NotFound, 404, 5),
+            (Kind::LimitReached, 409, 8),
+            (Kind::TooLarge, 413, 8),
+            (Kind::Value, 500, 13),
+            (Kind::Sealed, 500, 13),
+            (Kind::NoSubject, 500, 13),
+        ];
+        for (kind, status, code) in rows {
+            assert_eq!((kind.status().as_u16(), kind.grpc_code() as u16), (status, code), "{kind:?}");
         }
     }
 }
