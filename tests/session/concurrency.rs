@@ -12,7 +12,7 @@ use portcullis_testkit::redis::{Proxy, RedisServer};
 use portcullis_testkit::spy::Operation;
 
 use super::handle::around;
-use crate::support::app::{A, Browser, COUNT, World, now, on_each_store};
+use crate::support::app::{A, B, Browser, COUNT, KEPT, World, now, on_each_store};
 use crate::support::store::{AnyStore, PATIENCE};
 
 async fn signed_in(world: &World, user: &str) -> Browser {
@@ -48,6 +48,43 @@ async fn a_removed_value_does_not_come_back_with_an_older_request() {
         slow.await.unwrap().assert_status(200);
         assert_eq!(browser.get("/get/b").await.text(), "none");
         assert_eq!(browser.get("/get/a").await.text(), "one");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cleared_is_all_that_was_saved_before_and_nobody_is_signed_out_by_it() {
+    on_each_store(|world| async move {
+        let browser = signed_in(&world, "ada").await;
+        browser.get("/set/kept/x").await.assert_status(200);
+        let gate = Arc::clone(&world.gate);
+        let slowly = around(&world, move |session: Session| async move {
+            session.set(&A, &"before".to_owned()).unwrap();
+            session.clear().unwrap();
+            assert_eq!((session.get(&A).unwrap(), session.get(&KEPT).unwrap()), (None, None));
+            session.set(&B, &"after".to_owned()).unwrap();
+            gate.reached.notify_one();
+            gate.open.notified().await;
+        });
+        let clearing = slowly.with_jar(browser.jar().clone());
+        let clearing = tokio::spawn(clearing.get("/").send());
+        world.gate.reached.notified().await;
+        browser.get("/set/a/meanwhile").await.assert_status(200);
+        world.gate.open.notify_one();
+        clearing.await.unwrap().assert_status(200);
+        let held = async |key: &str| browser.get(&format!("/get/{key}")).await.text();
+        assert_eq!([held("a").await, held("b").await, held("kept").await], ["none", "after", "none"]);
+        assert_eq!(browser.get("/me").await.text(), "ada");
+
+        browser.get("/set/a/later").await.assert_status(200);
+        world.spy.forget();
+        browser.get("/clear").await.assert_status(200);
+        assert_eq!(world.spy.count(Operation::Save), 1);
+        browser.get("/clear").await.assert_status(200);
+        assert_eq!(world.spy.count(Operation::Save), 1, "there was nothing left");
+        let visitor = world.browser();
+        visitor.get("/clear").await.assert_status(200);
+        assert!(visitor.jar().get("__Host-id").is_none(), "no session is made to be empty");
     })
     .await;
 }

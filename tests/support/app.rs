@@ -133,6 +133,7 @@ fn app(gate: Arc<Gate>) -> Router {
             "/remove/{key}",
             get(async |session: Session, Path(key): Path<String>| session.remove(&key_of(&key))),
         )
+        .route("/clear", get(async |session: Session| session.clear()))
         .route("/login", get(login))
         .route("/login-slowly/{user}", get(login_slowly))
         .route("/logout", get(async |session: Session| session.logout().await))

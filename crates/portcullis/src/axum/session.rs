@@ -18,8 +18,8 @@ impl<S: Sync, M: Realm> FromRequestParts<S> for Session<M> {
     }
 }
 
-/// So that a handler can use `?` on a session: the [status](crate::session::SessionErrorKind::status) of its kind, 503 with `Retry-After`. The
-/// body is the error's one sentence, which quotes no value.
+/// So that a handler can use `?` on a session: the [status](crate::session::SessionErrorKind::status) of its kind, 503 with
+/// `Retry-After`. The body is the error's one sentence, which quotes no value.
 impl IntoResponse for SessionError {
     fn into_response(self) -> Response {
         let status = self.kind().status();

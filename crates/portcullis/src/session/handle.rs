@@ -88,6 +88,15 @@ impl<M> Session<M> {
         self.0.record(Operation::Remove { key: key.owned_name() })
     }
 
+    /// Takes all values away, those that are kept on login too, and leaves who is signed in: [`logout`](Self::logout) ends that.
+    /// What another request has saved before goes with them, and what this one sets afterwards is there.
+    ///
+    /// # Errors
+    /// When the session can no longer be written.
+    pub fn clear(&self) -> Result<(), SessionError> {
+        self.0.record(Operation::Clear)
+    }
+
     /// Adds to the number under `key`, which starts at zero. Exact, however many requests do it at once.
     ///
     /// What the sum is, is known after [`commit`](Self::commit).

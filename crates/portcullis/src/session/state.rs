@@ -479,6 +479,7 @@ impl State {
                 Operation::Renew { token, .. } => (token, false),
                 Operation::Set { .. }
                 | Operation::Remove { .. }
+                | Operation::Clear
                 | Operation::Update { .. }
                 | Operation::Settle { .. } => continue,
             };

@@ -131,6 +131,14 @@ impl<M> DetachedSession<M> {
         self.0.remove(key)
     }
 
+    /// Records that all values go; see [`Session::clear`].
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn clear(&self) -> Result<(), SessionError> {
+        self.0.clear()
+    }
+
     /// Records an addition; see [`Session::increment`].
     ///
     /// # Errors

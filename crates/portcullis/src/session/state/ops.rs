@@ -26,6 +26,8 @@ pub(crate) enum Operation {
     Remove {
         key: Cow<'static, str>,
     },
+    /// Of all values, also of those that another request saves before.
+    Clear,
     /// Exact, however many requests do it at once; the closure may run several times, also after the handler has returned.
     Update {
         key: Cow<'static, str>,
@@ -64,6 +66,7 @@ impl Operation {
                 payload.set(key.clone(), *keep_on_login, bytes.clone())
             }
             Self::Remove { key } => _ = payload.remove(key),
+            Self::Clear => payload.values.clear(),
             Self::Update { key, keep_on_login, change } => match change(payload.value(key))? {
                 Some(bytes) => payload.set(key.clone(), *keep_on_login, bytes),
                 None => _ = payload.remove(key),
@@ -81,6 +84,7 @@ impl fmt::Debug for Operation {
         let (name, key) = match self {
             Self::Set { key, .. } => ("Set", &**key),
             Self::Remove { key } => ("Remove", &**key),
+            Self::Clear => ("Clear", ""),
             Self::Update { key, .. } => ("Update", &**key),
             Self::Rotate { .. } => ("Rotate", ""),
             Self::Settle { .. } => ("Settle", ""),
