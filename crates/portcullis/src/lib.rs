@@ -61,8 +61,8 @@ mod cookie_line;
 pub mod csrf;
 #[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]
 pub mod dependents;
-// The code of this guide and of `migration` needs axum and more, so it is tested in the workspace's end-to-end tests.
-#[cfg(all(doc, not(doctest), feature = "bearer", feature = "csrf", feature = "session"))]
+// The code of the guides, this one, `migration` and `operations`, needs axum and more: the workspace's end-to-end tests test it.
+#[cfg(all(doc, not(doctest), feature = "bearer", feature = "csrf", feature = "issue", feature = "session"))]
 #[doc = include_str!("deployment.md")]
 pub mod deployment {}
 #[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]
@@ -81,7 +81,6 @@ pub mod migration {}
 mod mac;
 #[cfg(any(feature = "bearer", feature = "rust-crypto", feature = "session"))]
 mod names;
-// Its code needs axum and more, as that of the migration.
 #[cfg(all(doc, not(doctest), feature = "bearer", feature = "csrf", feature = "issue", feature = "session"))]
 #[doc = include_str!("operations.md")]
 pub mod operations {}
