@@ -1,10 +1,14 @@
 //! A server that does not answer, in every way in which one does not.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::{SessionBackend, StoreErrorKind};
 use portcullis_testkit::redis::{Proxy, RedisServer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -24,6 +28,43 @@ async fn with_nothing_listening_calls_fail_at_once() {
         assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     }
     assert!(start.elapsed() < BUDGET, "50 calls took {:?}", start.elapsed());
+}
+
+/// Logs everybody in and answers nothing after that. How many of its connections are there.
+async fn swallowing() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, open) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&open);
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let count = Arc::clone(&count);
+            count.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                // What two commands are answered that say who is there.
+                connection.write_all(b"+OK\r\n+OK\r\n").await.unwrap();
+                let mut swallowed = [0; 1024];
+                while connection.read(&mut swallowed).await.is_ok_and(|read| read > 0) {}
+                count.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    (port, open)
+}
+
+#[tokio::test]
+async fn a_connection_that_is_given_up_is_closed_although_it_owes_answers() {
+    let (port, open) = swallowing().await;
+    let backend = backend(&format!("redis://127.0.0.1:{port}"));
+    for _ in 0..8 {
+        backend.load(Session::new().key()).await.unwrap_err();
+    }
+    let closed = async {
+        while open.load(Ordering::SeqCst) > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let closed = timeout(Duration::from_secs(20), closed).await;
+    assert!(closed.is_ok(), "{} are there", open.load(Ordering::SeqCst));
 }
 
 #[tokio::test]
