@@ -1,7 +1,7 @@
 //! A server that does not answer, in every way in which one does not.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use portcullis_redis::{RedisBackend, RedisConfig};
@@ -65,6 +65,33 @@ async fn a_connection_that_is_given_up_is_closed_although_it_owes_answers() {
     };
     let closed = timeout(Duration::from_secs(20), closed).await;
     assert!(closed.is_ok(), "{} are there", open.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn a_pool_that_has_none_left_costs_no_more_than_the_budget() {
+    let server = RedisServer::start();
+    let client = redis::Client::open(server.url()).unwrap();
+    let connection = client.get_multiplexed_async_connection().await.unwrap();
+    let is_empty = Arc::new(AtomicBool::new(false));
+    let pool = Arc::clone(&is_empty);
+    let provider = move || {
+        let (connection, is_empty) = (connection.clone(), pool.load(Ordering::SeqCst));
+        async move {
+            if is_empty {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, redis::RedisError>(Box::new(connection))
+        }
+    };
+    let backend = RedisBackend::connect(RedisConfig::from_provider(provider)).unwrap();
+    backend.load(Session::new().key()).await.unwrap();
+    is_empty.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        let loading = timeout(Duration::from_secs(20), backend.load(Session::new().key())).await;
+        loading.expect("it ends").unwrap_err();
+    }
+    is_empty.store(false, Ordering::SeqCst);
+    recovery(&backend, &Session::new()).await;
 }
 
 #[tokio::test]
@@ -276,15 +303,18 @@ async fn one_slow_answer_does_not_cost_the_connection() {
     let backend = backend(&proxy.url());
     let session = Session::new();
     recovery(&backend, &session).await;
-    proxy.delay(Duration::from_millis(300));
-    let only_the_next = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        proxy.delay(Duration::ZERO);
-    };
-    let (loaded, ()) = tokio::join!(backend.load(session.key()), only_the_next);
-    assert_eq!(loaded.unwrap(), None, "answered within the budget");
-    assert_eq!(backend.load(session.key()).await.unwrap(), None);
-    assert_eq!(proxy.connections(), 1);
+    // And not the second one either, when it has answered in between.
+    for _ in 0..2 {
+        proxy.delay(Duration::from_millis(300));
+        let only_the_next = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            proxy.delay(Duration::ZERO);
+        };
+        let (loaded, ()) = tokio::join!(backend.load(session.key()), only_the_next);
+        assert_eq!(loaded.unwrap(), None, "answered within the budget");
+        assert_eq!(backend.load(session.key()).await.unwrap(), None);
+        assert_eq!(proxy.connections(), 1);
+    }
 }
 
 #[tokio::test]
