@@ -310,6 +310,31 @@ mod tests {
     }
 
     #[test]
+    fn what_a_failure_says_of_the_server_of_us_or_of_the_token_is_told_apart() {
+        use IntrospectionErrorKind::{Malformed, Rejected, Timeout, Unauthorized, Unavailable};
+        for (failure, expected) in [
+            (FetchErrorKind::Timeout, Timeout),
+            (FetchErrorKind::Connect, Unavailable),
+            (FetchErrorKind::Status(StatusCode::UNAUTHORIZED), Unauthorized),
+            (FetchErrorKind::Status(StatusCode::FORBIDDEN), Unauthorized),
+            (FetchErrorKind::Status(StatusCode::TOO_MANY_REQUESTS), Unavailable),
+            (FetchErrorKind::TooLarge, Rejected),
+            (FetchErrorKind::Redirect, Malformed),
+        ] {
+            assert_eq!(kind(&failure.into()), expected, "{failure:?}");
+        }
+        for (body, expected) in [
+            (r#"{"error":"invalid_client"}"#, Some(Unauthorized)),
+            (r#"{"error":"unauthorized_client"}"#, Some(Unauthorized)),
+            (r#"{"error":"invalid_request"}"#, Some(Rejected)),
+            ("no JSON", Some(Rejected)),
+            (r#"{"error":"unsupported_token_type"}"#, None),
+        ] {
+            assert_eq!(not_taken(body.as_bytes()).err().map(|error| error.kind()), expected, "{body}");
+        }
+    }
+
+    #[test]
     fn debug_shows_no_secret() {
         let at = || RemoteIntrospection::builder("https://idp.example/introspect?key=hush");
         for builder in [at().client("id", "s3cret"), at().client_secret_post("id", "s3cret")] {

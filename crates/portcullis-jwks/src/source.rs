@@ -200,6 +200,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::desk::{Adoption, Offer};
     use crate::fetch::{FetchError, FetchErrorKind};
     use crate::origin::Fetched;
 
@@ -273,6 +274,28 @@ mod tests {
         let began = Instant::now();
         assert!(matches!(hanging.await, Missed::Unavailable { .. }));
         assert_eq!(began.elapsed().as_millis() / 10, 200);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_failed_is_told_to_no_other_process() {
+        let desk = desk();
+        let waiting = asks(&desk, "new");
+        assert!(desk.land(Err(FetchErrorKind::Timeout.into())).is_none());
+        waiting.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_set_of_another_process_is_as_old_as_its_answer_is_late() {
+        let desk = desk();
+        let waiting = asks(&desk, "new");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let (asked, age) = (Instant::now(), Duration::from_secs(5));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let Some((document, keys)) = fetched(&["old", "new"]).unwrap().keys else { panic!("no keys") };
+        let offer = Offer { document, keys, asked, age, ttl: Duration::from_secs(600) };
+        assert_eq!(desk.adopt(offer), Adoption::Suffices);
+        assert_eq!(desk.health().age, Some(Duration::from_secs(7)));
+        assert_eq!(waiting.await, Missed::Replaced);
     }
 
     #[tokio::test(start_paused = true)]

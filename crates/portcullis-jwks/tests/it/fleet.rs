@@ -1,5 +1,7 @@
 //! Processes that share an issuer's keys through a real Redis, each with a source and a connection of its own.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
@@ -9,6 +11,7 @@ use portcullis::BearerLayer;
 use portcullis::bearer::{Audience, Issuer, KeySource, KeyState};
 use portcullis_jwks::RemoteJwks;
 use portcullis_redis::{RedisBackend, RedisConfig};
+use portcullis_store::{KeySetBackend, Locator, SharedKeySet, StoreError};
 use portcullis_testkit::idp::{Answer, FakeIdp};
 use portcullis_testkit::jwt::Algorithm::{EdDsa, Es256};
 use portcullis_testkit::key_sets::MemoryKeySets;
@@ -221,6 +224,45 @@ async fn a_place_that_goes_away_and_comes_back_with_nonsense_changes_nothing() {
     place.poison("{}");
     assert_eq!((node().status(&token).await, idp.fetches()), (200, 3));
     assert_eq!((node().status(&token).await, idp.fetches()), (200, 3));
+}
+
+/// A place whose answers are on their way for a while, so that each set seems younger than it is.
+#[derive(Clone)]
+struct Slow(MemoryKeySets);
+
+impl KeySetBackend for Slow {
+    async fn load(&self, issuer: Locator) -> Result<Option<SharedKeySet>, StoreError> {
+        let set = self.0.load(issuer).await?;
+        Ok(set.map(|set| SharedKeySet { age: set.age.saturating_sub(Duration::from_secs(1)), ..set }))
+    }
+
+    async fn save(&self, issuer: Locator, set: SharedKeySet, keep: Duration) -> Result<(), StoreError> {
+        self.0.save(issuer, set, keep).await
+    }
+
+    async fn lease(&self, issuer: Locator, holder: Locator, lease: Duration) -> Result<bool, StoreError> {
+        self.0.lease(issuer, holder, lease).await
+    }
+
+    async fn release(&self, issuer: Locator, holder: Locator) -> Result<(), StoreError> {
+        self.0.release(issuer, holder).await
+    }
+}
+
+#[tokio::test]
+async fn a_process_takes_its_own_set_for_nobody_else_s() {
+    let (place, idp) = (Slow(MemoryKeySets::new()), FakeIdp::start("api").await);
+    let source = RemoteJwks::builder(idp.jwks_url()).insecure_http().shared(place).build().unwrap();
+    let node = Node::of(source, &idp);
+    assert_eq!(node.status(&idp.token(json!({}))).await, 200);
+    // Old enough to seem younger than it is.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    // Tokens may have the provider asked twice at once, and each new key takes one of the two.
+    for suffix in ["-2", "-3"] {
+        idp.rotate(suffix);
+        assert_eq!(node.status(&idp.token(json!({}))).await, 200, "{suffix}");
+    }
+    assert_eq!(idp.fetches(), 3);
 }
 
 /// A process is told the keys, and has told the place when this is over. Its requests do not wait for that.

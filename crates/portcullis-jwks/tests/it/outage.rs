@@ -102,6 +102,22 @@ async fn of_a_set_with_a_bad_key_the_others_are_used() {
     assert_eq!(stage.state(), KeyState::Good);
 }
 
+/// "Not modified" is then said of what was of no use.
+#[tokio::test]
+async fn a_set_of_no_use_that_stays_confirms_no_keys() {
+    let stage = Stage::warm().await;
+    let token = stage.token();
+    let good = stage.idp.issuer().jwk(Algorithm::Es256);
+    stage.idp.publish(json!({ "keys": [] }).to_string());
+    assert_eq!(stage.status(&stage.stray("new")).await, 503);
+    let fetches = stage.idp.fetches();
+    until(async || stage.idp.fetches() >= fetches + 2).await;
+    assert_eq!(stage.state(), KeyState::Degraded);
+    stage.admits(&token).await;
+    stage.idp.publish(json!({ "keys": [good] }).to_string());
+    until(async || stage.state() == KeyState::Good).await;
+}
+
 #[tokio::test]
 async fn a_set_is_read_by_any_name_of_json_and_of_bytes() {
     for media_type in [

@@ -228,3 +228,26 @@ impl TokenBackend for RedisBackend {
         self.subscriber.watch_revocations(realm, watcher)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use portcullis_store::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn of_two_answers_the_one_that_was_asked_for_later_counts() {
+        let (everyone, realm) = (Everyone::default(), Realm::default());
+        let (sooner, later) = (Instant::now(), Instant::now() + Duration::from_secs(1));
+        let epoch = |at| TokenEpoch(Timestamp::from_millis(at));
+        for (name, answer, asked, counts) in [
+            ("the first", epoch(7), later, epoch(7)),
+            ("one that was asked for before and comes now", epoch(5), sooner, epoch(7)),
+            ("a newer one", epoch(9), later, epoch(9)),
+        ] {
+            everyone.learn(&realm, answer, asked);
+            assert_eq!(everyone.fresh(&realm), Some(counts), "{name}");
+        }
+        assert_eq!(everyone.fresh(&"staff".parse().unwrap()), None);
+    }
+}

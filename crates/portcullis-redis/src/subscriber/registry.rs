@@ -283,6 +283,16 @@ mod tests {
         }
     }
 
+    impl Watcher for Ear {
+        fn notice(&self, notice: Notice<'_>) {
+            self.0.lock().unwrap().push(match notice {
+                Notice::Ended(_) => "ended",
+                Notice::Hearing => "hearing",
+                Notice::Deaf => "deaf",
+            });
+        }
+    }
+
     impl Ear {
         fn told(&self) -> Vec<&'static str> {
             std::mem::take(&mut self.0.lock().unwrap())
@@ -361,6 +371,64 @@ mod tests {
         let late = registry.pulses.begin(Purpose::Complete(two), now);
         come_back(&mut registry, late);
         assert!(second.told().is_empty(), "it was read for a connection before, and ended only now");
+    }
+
+    #[test]
+    fn what_stands_is_read_only_for_who_is_told_of_all_that_comes() {
+        let mut registry = Registry::default();
+        let (_ear, first) = enter(&mut registry);
+        let (missing, _) = registry.retune(&keys(), Locator::from_bytes(PROCESS));
+        // Comes while the server is being asked for the channels of those before.
+        let staff = "staff".parse::<Realm>().unwrap();
+        let late = registry.enter_for_tokens(&staff, Arc::new(Ear::default()));
+        registry.hear(missing);
+        let read: Vec<_> = registry.begin_reading().into_iter().map(|(reading, _)| reading.seat).collect();
+        assert_eq!(read, [first]);
+        let read: Vec<_> = tune(&mut registry).into_iter().map(|reading| reading.seat).collect();
+        assert_eq!(read, [late]);
+    }
+
+    #[test]
+    fn nobody_is_told_of_another_realm() {
+        let (mut registry, staff) = (Registry::default(), "staff".parse::<Realm>().unwrap());
+        let [customers, of_staff] = [(); 2].map(|()| Arc::new(Ear::default()));
+        registry.enter_for_sessions(&Realm::default(), Arc::clone(&customers) as _);
+        registry.enter_for_sessions(&staff, Arc::clone(&of_staff) as _);
+        let (tokens, _) = enter(&mut registry);
+        let tokens_of_staff = Arc::new(Ear::default());
+        registry.enter_for_tokens(&staff, Arc::clone(&tokens_of_staff) as _);
+        tune(&mut registry);
+        assert_eq!((customers.told(), of_staff.told()), (vec!["hearing"], vec!["hearing"]));
+
+        let ended = Locator::from_bytes([7; 16]);
+        assert!(message(&mut registry, &keys().ended(&staff), ended.as_str()));
+        assert!(message(&mut registry, &keys().revoked(&staff), "a:1:1"));
+        assert_eq!((of_staff.told(), tokens_of_staff.told()), (vec!["ended"], vec!["revoked"]));
+        assert!(customers.told().is_empty() && tokens.told().is_empty());
+    }
+
+    #[test]
+    fn what_is_proved_is_as_old_as_the_pulse_and_not_as_its_coming_back() {
+        #[derive(Default)]
+        struct Until(Mutex<Option<std::time::Instant>>);
+
+        impl RevocationWatcher for Until {
+            fn notice(&self, notice: RevocationNotice<'_>) {
+                if let RevocationNotice::Current { until } = notice {
+                    *self.0.lock().unwrap() = until;
+                }
+            }
+        }
+
+        let (mut registry, ear) = (Registry::default(), Arc::new(Until::default()));
+        registry.enter_for_tokens(&Realm::default(), Arc::clone(&ear) as _);
+        let [reading] = <[Reading; 1]>::try_from(tune(&mut registry)).unwrap();
+        let at = |seconds| Instant::now() + std::time::Duration::from_secs(seconds);
+        for (purpose, sent) in [(Purpose::Complete(reading), at(10)), (Purpose::Renew, at(20))] {
+            let number = registry.pulses.begin(purpose, sent);
+            come_back(&mut registry, number);
+            assert_eq!(*ear.0.lock().unwrap(), Some((sent + REVOCATIONS_ARE_TOLD_WITHIN).into_std()));
+        }
     }
 
     #[test]

@@ -230,6 +230,20 @@ fn lives_for_its_entry(server: &RedisServer, session: &Session) {
     assert!(entry >= lives, "the entry lives for {entry} ms, the session for {lives} ms");
 }
 
+/// Who gives way leaves the index, or stays, with all the rest.
+#[tokio::test]
+async fn a_login_for_which_somebody_gives_way_is_not_one_step() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let ((before, first), (new, login)) = (Session::stored(&backend).await, (Session::new(), record(b"")));
+    let gives_way = [Session::new().key().locator];
+    let enrolment = new.enrolment(&login).limit(3).evicted(&gives_way);
+    let (superseded, sent) =
+        commands(&server, backend.supersede(before.key(), first.header.tag(), new.key(), &login, enrolment))
+            .await;
+    assert_eq!((superseded.unwrap(), sent), (AtOnce::NotDone, counts([])));
+}
+
 #[tokio::test]
 async fn a_late_repetition_does_not_shorten_an_entry() {
     let server = RedisServer::start();

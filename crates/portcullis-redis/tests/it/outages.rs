@@ -1,10 +1,14 @@
 //! A server that does not answer, in every way in which one does not.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::{SessionBackend, StoreErrorKind};
 use portcullis_testkit::redis::{Proxy, RedisServer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -24,6 +28,70 @@ async fn with_nothing_listening_calls_fail_at_once() {
         assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     }
     assert!(start.elapsed() < BUDGET, "50 calls took {:?}", start.elapsed());
+}
+
+/// Logs everybody in and answers nothing after that. How many of its connections are there.
+async fn swallowing() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, open) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&open);
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let count = Arc::clone(&count);
+            count.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                // What two commands are answered that say who is there.
+                connection.write_all(b"+OK\r\n+OK\r\n").await.unwrap();
+                let mut swallowed = [0; 1024];
+                while connection.read(&mut swallowed).await.is_ok_and(|read| read > 0) {}
+                count.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    (port, open)
+}
+
+#[tokio::test]
+async fn a_connection_that_is_given_up_is_closed_although_it_owes_answers() {
+    let (port, open) = swallowing().await;
+    let backend = backend(&format!("redis://127.0.0.1:{port}"));
+    for _ in 0..8 {
+        backend.load(Session::new().key()).await.unwrap_err();
+    }
+    let closed = async {
+        while open.load(Ordering::SeqCst) > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let closed = timeout(Duration::from_secs(20), closed).await;
+    assert!(closed.is_ok(), "{} are there", open.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn a_pool_that_has_none_left_costs_no_more_than_the_budget() {
+    let server = RedisServer::start();
+    let client = redis::Client::open(server.url()).unwrap();
+    let connection = client.get_multiplexed_async_connection().await.unwrap();
+    let is_empty = Arc::new(AtomicBool::new(false));
+    let pool = Arc::clone(&is_empty);
+    let provider = move || {
+        let (connection, is_empty) = (connection.clone(), pool.load(Ordering::SeqCst));
+        async move {
+            if is_empty {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, redis::RedisError>(Box::new(connection))
+        }
+    };
+    let backend = RedisBackend::connect(RedisConfig::from_provider(provider)).unwrap();
+    backend.load(Session::new().key()).await.unwrap();
+    is_empty.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        let loading = timeout(Duration::from_secs(20), backend.load(Session::new().key())).await;
+        loading.expect("it ends").unwrap_err();
+    }
+    is_empty.store(false, Ordering::SeqCst);
+    recovery(&backend, &Session::new()).await;
 }
 
 #[tokio::test]
@@ -235,15 +303,18 @@ async fn one_slow_answer_does_not_cost_the_connection() {
     let backend = backend(&proxy.url());
     let session = Session::new();
     recovery(&backend, &session).await;
-    proxy.delay(Duration::from_millis(300));
-    let only_the_next = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        proxy.delay(Duration::ZERO);
-    };
-    let (loaded, ()) = tokio::join!(backend.load(session.key()), only_the_next);
-    assert_eq!(loaded.unwrap(), None, "answered within the budget");
-    assert_eq!(backend.load(session.key()).await.unwrap(), None);
-    assert_eq!(proxy.connections(), 1);
+    // And not the second one either, when it has answered in between.
+    for _ in 0..2 {
+        proxy.delay(Duration::from_millis(300));
+        let only_the_next = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            proxy.delay(Duration::ZERO);
+        };
+        let (loaded, ()) = tokio::join!(backend.load(session.key()), only_the_next);
+        assert_eq!(loaded.unwrap(), None, "answered within the budget");
+        assert_eq!(backend.load(session.key()).await.unwrap(), None);
+        assert_eq!(proxy.connections(), 1);
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::{
     AtOnce, CredentialVersion, Destroyed, Enrolled, Saved, SessionBackend, StoreErrorKind, Tag, Touched,
 };
@@ -63,6 +64,25 @@ async fn a_full_server_is_full_and_still_reads_touches_and_destroys() {
         let destroyed = backend.destroy_unchanged(replaced.key(), stands.header.tag(), Tag([1; 8])).await;
         assert_eq!(destroyed.unwrap(), expected, "there is no room to note whose it was");
     }
+}
+
+/// Nothing goes elsewhere than where it is said to go: what is in another database is somebody else's.
+#[tokio::test]
+async fn everything_is_in_the_database_that_is_named_or_nowhere() {
+    let server = RedisServer::start();
+    let at = |database: u32| {
+        RedisBackend::connect(RedisConfig::standalone(server.url()).unwrap().database(database)).unwrap()
+    };
+    let held = || server.command(&["INFO", "keyspace"]);
+    let (outcome, took) = timed(at(99).load(Session::new().key())).await;
+    assert_eq!(outcome.unwrap_err().kind(), StoreErrorKind::Config);
+    assert!(took < BUDGET + MARGIN, "{took:?}");
+    let there_is_none = at(99).create(Session::new().key(), &record(b"")).await;
+    assert_eq!(there_is_none.unwrap_err().kind(), StoreErrorKind::Config);
+    assert!(!held().contains("db"), "{}", held());
+    let (session, _) = Session::stored(&at(5)).await;
+    assert!(held().contains("db5:keys=1,") && !held().contains("db0"), "{}", held());
+    assert_eq!(at(0).load(session.key()).await.unwrap(), None);
 }
 
 #[tokio::test]

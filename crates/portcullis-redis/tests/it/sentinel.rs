@@ -1,12 +1,12 @@
 //! A master that Sentinels watch: planned and unplanned failovers, and Sentinels that are away themselves.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portcullis_redis::{RedisBackend, RedisConfig};
 use portcullis_store::{Created, SessionBackend};
-use portcullis_testkit::redis::RedisSentinel;
+use portcullis_testkit::redis::{RedisSentinel, RedisServer};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -75,31 +75,43 @@ async fn a_planned_failover_is_followed_when_it_is_announced() {
     assert!(after > before + 20, "{before} {after}");
 }
 
-/// Sentinels that have not heard of a failover yet, for as long as this lives. Gives their addresses.
-async fn behind(set: &RedisSentinel, tasks: &mut JoinSet<()>) -> [String; 2] {
-    let master = set.master().address().unwrap();
-    let (ip, port) = (master.ip().to_string(), master.port().to_string());
-    let fields = ["name", set.master_name(), "ip", &ip, "port", &port, "config-epoch", "0"];
-    let opinion = fields.iter().fold(format!("*{}\r\n", fields.len()), |text, field| {
-        format!("{text}${}\r\n{field}\r\n", field.len())
-    });
-    let mut urls = Vec::new();
-    for _ in 0..2 {
+/// What Sentinels say that have a mind of their own and announce nothing.
+#[derive(Clone)]
+struct Opinion(Arc<Mutex<String>>);
+
+impl Opinion {
+    fn of(master: &RedisServer, epoch: u64) -> Self {
+        let opinion = Self(Arc::default());
+        opinion.becomes(master, epoch);
+        opinion
+    }
+
+    fn becomes(&self, master: &RedisServer, epoch: u64) {
+        let (master, epoch) = (master.address().unwrap(), epoch.to_string());
+        let (ip, port) = (master.ip().to_string(), master.port().to_string());
+        let fields = ["name", "m", "ip", &ip, "port", &port, "config-epoch", &epoch];
+        *self.0.lock().unwrap() = fields.iter().fold(format!("*{}\r\n", fields.len()), |text, field| {
+            format!("{text}${}\r\n{field}\r\n", field.len())
+        });
+    }
+
+    /// A Sentinel that says so after a while, for as long as the tasks live. Gives its address.
+    async fn sentinel(&self, tasks: &mut JoinSet<()>, after: Duration) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        urls.push(format!("redis://{}", listener.local_addr().unwrap()));
-        let opinion = opinion.clone();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let opinion = self.clone();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(says_always(stream, opinion.clone()));
+                connections.spawn(says(stream, opinion.clone(), after));
             }
         });
+        url
     }
-    urls.try_into().unwrap()
 }
 
 /// Answers questions for the master with an opinion, and everything else with OK.
-async fn says_always(stream: TcpStream, opinion: String) -> Option<()> {
+async fn says(stream: TcpStream, opinion: Opinion, after: Duration) -> Option<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let count: usize = line(&mut stream).await?.strip_prefix('*')?.parse().ok()?;
@@ -108,7 +120,12 @@ async fn says_always(stream: TcpStream, opinion: String) -> Option<()> {
             line(&mut stream).await?;
             words.push(line(&mut stream).await?);
         }
-        let answer = if words.first()? == "SENTINEL" { &opinion } else { "+OK\r\n" };
+        let answer = if words.first()? == "SENTINEL" {
+            tokio::time::sleep(after).await;
+            opinion.0.lock().unwrap().clone()
+        } else {
+            "+OK\r\n".to_owned()
+        };
         stream.write_all(answer.as_bytes()).await.ok()?;
     }
 }
@@ -123,7 +140,11 @@ async fn line(stream: &mut BufReader<TcpStream>) -> Option<String> {
 async fn a_sentinel_that_announces_another_master_is_believed_before_the_others_know() {
     let set = RedisSentinel::start();
     let mut tasks = JoinSet::new();
-    let [one, other] = behind(&set, &mut tasks).await;
+    // Two have not heard of the failover yet.
+    let behind = Opinion::of(set.master(), 0);
+    let at_once = Duration::ZERO;
+    let (one, other) =
+        (behind.sentinel(&mut tasks, at_once).await, behind.sentinel(&mut tasks, at_once).await);
     let urls = [set.sentinels()[0].url(), one, other];
     let backend = RedisBackend::connect(RedisConfig::sentinel(urls, set.master_name()).unwrap()).unwrap();
     let session = counter(&backend).await;
@@ -136,6 +157,71 @@ async fn a_sentinel_that_announces_another_master_is_believed_before_the_others_
         assert_eq!(stored(&set, new, &session), done, "it is the new master that has it");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// A new session is kept by this server, by and by.
+async fn goes_to(server: &RedisServer, backend: &RedisBackend) {
+    let began = Instant::now();
+    loop {
+        let session = Session::new();
+        let _ = backend.create(session.key(), &record(b"0")).await;
+        if server.command(&["EXISTS", &session.name()]) == "1" {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "it stays elsewhere");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn masters() -> [RedisServer; 2] {
+    [(); 2].map(|()| RedisServer::builder().tcp().start())
+}
+
+/// What is announced is heard at most once.
+#[tokio::test]
+async fn a_failover_that_nobody_has_announced_is_found_out_by_asking() {
+    let ([old, new], mut tasks) = (masters(), JoinSet::new());
+    let opinion = Opinion::of(&old, 0);
+    let urls = [opinion.sentinel(&mut tasks, Duration::ZERO).await];
+    let backend = RedisBackend::connect(RedisConfig::sentinel(urls, "m").unwrap()).unwrap();
+    goes_to(&old, &backend).await;
+    opinion.becomes(&new, 1);
+    // The old one is well, and would take everything.
+    goes_to(&new, &backend).await;
+}
+
+#[tokio::test]
+async fn one_that_was_cut_off_does_not_outvote_the_others_by_being_faster() {
+    let ([old, new], mut tasks) = (masters(), JoinSet::new());
+    let (cut_off, others) = (Opinion::of(&old, 0), Opinion::of(&new, 1));
+    let a_little_later = Duration::from_millis(30);
+    let urls = [
+        cut_off.sentinel(&mut tasks, Duration::ZERO).await,
+        others.sentinel(&mut tasks, a_little_later).await,
+        others.sentinel(&mut tasks, a_little_later).await,
+    ];
+    // Half an attempt is for asking: on a busy machine, too, they all answer within that.
+    let second = Duration::from_secs(1);
+    let config = RedisConfig::sentinel(urls, "m").unwrap().attempt_timeout(second * 10).budget(second * 20);
+    goes_to(&new, &RedisBackend::connect(config).unwrap()).await;
+    assert_eq!(old.command(&["DBSIZE"]), "0", "nothing went to the one that was the master");
+}
+
+/// As for a moment during each failover. What it holds may be old.
+#[tokio::test]
+async fn a_replica_is_not_even_read_from_whoever_calls_it_the_master() {
+    let ([master, replica], mut tasks) = (masters(), JoinSet::new());
+    replica.command(&["REPLICAOF", "127.0.0.1", &master.port().unwrap().to_string()]);
+    let opinion = Opinion::of(&replica, 0);
+    let urls = [opinion.sentinel(&mut tasks, Duration::ZERO).await];
+    let backend = RedisBackend::connect(RedisConfig::sentinel(urls, "m").unwrap()).unwrap();
+    for _ in 0..3 {
+        let (loaded, took) = timed(backend.load(Session::new().key())).await;
+        loaded.unwrap_err();
+        assert!(took < BUDGET + MARGIN, "{took:?}");
+    }
+    opinion.becomes(&master, 1);
+    goes_to(&master, &backend).await;
 }
 
 /// The number in the new master.

@@ -287,7 +287,12 @@ async fn without_a_permission_nobody_is_current_and_what_cannot_be_told_is_no_su
         drop(watch);
         becomes(&server, 0).await;
     }
-    let (ear, _watch) = listen(&mute).await;
+    server.command(&["ACL", "SETUSER", "mute", "-publish"]);
+    let (ear, _watch) = enter(&mute);
+    sleep(Duration::from_millis(500)).await;
+    assert!(!ear.is_current(), "it has read all, and cannot know that it hears");
+    server.command(&["ACL", "SETUSER", "mute", "+publish"]);
+    ear.until("current", Ear::is_current).await;
     server.command(&["ACL", "SETUSER", "mute", "-publish"]);
     let error = mute.revoke_token(user(&realm), name(2), HOUR).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Config);

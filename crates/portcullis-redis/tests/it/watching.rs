@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portcullis_redis::RedisBackend;
-use portcullis_store::{AtOnce, Destroyed, Notice, Realm, SessionBackend, Watcher, Watching};
+use portcullis_store::{AtOnce, Destroyed, Key, Notice, Realm, SessionBackend, Watcher, Watching};
 use portcullis_testkit::redis::{Proxy, RedisServer};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -108,6 +108,24 @@ async fn many_that_end_at_once_are_one_message() {
     assert_eq!((sent["unlink"], sent["publish"]), (1, 1));
     let locators: Vec<_> = keys.iter().map(|key| key.locator).collect();
     ear.hears(&format!("{locators:?}")).await;
+}
+
+#[tokio::test]
+async fn of_many_that_end_at_once_each_is_told_in_its_own_realm() {
+    let server = RedisServer::start();
+    let backend = backend(&server.url());
+    let (default, staff) = (Realm::default(), "staff".parse().unwrap());
+    let locator = || Session::new().key().locator;
+    let (customer, grace) = (locator(), locator());
+    let (of_customers, _watch_customers) = listen(&backend, &default);
+    let (of_staff, _watch_staff) = listen(&backend, &staff);
+    for ear in [&of_customers, &of_staff] {
+        ear.hears("Hearing").await;
+    }
+    let of = |realm, locator| Key { realm, locator };
+    backend.destroy(&[of(&default, customer), of(&staff, grace)]).await.unwrap();
+    of_customers.hears(&format!("[{customer}]")).await;
+    of_staff.hears(&format!("[{grace}]")).await;
 }
 
 #[tokio::test]
