@@ -1,6 +1,6 @@
 //! [`Metadata`]: what an issuer tells of itself, for clients that are not configured by hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ const AGE: Duration = Duration::from_secs(3600);
 const CLIENT_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
 
 impl Metadata {
-    /// The name of this issuer, and where its keys are published.
+    /// The name of this issuer, where its keys are published, and by which algorithms those that its ring has now sign.
     ///
     /// # Errors
     /// [`BuildErrorKind::BadAddress`] when the issuer's name or the address is not `https`, or the name has a query or a
@@ -54,8 +54,7 @@ impl Metadata {
         if issuer.name().contains(['?', '#']) || !is_address(issuer.name()) {
             return Err(BuildErrorKind::BadAddress.into());
         }
-        let mut algorithms: Vec<_> = issuer.ring().keys().iter().map(|key| key.algorithm.name()).collect();
-        algorithms.dedup();
+        let algorithms: BTreeSet<_> = issuer.ring().keys().iter().map(|key| key.algorithm.name()).collect();
         let members = [
             ("issuer", json!(issuer.name())),
             // What both standards require, although nobody is sent here to sign in.

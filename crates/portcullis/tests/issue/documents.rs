@@ -94,6 +94,18 @@ async fn the_metadata_name_what_was_configured_and_nothing_of_the_request() {
 }
 
 #[test]
+fn the_metadata_name_each_algorithm_of_the_ring_once() {
+    let ring = KeyRing::new(key(Algorithm::ES256)).unwrap();
+    for algorithm in [Algorithm::EdDSA, Algorithm::ES256] {
+        ring.add(key(algorithm)).unwrap();
+    }
+    let issuer = TokenIssuer::builder(ISSUER, ["api"], &ring).build().unwrap();
+    let metadata = Metadata::new(&issuer, "https://auth.example/jwks.json").unwrap().to_json();
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
+    assert_eq!(metadata["id_token_signing_alg_values_supported"], json!(["ES256", "EdDSA"]));
+}
+
+#[test]
 fn addresses_that_are_not_https_are_refused() {
     let ring = KeyRing::new(key(Algorithm::ES256)).unwrap();
     let issuer = |name: &str| TokenIssuer::builder(name, ["api"], &ring).build().unwrap();
