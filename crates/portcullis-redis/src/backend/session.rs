@@ -370,8 +370,10 @@ const ENDING_LEN: usize = 256;
 /// its answer.
 const RECEIPT_KEPT_MS: &str = "60000";
 
+/// The end of time comes back as one more: Lua counts in doubles.
 fn moment(decimal: &[u8]) -> Option<Timestamp> {
-    std::str::from_utf8(decimal).ok()?.parse().ok().map(Timestamp::from_millis)
+    let millis: u128 = std::str::from_utf8(decimal).ok()?.parse().ok()?;
+    Some(Timestamp::from_millis(millis.try_into().unwrap_or(u64::MAX)))
 }
 
 /// Whether what is there was made by the write named `tag`. If it has gone meanwhile, it was another's: a caller then

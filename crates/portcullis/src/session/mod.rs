@@ -29,12 +29,12 @@
 //! ```
 //! use http::header::{COOKIE, SET_COOKIE};
 //! use http::{Request, Response};
-//! use portcullis::session::{MemoryBackend, Session, SessionKey, SessionLayer};
+//! use portcullis::session::{MemoryBackend, Session, SessionError, SessionKey, SessionLayer};
 //! use tower::{Layer, ServiceExt, service_fn};
 //!
 //! const VISITS: SessionKey<i64> = SessionKey::new("visits");
 //!
-//! async fn visit(request: Request<String>) -> Result<Response<String>, portcullis::session::SessionError> {
+//! async fn visit(request: Request<String>) -> Result<Response<String>, SessionError> {
 //!     let session: &Session = request.extensions().get().expect("SessionLayer is there");
 //!     session.increment(&VISITS, 1)?;
 //!     session.commit().await?;

@@ -90,7 +90,14 @@ pub(super) async fn touch_never_shortens<H: Harness>(stage: &Stage<'_, H>) -> Ou
     stage.expect(key, Some(&record), "touched long before its deadline").await?;
     // Past now plus the idle time, where a shortened key would have ended.
     stage.pass(stage.soon(1)).await;
-    stage.expect(key, Some(&record), "an idle time after it was touched").await
+    stage.expect(key, Some(&record), "an idle time after it was touched").await?;
+
+    let key = stage.key();
+    let for_ever = stage.record_until(Timestamp::MAX, Timestamp::MAX, stage.unit);
+    stage.create(key, &for_ever).await?;
+    let touched = stage.store.touch(key).await?;
+    ensure!(touched == Touched::Alive(Timestamp::MAX), "touch of one without an end said {touched:?}");
+    stage.expect(key, Some(&for_ever), "without an end, touched").await
 }
 
 pub(super) async fn touch_is_capped<H: Harness>(stage: &Stage<'_, H>) -> Outcome {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// The name and type of a value in a session. Declared once, so that writer and reader cannot disagree:
+/// The name and type of a value in a session: declared once, so that writer and reader cannot disagree.
 ///
 /// ```
 /// use portcullis::session::SessionKey;
