@@ -32,6 +32,13 @@ async fn after_the_head_only_a_detached_handle_writes_and_only_by_a_commit() {
         assert_eq!(world.spy.count(Operation::Save), 1);
         assert_eq!(browser.get("/get/a").await.text(), "x");
 
+        detached.clear().unwrap();
+        detached.set(&B, &"y".to_owned()).unwrap();
+        detached.commit().await.unwrap();
+        assert_eq!(browser.get("/get/a").await.text(), "none");
+        assert_eq!(browser.get("/get/b").await.text(), "y");
+        browser.get("/set/a/x").await.assert_status(200);
+
         detached.remove(&A).unwrap();
         drop(detached);
         assert_eq!(browser.get("/get/a").await.text(), "x", "it was never committed");

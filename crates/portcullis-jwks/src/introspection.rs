@@ -132,10 +132,7 @@ impl RemoteIntrospectionBuilder {
         self
     }
 
-    /// Asks through this HTTP proxy, `http://proxy.example:3128`, or `http://user:password@proxy.example:3128` (each of the two
-    /// percent-encoded). It is told host and port (`CONNECT`: RFC 9110, section 9.3.6), and resolves the name; TLS is with the
-    /// server, as without it. What is on this machine (`localhost`, `127.0.0.1`, `[::1]`) is asked directly. Default: none, and
-    /// none is taken from the environment.
+    /// Asks through this HTTP proxy; see [`RemoteJwksBuilder::proxy`](crate::RemoteJwksBuilder::proxy). Default: none.
     pub fn proxy(mut self, url: impl AsRef<str>) -> Self {
         self.reach.go_through(url.as_ref());
         self

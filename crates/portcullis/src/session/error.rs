@@ -102,15 +102,13 @@ impl SessionErrorKind {
     /// ```
     #[must_use]
     pub fn grpc_code(self) -> GrpcCode {
-        match self {
-            Self::Store(_) | Self::Uncertain | Self::Entropy => GrpcCode::Unavailable,
-            Self::SignedOut | Self::NotStored | Self::Ended | Self::StaleCredential => {
-                GrpcCode::Unauthenticated
-            }
-            Self::Withheld => GrpcCode::PermissionDenied,
-            Self::NotFound => GrpcCode::NotFound,
-            Self::LimitReached | Self::TooLarge => GrpcCode::ResourceExhausted,
-            Self::Value | Self::Sealed | Self::NoSubject => GrpcCode::Internal,
+        match self.status() {
+            StatusCode::SERVICE_UNAVAILABLE => GrpcCode::Unavailable,
+            StatusCode::UNAUTHORIZED => GrpcCode::Unauthenticated,
+            StatusCode::FORBIDDEN => GrpcCode::PermissionDenied,
+            StatusCode::NOT_FOUND => GrpcCode::NotFound,
+            StatusCode::CONFLICT | StatusCode::PAYLOAD_TOO_LARGE => GrpcCode::ResourceExhausted,
+            _ => GrpcCode::Internal,
         }
     }
 }

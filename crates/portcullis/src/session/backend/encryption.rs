@@ -161,7 +161,9 @@ impl EncryptionKeys {
     fn open(&self, key: Key<'_>, mut record: Record, now: Timestamp) -> Record {
         let opened = match record.payload.strip_prefix(&MARK) {
             Some(sealed) => self.opened(sealed, &bound_to(key, &record.header)).map(Vec::into_boxed_slice),
-            None => lasts(self.plaintext.read_until, now).then(|| record.payload.clone()),
+            None => {
+                self.plaintext.read_until.is_some_and(|until| now < until).then(|| record.payload.clone())
+            }
         };
         record.payload = opened.unwrap_or_else(|| {
             tracing::warn!(session_ref = %key.locator, "a stored session does not decrypt");
@@ -189,7 +191,7 @@ impl Encryption {
     }
 
     pub(crate) fn seal<'r>(&self, key: Key<'_>, record: &'r Record) -> Result<Cow<'r, Record>, StoreError> {
-        if lasts(self.keys.plaintext.written_until, self.clock.now()) {
+        if self.keys.plaintext.written_until.is_some_and(|until| self.clock.now() < until) {
             return Ok(Cow::Borrowed(record));
         }
         self.keys.seal(key, record).map(Cow::Owned)
@@ -198,10 +200,6 @@ impl Encryption {
     pub(crate) fn open(&self, key: Key<'_>, record: Record) -> Record {
         self.keys.open(key, record, self.clock.now())
     }
-}
-
-fn lasts(until: Option<Timestamp>, now: Timestamp) -> bool {
-    until.is_some_and(|until| now < until)
 }
 
 fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
